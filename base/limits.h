@@ -1,0 +1,90 @@
+// Every limit of the exchange, in one place, with its unit in its name and its source beside it.
+// POLICY (directory) may lower the ones marked *; it never raises them.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "base/time.h"
+
+namespace tram::limits {
+
+// Formats (protocol.md 3.2-3.4, 4.2, 8.7)
+inline constexpr size_t chunk_bytes = 262144;                 // S
+inline constexpr size_t chunk_overhead_bytes = 16;            // Poly1305 tag
+inline constexpr size_t sealed_chunk_bytes = chunk_bytes + chunk_overhead_bytes;
+inline constexpr uint32_t chunks_per_body_max = 8448;         // 2 GiB of files plus padding *
+inline constexpr size_t inline_body_bytes_max = 65536;        // padded plaintext kept inside the store
+inline constexpr size_t manifest_bytes_max = 16 + 32 * size_t{chunks_per_body_max};
+inline constexpr size_t metadata_bytes = 4096;                // padded, for every document
+inline constexpr size_t enc_metadata_bytes = metadata_bytes + 16;
+inline constexpr size_t header_bytes_max = 236 + enc_metadata_bytes + 64;
+inline constexpr size_t envelope_bytes = 400;
+inline constexpr size_t officer_blob_bytes = 1024;
+inline constexpr size_t cell_bytes = 1536;                    // control cells, R46
+inline constexpr size_t receipt_text_bytes_max = 1024;
+inline constexpr size_t body_floor_bytes = 1024;              // format floor; POLICY raises it *
+
+// Frames and values
+inline constexpr size_t control_frame_bytes_max = 131072;     // one protobuf frame; holds one inline body
+inline constexpr size_t bulk_frame_bytes_max = 327680;        // manifests and raw chunks
+inline constexpr size_t value_bytes_max = 69632;              // 68 KiB a store value
+inline constexpr size_t key_bytes_max = 511;                  // LMDB
+inline constexpr size_t envelopes_per_put_max = 64;
+inline constexpr size_t items_per_frame_max = 256;            // any other repeated field
+inline constexpr size_t reconcile_ids_per_page_max = 3000;    // x 32 bytes fits a control frame
+
+// Flow (Z10, R17, R38, R39)
+inline constexpr uint32_t chunk_credit = 10;                  // chunks in flight a connection
+inline constexpr uint32_t unacked_per_recipient_lane_max = 256;  // K of R17
+inline constexpr uint32_t lane_weight[4] = {8, 4, 2, 1};      // deficit round robin
+inline constexpr uint32_t requests_in_flight_max = 64;        // node to one broker
+inline constexpr size_t events_per_step_max = 256;            // group commit, R1
+inline constexpr uint64_t sender_pinned_bytes_max = 64ull << 30;      // *
+inline constexpr uint32_t sender_unacked_envelopes_max = 200000;      // *
+inline constexpr uint64_t sender_unpinned_bytes_max = 8ull << 30;     // leases *
+inline constexpr uint32_t sender_puts_per_second_max = 20000;         // *
+
+// Lifetimes (R6, R16, R19, R41)
+inline constexpr Duration time_to_live = days(10);            // *
+inline constexpr Duration grace = days(2);                    // G
+inline constexpr Duration delta = minutes(10);                // Delta of R19
+inline constexpr Duration retention = days(35);               // RET *
+inline constexpr Duration lease = hours(24);
+inline constexpr Duration gap_release = hours(24);            // T_gap, R11
+inline constexpr size_t held_items_max = 10000;
+inline constexpr uint64_t broker_retained_body_bytes_max = 4u << 20;  // R6
+inline constexpr Duration kx_epoch = days(1);
+inline constexpr uint32_t kx_epochs_ahead = 7;
+inline constexpr uint32_t poison_attempts_max = 3;            // R44
+
+// Disk watermarks in percent of the map or file system (R42)
+inline constexpr unsigned disk_refuse_bulk_percent = 80;
+inline constexpr unsigned disk_refuse_all_but_control_percent = 90;
+inline constexpr unsigned disk_acks_only_percent = 95;
+
+// Documents (vietnam.md 4.3; protocol.md)
+inline constexpr uint64_t document_bytes_max = 2ull << 30;
+inline constexpr size_t files_per_document_max = 64;
+inline constexpr size_t file_name_bytes_max = 255;
+inline constexpr size_t recipients_per_document_max = 12000;
+inline constexpr size_t organ_code_chars_max = 35;
+
+// Directory (R25)
+inline constexpr size_t directory_entry_bytes_max = 61440;
+inline constexpr size_t directory_changes_per_entry_max = 128;
+inline constexpr size_t root_officers_max = 16;
+inline constexpr Duration suspension_by_one_officer = hours(72);
+inline constexpr size_t units_per_agency_max = 512;
+inline constexpr size_t agency_name_bytes_max = 400;
+
+// Local API
+inline constexpr size_t json_body_bytes_max = 1u << 20;
+inline constexpr size_t json_depth_max = 64;
+inline constexpr size_t page_items_max = 500;
+inline constexpr size_t inline_file_bytes_max = 512u << 10;   // base64 in JSON; larger files use tus
+inline constexpr size_t upload_slot_bytes = 65536;            // staged uploads, sealed slot by slot
+inline constexpr unsigned http_connections_max = 512;
+inline constexpr Duration idempotency_kept = days(7);
+inline constexpr Duration upload_kept = days(2);
+
+}  // namespace tram::limits
