@@ -1,0 +1,217 @@
+// The fixed, signed layouts of EDX1 that brokers and verifiers read (FORMAT.md; protocol.md 3.2-3.4, 4.2).
+// Decoders are strict: exact lengths, known versions, no trailing bytes (R37); what was received is kept and never
+// re-encoded for hashing. Decoding does not check signatures: call verify_*().
+// Errors of every decode_*: bad_format, unsupported_version (suite). Library: verify. Thread: any; values only.
+#pragma once
+#include "crypto/hash.h"
+#include "crypto/keys.h"
+
+namespace tram::crypto {
+
+inline constexpr uint16_t suite_1 = 0x0001;
+
+// ---- manifest: u32 n || u32 S || u64 len(P') || id_0 .. id_{n-1} ------------------------------------------
+
+struct Manifest {
+  uint64_t padded_bytes = 0;  // len(P'), 1 .. n*S
+  std::vector<ChunkId> chunks;
+};
+Bytes encode_manifest(const Manifest&);
+Result<Manifest> decode_manifest(BytesView);
+ManifestId manifest_id(BytesView encoded_manifest);  // H("edx1/manifest"; manifest)
+ChunkId chunk_id(BytesView sealed_chunk);            // H("edx1/chunk"; C_i)
+/// Sealed size of chunk `index`: S + 16, the last one (len(P') - (n-1)*S) + 16.
+size_t sealed_chunk_size(const Manifest&, uint32_t index);
+uint32_t chunk_count(uint64_t padded_bytes);
+/// Padme (3.10) of `bytes`, at least `floor`: max(floor, padme(8 + len P)) is len(P').
+uint64_t padded_size(uint64_t container_bytes, uint64_t floor_bytes);
+
+// ---- header: 236 + m + 64 bytes, signed, visible to brokers (3.3) -----------------------------------------
+
+struct Header {
+  uint16_t suite = suite_1;
+  uint8_t container = 0;
+  RealmId realm;
+  PartyId sender;
+  DocUuid doc_uuid;
+  ManifestId manifest_id;
+  uint64_t padded_bytes = 0;
+  uint32_t chunks = 0;
+  Hash commit;
+  Hash recipients_root;
+  Time created;
+  Time not_after;
+  Hash meta_commit;
+  Bytes enc_metadata;   // 4,112 bytes
+  Signature signature;
+  DocId id;             // H("edx1/doc"; bytes 0 .. 236+m-1); set by encode and decode
+};
+/// Signs with `key`, sets id and signature, returns the wire bytes.
+Bytes encode_header(Header&, const SigningKey& key);
+Result<Header> decode_header(BytesView);
+bool verify_header(const Header&, const SigPublic& sender);
+
+// ---- envelope: 400 bytes, one per recipient (3.4) ---------------------------------------------------------
+
+enum class EnvelopeType : uint8_t { document = 1, control = 2 };
+
+struct Envelope {
+  uint16_t suite = suite_1;
+  EnvelopeType type = EnvelopeType::document;
+  Lane lane = Lane::normal;
+  RealmId realm;
+  PartyId sender;
+  PartyId recipient;
+  uint32_t inc = 0;
+  std::array<uint8_t, 4> re_of{};  // first 4 bytes of the envelope this one re-issues, zero for none
+  uint64_t seq = 0;                // from 1
+  EnvelopeId prev;
+  DocId doc_id;
+  BlobId officer_blob_id;
+  KeyId recipient_kx;
+  std::array<uint8_t, 8> psk_tag{};
+  Time created;
+  Time not_after;
+  uint64_t dir_size = 0;
+  Hash dir_root;
+  std::array<uint8_t, 32> enc{};
+  std::array<uint8_t, 48> ct{};
+  Signature signature;
+  EnvelopeId id;  // H("edx1/env"; bytes 0..335); set by sign and decode
+};
+/// Bytes 0..255: what HPKE's info binds.
+Bytes envelope_prefix(const Envelope&);
+/// Sets id and signature, returns the 400 bytes. enc and ct must be set.
+Bytes encode_envelope(Envelope&, const SigningKey& key);
+Result<Envelope> decode_envelope(BytesView);
+bool verify_envelope(const Envelope&, const SigPublic& sender);
+BlobId blob_id(BytesView blob);  // H("edx1/oblob"; exactly 1,024 bytes)
+
+// ---- custody receipt (R4) ---------------------------------------------------------------------------------
+// "EDXC" || u16 suite || realm || broker(16) || epoch(16) || env_id || doc_id || u32 n_chunks || u64 bytes ||
+// recipient(16) || u64 q || qh_q(32) || u64 time_ms || u8 clock_ok || u64 log_size || signature : 329 bytes
+
+struct Custody {
+  uint16_t suite = suite_1;
+  RealmId realm;
+  PartyId broker;
+  Epoch epoch;
+  EnvelopeId env_id;
+  DocId doc_id;
+  uint32_t chunks = 0;
+  uint64_t body_bytes = 0;   // sealed bytes of the body
+  PartyId recipient;
+  uint64_t position = 0;     // q, from 1
+  Hash queue_head;           // qh_q = H("edx1/queue"; qh_{q-1} || u64 q || env_id), qh_0 = 0
+  Time time;
+  bool clock_ok = false;
+  uint64_t log_size = 0;
+  Signature signature;       // SIGN(broker; "edx1/custody"; H("edx1/custody"; unsigned bytes))
+};
+Bytes encode_custody(Custody&, const SigningKey& key);
+Result<Custody> decode_custody(BytesView);
+bool verify_custody(const Custody&, const SigPublic& broker);
+Hash next_queue_head(const Hash& previous, uint64_t position, const EnvelopeId&);
+
+// ---- ACK (R15): plain, brokers read it --------------------------------------------------------------------
+// "EDXA" || u16 suite || realm || env_id || doc_id || sender || recipient || u8 lane || u32 inc || u64 seq ||
+// u32 rinc || u64 time_ms || u8 clock_ok || u8 k || k x (broker(16) || u64 q || qh(32)) || signature, k <= 8
+
+struct QueueSeen {
+  PartyId broker;
+  uint64_t position = 0;
+  Hash head;
+};
+struct Ack {
+  uint16_t suite = suite_1;
+  RealmId realm;
+  EnvelopeId env_id;
+  DocId doc_id;
+  PartyId sender;
+  PartyId recipient;
+  Lane lane = Lane::normal;
+  uint32_t inc = 0;
+  uint64_t seq = 0;
+  uint32_t rinc = 0;
+  Time time;
+  bool clock_ok = false;
+  std::vector<QueueSeen> seen;
+  Signature signature;  // by the recipient; label and id hash "edx1/ack"
+};
+Bytes encode_ack(Ack&, const SigningKey& key);
+Result<Ack> decode_ack(BytesView);
+bool verify_ack(const Ack&, const SigPublic& recipient);
+
+// ---- notices: small signed statements -----------------------------------------------------------------------
+// "EDXN" || u16 suite || u8 kind || u16 reason || realm || issuer(16) || other(16) || env_id || doc_id || u8 lane ||
+// u32 inc || u64 seq || u64 time_ms || u8 clock_ok || signature; label and id hash "edx1/notice"
+
+enum class NoticeKind : uint8_t {
+  nack = 1,    // recipient: not accepted, with reason; the position is consumed (R11, R34)
+  cancel = 2,  // sender: free this un-handed envelope (R16)
+  voided = 3,  // sender: this sequence number will never come (R10)
+};
+struct Notice {
+  uint16_t suite = suite_1;
+  NoticeKind kind = NoticeKind::nack;
+  uint16_t reason = 0;  // wire number of an ErrorCode
+  RealmId realm;
+  PartyId issuer;
+  PartyId other;
+  EnvelopeId env_id;
+  DocId doc_id;
+  Lane lane = Lane::normal;
+  uint32_t inc = 0;
+  uint64_t seq = 0;
+  Time time;
+  bool clock_ok = false;
+  Signature signature;
+};
+Bytes encode_notice(Notice&, const SigningKey& key);
+Result<Notice> decode_notice(BytesView);
+bool verify_notice(const Notice&, const SigPublic& issuer);
+
+// ---- receipt object (4.2) ---------------------------------------------------------------------------------
+
+enum class ReceiptEvent : uint16_t {
+  received = 1,        // status 01 da den; ETSI E.1
+  refused = 2,         // 02 tu choi; C.4
+  registered = 3,      // 03 da tiep nhan; C.3
+  assigned = 4,        // 04
+  processing = 5,      // 05
+  done = 6,            // 06
+  change_agreed = 15,  // 15 dong y (update, take-back)
+  change_refused = 16, // 16 tu choi (update, take-back)
+  rejected = 100,      // technical; E.2
+};
+struct Receipt {
+  uint16_t suite = suite_1;
+  ReceiptEvent event = ReceiptEvent::received;
+  uint16_t reason = 0;
+  RealmId realm;
+  EnvelopeId env_id;
+  DocId doc_id;
+  PartyId sender;
+  PartyId recipient;
+  uint32_t inc = 0;
+  uint64_t seq = 0;
+  uint32_t rinc = 0;
+  Time time;
+  bool clock_ok = false;
+  uint64_t dir_size = 0;
+  Hash dir_root;
+  Hash custody_seen;       // H over custody receipts seen, or 0
+  Hash answers;            // H("edx1/answers"; the 400 envelope bytes), or 0
+  PartyId issuer;
+  KeyId issuer_key;
+  uint64_t log_index = 0;  // issuer's own log
+  std::string text;        // UTF-8, <= 1,024 bytes: reason, register number (a JSON object, FORMAT.md)
+  Signature signature;     // label and id hash "edx1/rcpt"
+};
+Bytes encode_receipt(Receipt&, const SigningKey& key);
+/// The bytes with a zero signature and their id hash: stored in the transaction, signed after the commit (8.11).
+Result<Receipt> decode_receipt(BytesView);
+bool verify_receipt(const Receipt&, const SigPublic& issuer);
+Hash answers_hash(BytesView envelope_bytes);
+
+}  // namespace tram::crypto
