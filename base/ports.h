@@ -69,6 +69,26 @@ class ValueCodec {
 /// A store whose values pass through `codec`. Both must outlive it.
 std::unique_ptr<Store> coded_store(Store& raw, ValueCodec& codec);
 
+// ---- bodies -----------------------------------------------------------------------------------------------
+
+/// Named files of ciphertext with random access (bodies over 64 KiB, staged uploads). Names: hex and dots, <= 80 chars.
+/// Nothing is durable before sync() returned success (D1, D2). Errors: not_found, storage_full, io_failed.
+/// Thread: any; two threads never write one name at a time.
+class Bodies {
+ public:
+  virtual ~Bodies() = default;
+  /// Makes the file with room for `bytes` (0 = grows); succeeds when it is there already.
+  virtual Result<void> create(std::string_view name, uint64_t bytes) = 0;
+  virtual Result<void> write(std::string_view name, uint64_t offset, BytesView bytes) = 0;
+  /// Data and name are durable.
+  virtual Result<void> sync(std::string_view name) = 0;
+  /// Exactly out.size() bytes, else not_found.
+  virtual Result<void> read(std::string_view name, uint64_t offset, std::span<uint8_t> out) = 0;
+  /// Removing what is not there succeeds.
+  virtual Result<void> remove(std::string_view name) = 0;
+  virtual Result<std::vector<std::string>> list() = 0;
+};
+
 // ---- randomness -------------------------------------------------------------------------------------------
 
 class Random {

@@ -1,0 +1,219 @@
+// Long computations of a node: they leave a step as a Job and come back as an Event (house rule 5). Pure over the
+// Bodies and Random ports, so the simulator runs the same functions. Thread: any worker; a job owns all it needs.
+#pragma once
+#include <functional>
+#include <variant>
+
+#include "base/ports.h"
+#include "crypto/seal.h"
+#include "proto/records_node.h"
+
+namespace tram::node {
+
+/// What sealing needs of the realm and of us; shared by all jobs, replaced when the directory grows.
+struct SealContext {
+  RealmId realm;
+  PartyId self;
+  std::shared_ptr<const crypto::SigningKey> sig;
+  std::shared_ptr<const crypto::Secret32> hedge;
+  uint64_t body_floor_bytes = 65536;
+};
+
+/// Container, body, metadata and signed header of one document.
+struct SealJob {
+  SealContext context;
+  proto::OutRecord record;                       // metadata, staged files, times, lane
+  std::vector<proto::UploadRecord> uploads;      // those the staged files name
+  std::vector<PartyId> recipients;
+};
+struct SealDone {
+  DocUuid uuid;
+  Result<void> outcome;
+  proto::OutRecord record;                       // header, doc_id, DK, manifest, sizes set
+  Bytes inline_chunk;                            // else the body is the synced file body_name(doc_id)
+};
+
+struct WrapTarget {
+  DocUuid uuid;
+  DocId doc_id;
+  crypto::Secret32 document_key;
+  Time not_after;
+  std::array<uint8_t, 4> re_of{};
+  uint64_t order = 0;                            // todo row
+};
+/// Envelopes of one channel, in order: each names the one before.
+struct WrapRun {
+  PartyId recipient;
+  Lane lane = Lane::normal;
+  uint32_t inc = 0;
+  uint64_t first_seq = 1;
+  EnvelopeId prev;
+  KxPublic kx;
+  std::vector<WrapTarget> targets;
+};
+struct WrapJob {
+  SealContext context;
+  uint64_t dir_size = 0;
+  Hash dir_root;
+  Time now;
+  std::vector<WrapRun> runs;
+};
+struct WrappedEnvelope {
+  DocUuid uuid;
+  PartyId recipient;
+  Lane lane = Lane::normal;
+  uint64_t order = 0;
+  uint64_t seq = 0;
+  EnvelopeId env_id;
+  Bytes envelope;
+  Bytes officer_blob;
+};
+struct WrapDone {
+  std::vector<WrappedEnvelope> envelopes;
+  std::vector<std::pair<PartyId, Lane>> channels;  // finished, with or without envelopes
+};
+
+/// Checks custody receipts against what was sent. 58 us each.
+struct CustodyJob {
+  struct Item {
+    PartyId broker;
+    SigPublic key;
+    Bytes custody;
+  };
+  std::vector<Item> items;
+};
+struct CustodyDone {
+  std::vector<CustodyJob::Item> valid;
+  uint64_t forged = 0;
+};
+
+/// Opens an arrived document as far as its inline body or, for a large one, its header and metadata.
+struct OpenJob {
+  SealContext context;
+  EnvelopeId env_id;
+  Bytes envelope;
+  Bytes header;
+  Bytes manifest;       // inline bodies
+  Bytes officer_blob;
+  Bytes inline_chunk;
+  SigPublic sender_key;
+  crypto::KxKeyPair kx;
+  bool have_kx = false;
+};
+struct OpenDone {
+  EnvelopeId env_id;
+  Result<void> outcome;             // cannot_open, bad_signature, bad_format ... -> NACK
+  proto::InRecord record;           // metadata, key, sizes; `metadata` from the container when inline
+  Bytes inline_chunk;
+  crypto::Manifest manifest;
+};
+
+/// One chunk of a large body, as fetched: id, decryption, write to the body's file.
+struct ChunkJob {
+  EnvelopeId env_id;
+  DocId doc_id;
+  uint32_t index = 0;
+  ChunkId expected;
+  bool last = false;
+  Bytes sealed;
+  crypto::BodyKeys keys;
+};
+struct ChunkJobDone {
+  EnvelopeId env_id;
+  uint32_t index = 0;
+  Result<void> outcome;
+};
+/// All chunks are written: sync, read the container's header, make the record complete.
+struct FinishBodyJob {
+  EnvelopeId env_id;
+  proto::InRecord record;
+  Bytes manifest;
+};
+struct FinishBodyDone {
+  EnvelopeId env_id;
+  Result<void> outcome;
+  proto::InRecord record;
+};
+
+/// Signs what a committed step decided and seals the receipt for the original sender (R15, 8.11).
+struct AnswerJob {
+  struct Item {
+    EnvelopeId env_id;
+    PartyId sender;
+    Bytes statement;                // zero signature; may be empty (a later receipt)
+    Bytes receipt;                  // zero signature; may be empty
+    bool have_kx = false;
+    KxPublic kx;
+    std::vector<PartyId> brokers;   // who gets the ACK; empty: post the cell as mail to all
+  };
+  SealContext context;
+  std::vector<Item> items;
+};
+struct AnswerDone {
+  struct Item {
+    EnvelopeId env_id;
+    PartyId sender;
+    Bytes statement;                // signed
+    Bytes receipt;                  // signed
+    Bytes cell;                     // empty without the sender's KX key
+    std::vector<PartyId> brokers;
+  };
+  std::vector<Item> items;
+};
+
+/// Small mail that arrived: a cell to open and verify, or a notice to verify.
+struct MailJob {
+  struct Item {
+    Hash mail_id;
+    PartyId author;
+    Bytes content;
+    SigPublic author_key;
+    crypto::KxKeyPair kx;
+    bool have_kx = false;
+    std::vector<PartyId> brokers;
+  };
+  std::vector<Item> items;
+};
+struct MailJobDone {
+  struct Item {
+    Hash mail_id;
+    PartyId author;
+    Result<void> outcome;
+    std::optional<crypto::Receipt> receipt;
+    std::optional<crypto::Notice> notice;
+    Bytes receipt_bytes;
+    std::vector<PartyId> brokers;
+  };
+  std::vector<Item> items;
+};
+
+using Job = std::variant<SealJob, WrapJob, CustodyJob, OpenJob, ChunkJob, FinishBodyJob, AnswerJob, MailJob>;
+using JobResult = std::variant<SealDone, WrapDone, CustodyDone, OpenDone, ChunkJobDone, FinishBodyDone, AnswerDone, MailJobDone>;
+
+JobResult run_job(Job&, Bodies&, Random&);
+
+/// Name of a body's file and of the side file that holds its manifest.
+std::string body_name(const DocId&);
+std::string manifest_name(const DocId&);
+std::string upload_name(std::string_view upload_id);
+
+/// Reads one file out of a stored body, decrypting on the way; used by the API to stream. Chunk by chunk.
+class BodyReader {
+ public:
+  BodyReader(Bodies&, const proto::InRecord&, const PartyId& realm_sender, const RealmId&, Bytes inline_chunk);
+  /// Plain container bytes [offset, offset + out.size()). Errors: cannot_open, not_found, store_corrupt.
+  Result<void> read(uint64_t offset, std::span<uint8_t> out);
+
+ private:
+  Bodies& bodies_;
+  crypto::BodyKeys keys_;
+  DocId doc_id_;
+  uint32_t chunks_;
+  uint64_t body_bytes_;
+  Bytes inline_chunk_;
+  bool inline_body_;
+  uint32_t cached_index_ = UINT32_MAX;
+  Bytes plain_;
+};
+
+}  // namespace tram::node

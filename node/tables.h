@@ -1,0 +1,39 @@
+// Every table of a node and the keys of its rows. Big-endian integers, so byte order is numeric order (L13).
+#pragma once
+#include "base/ports.h"
+
+namespace tram::node::table {
+
+inline constexpr Table self{"node"};              // "self" -> NodeRecord
+inline constexpr Table outgoing{"out"};           // uuid -> OutRecord
+inline constexpr Table outgoing_order{"out_order"};    // u64 created ms || uuid -> (empty): the outbox list
+inline constexpr Table outgoing_by_doc{"out_by_doc"};  // doc_id -> uuid
+inline constexpr Table item{"item"};              // uuid || recipient -> ItemRecord
+inline constexpr Table todo{"todo"};              // recipient || u8 lane || u64 order -> uuid: to be wrapped, in order
+inline constexpr Table envelope{"envelope"};      // env_id -> EnvelopeRecord
+inline constexpr Table custody{"custody"};        // env_id || broker -> CustodyRecord
+inline constexpr Table channel_out{"channel_out"};     // recipient || u8 lane -> ChannelOut
+inline constexpr Table pending{"pending"};        // broker || u8 lane || u64 order -> env_id: custody still wanted
+inline constexpr Table timer{"timer"};            // u64 at ms || u8 kind || id -> (empty)
+inline constexpr Table body_inline{"body_inline"};     // doc_id -> the one sealed chunk
+inline constexpr Table incoming{"in"};            // u64 arrival -> InRecord
+inline constexpr Table incoming_by_doc{"in_by_doc"};   // doc_id -> u64 arrival
+inline constexpr Table incoming_held{"in_held"};  // sender || u8 lane || u32 inc || u64 seq -> u64 arrival (0: consumed without document)
+inline constexpr Table channel_in{"channel_in"};  // sender || u8 lane -> ChannelIn
+inline constexpr Table answer{"answer"};          // env_id -> AnswerRecord
+inline constexpr Table receipt{"receipt"};        // doc_id || party || env_id || u16 event -> ReceiptRecord
+inline constexpr Table mail_out{"mail_out"};      // mail id -> MailRecord
+inline constexpr Table mail_seen{"mail_seen"};    // mail id -> u64 ms
+inline constexpr Table number_seen{"number_seen"};     // F(number, symbol, sender) -> u64 arrival
+inline constexpr Table counter{"counter"};        // name -> u64: register numbers a year ("in/2026")
+inline constexpr Table register_number{"register_no"}; // "in/2026/" || number -> u64 arrival: numbers are never reused
+inline constexpr Table kx_private{"kx_private"};  // u64 epoch -> secret(32) || not_before || not_after
+inline constexpr Table broker_state{"broker_state"};   // broker -> BrokerState
+inline constexpr Table upload{"upload"};          // id -> UploadRecord
+inline constexpr Table idempotency{"idempotency"};     // principal || 0 || key -> IdempotencyRecord
+inline constexpr Table token{"token"};            // SHA-256 of the token -> TokenRecord
+
+/// All of the above, the directory's and the log's: what the store is opened with.
+std::span<const Table> all();
+
+}  // namespace tram::node::table
