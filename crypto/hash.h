@@ -1,5 +1,6 @@
 // Hashes of EDX1 (protocol.md 3.1, 4.3): BLAKE2b-256 with domain labels for ids and PRF, SHA-256 where a
-// standard demands it. Library: verify. Thread: any.
+// standard demands it. Nothing here allocates but Sha256. Labels are at most 255 bytes of ASCII.
+// Library: verify. Thread: any.
 #pragma once
 #include <initializer_list>
 
@@ -23,6 +24,7 @@ class Hasher {
  public:
   explicit Hasher(std::string_view label);
   void update(BytesView part);
+  /// Once only.
   Hash finish();
 
  private:
@@ -37,6 +39,7 @@ class Sha256 {
   Sha256(const Sha256&) = delete;
   Sha256& operator=(const Sha256&) = delete;
   void update(BytesView part);
+  /// Once only.
   Hash finish();
 
  private:

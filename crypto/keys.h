@@ -58,13 +58,14 @@ class SecretBytes {
   Bytes bytes_;
 };
 
-/// Ed25519 signing key of one kind (SIG or LOG), from its 32-byte seed.
+/// Ed25519 key that signs objects (kind SIG), from its 32-byte seed.
 class SigningKey {
  public:
   explicit SigningKey(const Secret32& seed);
   SigningKey(SigningKey&&) noexcept = default;
   const SigPublic& public_key() const { return public_; }
   /// SIGN(sk; l; id) = Ed25519(sk, LP("edx1/sig") || LP(l) || id): deterministic, so it may be made again (8.11).
+  /// `id` is a 32-byte object id, `label` at most 64 bytes.
   Signature sign(std::string_view label, BytesView id) const;
 
  private:
@@ -73,9 +74,27 @@ class SigningKey {
 };
 
 /// True when `signature` is SIGN(public key's secret; label; id) by libsodium 1.0.18's rules (3.0, C8).
+/// `id` is 32 bytes, `label` at most 64.
 bool verify(const SigPublic&, std::string_view label, BytesView id, const Signature&);
-/// False for small-order and non-canonical keys; asked at enrolment.
-bool is_valid_signing_key(const SigPublic&);
+/// False for keys with a small-order component and non-canonical keys; asked at enrolment, for SIG and LOG alike.
+bool is_valid_signing_key(BytesView public_key);
+
+/// Ed25519 key that signs checkpoints and cosignatures (kind LOG): the text of a C2SP signed note, as it is. A note
+/// never starts with byte 0x08, which every object signature's message does, so the two cannot be confused (3.1).
+class LogKey {
+ public:
+  explicit LogKey(const Secret32& seed);
+  LogKey(LogKey&&) noexcept = default;
+  const LogPublic& public_key() const { return public_; }
+  /// `text` is not empty and does not start with 0x08.
+  Signature sign_note(BytesView text) const;
+
+ private:
+  Secret<64> secret_;
+  LogPublic public_;
+};
+/// False too for a text that sign_note() would refuse.
+bool verify_note(const LogPublic&, BytesView text, const Signature&);
 
 /// First 8 bytes of H("edx1/kid"; u8 kind || public key).
 KeyId key_id(KeyKind, BytesView public_key);
@@ -93,6 +112,8 @@ KxKeyPair kx_pair_from(const Secret32& secret);
 CurveKeyPair make_curve_pair(Random&);
 CurveKeyPair curve_pair_from(const Secret32& secret);
 Secret32 make_secret(Random&);
+/// F(key; label; parts) kept as a secret.
+Secret32 derive_secret(BytesView key, std::string_view label, std::initializer_list<BytesView> parts);
 
 /// Constant-time equality.
 bool secret_equal(BytesView a, BytesView b);

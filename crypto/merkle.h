@@ -20,14 +20,27 @@ struct Frontier {
   void append(const Hash& leaf);
   Hash root() const;
 };
+/// u64 size || peaks. decode error: bad_format.
 Bytes encode_frontier(const Frontier&);
 Result<Frontier> decode_frontier(BytesView);
+
+/// The leaves [begin, end) of one complete or right-most subtree.
+struct LeafRange {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+  auto operator<=>(const LeafRange&) const = default;
+};
+/// Whose roots, in this order, are the inclusion path of leaf `index` (< size): for logs that keep tiles, not leaves.
+std::vector<LeafRange> inclusion_ranges(uint64_t index, uint64_t size);
+/// Whose roots, in this order, are the consistency path from `old_size` to `new_size` (0 < old_size <= new_size).
+std::vector<LeafRange> consistency_ranges(uint64_t old_size, uint64_t new_size);
 
 /// Inclusion path of leaf `index` in the tree over `leaves`.
 std::vector<Hash> inclusion_path(uint64_t index, std::span<const Hash> leaves);
 bool verify_inclusion(uint64_t index, uint64_t size, const Hash& leaf, std::span<const Hash> path, const Hash& root);
-/// Consistency path from the first `old_size` leaves to all of `leaves`; 0 < old_size.
+/// Consistency path from the first `old_size` leaves to all of `leaves`; 0 < old_size <= leaves.size().
 std::vector<Hash> consistency_path(uint64_t old_size, std::span<const Hash> leaves);
+/// False for old_size 0: an empty tree proves nothing, so whoever starts from none must decide so himself.
 bool verify_consistency(uint64_t old_size, uint64_t new_size, const Hash& old_root, const Hash& new_root,
                         std::span<const Hash> path);
 
