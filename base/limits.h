@@ -87,4 +87,13 @@ inline constexpr unsigned http_connections_max = 512;
 inline constexpr Duration idempotency_kept = days(7);
 inline constexpr Duration upload_kept = days(2);
 
+// Messages of proto/ (P-3, P-4)
+inline constexpr size_t metadata_message_bytes_max = 256u << 10;
+inline constexpr size_t approval_bytes_max = 32u << 20;       // a file, never a frame
+inline constexpr size_t approval_entries_max = 65536;
+inline constexpr size_t directory_signatures_per_entry_max = 2 * root_officers_max;  // R26: old set and new set
+inline constexpr size_t kx_epochs_per_feed_max = 16;
+inline constexpr size_t kx_feed_bytes_max = 2048;
+inline constexpr size_t enrol_request_bytes_max = 4096;
+
 }  // namespace tram::limits

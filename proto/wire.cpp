@@ -1,0 +1,555 @@
+#include "proto/wire.h"
+
+#include "proto/codec.h"
+#include "wire.pb.h"
+
+namespace tram::proto {
+namespace {
+
+// ---- limits of every field, in the order of wire.proto ------------------------------------------------------
+
+using namespace limits;
+
+constexpr size_t party_bytes = PartyId::size;
+constexpr size_t hash_bytes = Hash::size;
+constexpr size_t software_bytes_max = 64;
+constexpr size_t detail_bytes_max = 200;
+constexpr size_t custody_bytes_max = 512;
+constexpr size_t statement_bytes_max = 1024;
+constexpr size_t items_with_cells_max = 64;
+constexpr size_t inline_chunk_bytes_max = inline_body_bytes_max + chunk_overhead_bytes;
+constexpr size_t have_bytes_max = (chunks_per_body_max + 7) / 8;
+
+constexpr Shape empty_shape{"Empty", {}, Unknown::ignored};
+
+constexpr Field hello_fields[] = {number_field(1), number_field(2), number_field(3),
+                                  text_field(4, software_bytes_max)};
+constexpr Shape hello_shape{"Hello", hello_fields, Unknown::ignored};
+constexpr Field hello_reply_fields[] = {number_field(1),
+                                        exact_field(2, party_bytes),
+                                        exact_field(3, Epoch::size),
+                                        number_field(4),
+                                        exact_field(5, hash_bytes),
+                                        number_field(6),
+                                        number_field(7)};
+constexpr Shape hello_reply_shape{"HelloReply", hello_reply_fields, Unknown::ignored};
+constexpr Field refused_fields[] = {number_field(1), number_field(2), text_field(3, detail_bytes_max)};
+constexpr Shape refused_shape{"Refused", refused_fields, Unknown::ignored};
+
+constexpr Field put_item_fields[] = {exact_field(1, envelope_bytes), exact_field(2, officer_blob_bytes)};
+constexpr Shape put_item_shape{"PutItem", put_item_fields, Unknown::ignored};
+constexpr Field put_fields[] = {bytes_field(1, header_bytes_max), bytes_field(2, manifest_bytes_max),
+                                bytes_field(3, inline_chunk_bytes_max), exact_field(4, hash_bytes),
+                                message_field(5, put_item_shape, envelopes_per_put_max)};
+constexpr Shape put_shape{"Put", put_fields, Unknown::ignored};
+constexpr Field put_result_fields[] = {exact_field(1, hash_bytes), bytes_field(2, custody_bytes_max), number_field(3),
+                                       number_field(4), number_field(5)};
+constexpr Shape put_result_shape{"PutResult", put_result_fields, Unknown::ignored};
+constexpr Field put_reply_fields[] = {message_field(1, put_result_shape, envelopes_per_put_max)};
+constexpr Shape put_reply_shape{"PutReply", put_reply_fields, Unknown::ignored};
+constexpr Field offer_fields[] = {bytes_field(1, header_bytes_max), bytes_field(2, manifest_bytes_max)};
+constexpr Shape offer_shape{"Offer", offer_fields, Unknown::ignored};
+constexpr Field offer_reply_fields[] = {exact_field(1, hash_bytes), bytes_field(2, have_bytes_max), number_field(3)};
+constexpr Shape offer_reply_shape{"OfferReply", offer_reply_fields, Unknown::ignored};
+constexpr Field chunk_put_fields[] = {exact_field(1, hash_bytes), number_field(2)};
+constexpr Shape chunk_put_shape{"ChunkPut", chunk_put_fields, Unknown::ignored};
+constexpr Field chunk_done_fields[] = {exact_field(1, hash_bytes), numbers_field(2, items_per_frame_max),
+                                       number_field(3)};
+constexpr Shape chunk_done_shape{"ChunkDone", chunk_done_fields, Unknown::ignored};
+constexpr Field reconcile_fields[] = {exact_field(1, hash_bytes, reconcile_ids_per_page_max)};
+constexpr Shape reconcile_shape{"Reconcile", reconcile_fields, Unknown::ignored};
+constexpr Shape reconcile_reply_shape{"ReconcileReply", reconcile_fields, Unknown::ignored};
+
+constexpr Field announced_item_fields[] = {exact_field(1, envelope_bytes), number_field(2),
+                                           exact_field(3, hash_bytes)};
+constexpr Shape announced_item_shape{"AnnouncedItem", announced_item_fields, Unknown::ignored};
+constexpr Field announce_fields[] = {message_field(1, announced_item_shape, items_per_frame_max)};
+constexpr Shape announce_shape{"Announce", announce_fields, Unknown::ignored};
+constexpr Field ids_fields[] = {exact_field(1, hash_bytes, items_per_frame_max)};
+constexpr Shape fetch_shape{"Fetch", ids_fields, Unknown::ignored};
+constexpr Field content_fields[] = {exact_field(1, hash_bytes),
+                                    bytes_field(2, header_bytes_max),
+                                    bytes_field(3, manifest_bytes_max),
+                                    exact_field(4, officer_blob_bytes),
+                                    bytes_field(5, inline_chunk_bytes_max),
+                                    number_field(6)};
+constexpr Shape content_shape{"Content", content_fields, Unknown::ignored};
+constexpr Field manifest_get_fields[] = {exact_field(1, hash_bytes)};
+constexpr Shape manifest_get_shape{"ManifestGet", manifest_get_fields, Unknown::ignored};
+constexpr Field manifest_data_fields[] = {exact_field(1, hash_bytes), bytes_field(2, manifest_bytes_max),
+                                          number_field(3)};
+constexpr Shape manifest_data_shape{"ManifestData", manifest_data_fields, Unknown::ignored};
+constexpr Field chunk_ref_fields[] = {exact_field(1, hash_bytes), number_field(2), number_field(3)};
+constexpr Shape chunk_get_shape{"ChunkGet", chunk_ref_fields, Unknown::ignored};
+constexpr Shape chunk_data_shape{"ChunkData", chunk_ref_fields, Unknown::ignored};
+constexpr Field ack_item_fields[] = {bytes_field(1, statement_bytes_max), exact_field(2, cell_bytes)};
+constexpr Shape ack_item_shape{"AckItem", ack_item_fields, Unknown::ignored};
+constexpr Field ack_put_fields[] = {message_field(1, ack_item_shape, items_with_cells_max)};
+constexpr Shape ack_put_shape{"AckPut", ack_put_fields, Unknown::ignored};
+constexpr Shape ack_reply_shape{"AckReply", ids_fields, Unknown::ignored};
+
+constexpr Field mail_item_fields[] = {exact_field(1, party_bytes), bytes_field(2, cell_bytes)};
+constexpr Shape mail_item_shape{"MailItem", mail_item_fields, Unknown::ignored};
+constexpr Field mail_fields[] = {message_field(1, mail_item_shape, items_with_cells_max)};
+constexpr Shape mail_post_shape{"MailPost", mail_fields, Unknown::ignored};
+constexpr Shape mail_posted_shape{"MailPosted", ids_fields, Unknown::ignored};
+constexpr Shape mail_deliver_shape{"MailDeliver", mail_fields, Unknown::ignored};
+constexpr Shape mail_done_shape{"MailDone", ids_fields, Unknown::ignored};
+
+constexpr Field directory_get_fields[] = {number_field(1)};
+constexpr Shape directory_get_shape{"DirectoryGet", directory_get_fields, Unknown::ignored};
+constexpr Field directory_entries_fields[] = {number_field(1), number_field(2),
+                                              bytes_field(3, directory_entry_bytes_max, items_per_frame_max)};
+constexpr Shape directory_entries_shape{"DirectoryEntries", directory_entries_fields, Unknown::ignored};
+constexpr Field directory_put_fields[] = {bytes_field(1, directory_entry_bytes_max, items_per_frame_max)};
+constexpr Shape directory_put_shape{"DirectoryPut", directory_put_fields, Unknown::ignored};
+constexpr Field kx_put_fields[] = {bytes_field(1, kx_feed_bytes_max)};
+constexpr Shape kx_put_shape{"KxPut", kx_put_fields, Unknown::ignored};
+constexpr Field kx_get_fields[] = {exact_field(1, party_bytes, items_with_cells_max)};
+constexpr Shape kx_get_shape{"KxGet", kx_get_fields, Unknown::ignored};
+constexpr Field kx_feeds_fields[] = {bytes_field(1, kx_feed_bytes_max, items_with_cells_max)};
+constexpr Shape kx_feeds_shape{"KxFeeds", kx_feeds_fields, Unknown::ignored};
+
+constexpr Field frame_fields[] = {number_field(1),
+                                  message_field(10, hello_shape),
+                                  message_field(11, hello_reply_shape),
+                                  message_field(12, refused_shape),
+                                  message_field(13, empty_shape),
+                                  message_field(14, empty_shape),
+                                  message_field(20, put_shape),
+                                  message_field(21, put_reply_shape),
+                                  message_field(22, offer_shape),
+                                  message_field(23, offer_reply_shape),
+                                  message_field(24, chunk_put_shape),
+                                  message_field(25, chunk_done_shape),
+                                  message_field(26, reconcile_shape),
+                                  message_field(27, reconcile_reply_shape),
+                                  message_field(40, announce_shape),
+                                  message_field(41, fetch_shape),
+                                  message_field(42, content_shape),
+                                  message_field(43, manifest_get_shape),
+                                  message_field(44, manifest_data_shape),
+                                  message_field(45, chunk_get_shape),
+                                  message_field(46, chunk_data_shape),
+                                  message_field(47, ack_put_shape),
+                                  message_field(48, ack_reply_shape),
+                                  message_field(60, mail_post_shape),
+                                  message_field(61, mail_posted_shape),
+                                  message_field(62, mail_deliver_shape),
+                                  message_field(63, mail_done_shape),
+                                  message_field(70, directory_get_shape),
+                                  message_field(71, directory_entries_shape),
+                                  message_field(72, directory_put_shape),
+                                  message_field(73, kx_put_shape),
+                                  message_field(74, kx_get_shape),
+                                  message_field(75, kx_feeds_shape)};
+constexpr Shape frame_shape{"Frame", frame_fields, Unknown::ignored, 10};
+
+// ---- writing ------------------------------------------------------------------------------------------------
+
+void set(const Bytes& value, std::string* field) { field->assign(text(value)); }
+template <class Ids, class Repeated>
+void set_ids(const Ids& ids, Repeated* field) {
+  field->Reserve(static_cast<int>(ids.size()));
+  for (const auto& id : ids) field->Add(wire(id));
+}
+void set_all(const std::vector<Bytes>& values, google::protobuf::RepeatedPtrField<std::string>* field) {
+  field->Reserve(static_cast<int>(values.size()));
+  for (const auto& value : values) set(value, field->Add());
+}
+void set_mail(const std::vector<MailItem>& items, google::protobuf::RepeatedPtrField<pb::MailItem>* field) {
+  for (const auto& item : items) {
+    auto* out = field->Add();
+    out->set_to(wire(item.to));
+    set(item.content, out->mutable_content());
+  }
+}
+
+struct Filler {
+  pb::Frame& frame;
+
+  void operator()(const Hello& from) const {
+    auto& to = *frame.mutable_hello();
+    to.set_version(from.version);
+    to.set_inc(from.inc);
+    to.set_directory_size(from.directory_size);
+    to.set_software(to_utf8(from.software));
+  }
+  void operator()(const HelloReply& from) const {
+    auto& to = *frame.mutable_hello_reply();
+    to.set_version(from.version);
+    to.set_broker(wire(from.broker));
+    to.set_epoch(wire(from.epoch));
+    to.set_log_size(from.log_size);
+    to.set_log_root(wire(from.log_root));
+    to.set_time_ms(from.time.wire());
+    to.set_directory_size(from.directory_size);
+  }
+  void operator()(const Refused& from) const {
+    auto& to = *frame.mutable_refused();
+    to.set_code(from.code);
+    to.set_retry_after_ms(from.retry_after_ms);
+    to.set_detail(to_utf8(from.detail));
+  }
+  void operator()(const Put& from) const {
+    auto& to = *frame.mutable_put();
+    if (!from.header.empty()) set(from.header, to.mutable_header());
+    if (!from.manifest.empty()) set(from.manifest, to.mutable_manifest());
+    if (!from.inline_chunk.empty()) set(from.inline_chunk, to.mutable_inline_chunk());
+    to.set_doc_id(wire(from.doc_id));
+    to.mutable_items()->Reserve(static_cast<int>(from.items.size()));
+    for (const auto& item : from.items) {
+      auto* out = to.add_items();
+      set(item.envelope, out->mutable_envelope());
+      set(item.officer_blob, out->mutable_officer_blob());
+    }
+  }
+  void operator()(const PutReply& from) const {
+    auto& to = *frame.mutable_put_reply();
+    to.mutable_results()->Reserve(static_cast<int>(from.results.size()));
+    for (const auto& result : from.results) {
+      auto* out = to.add_results();
+      out->set_env_id(wire(result.env_id));
+      if (!result.custody.empty()) set(result.custody, out->mutable_custody());
+      out->set_refusal(result.refusal);
+      out->set_retry_after_ms(result.retry_after_ms);
+      out->set_entry(result.entry);
+    }
+  }
+  void operator()(const Offer& from) const {
+    auto& to = *frame.mutable_offer();
+    set(from.header, to.mutable_header());
+    set(from.manifest, to.mutable_manifest());
+  }
+  void operator()(const OfferReply& from) const {
+    auto& to = *frame.mutable_offer_reply();
+    to.set_doc_id(wire(from.doc_id));
+    if (!from.have.empty()) set(from.have, to.mutable_have());
+    to.set_credit(from.credit);
+  }
+  void operator()(const ChunkPut& from) const {
+    auto& to = *frame.mutable_chunk_put();
+    to.set_doc_id(wire(from.doc_id));
+    to.set_index(from.index);
+  }
+  void operator()(const ChunkDone& from) const {
+    auto& to = *frame.mutable_chunk_done();
+    to.set_doc_id(wire(from.doc_id));
+    to.mutable_indexes()->Add(from.indexes.begin(), from.indexes.end());
+    to.set_refusal(from.refusal);
+  }
+  void operator()(const Reconcile& from) const {
+    set_ids(from.env_ids, frame.mutable_reconcile()->mutable_env_ids());
+  }
+  void operator()(const ReconcileReply& from) const {
+    set_ids(from.missing, frame.mutable_reconcile_reply()->mutable_missing());
+  }
+  void operator()(const Announce& from) const {
+    auto& to = *frame.mutable_announce();
+    to.mutable_items()->Reserve(static_cast<int>(from.items.size()));
+    for (const auto& item : from.items) {
+      auto* out = to.add_items();
+      set(item.envelope, out->mutable_envelope());
+      out->set_position(item.position);
+      out->set_queue_head(wire(item.queue_head));
+    }
+  }
+  void operator()(const Fetch& from) const { set_ids(from.env_ids, frame.mutable_fetch()->mutable_env_ids()); }
+  void operator()(const Content& from) const {
+    auto& to = *frame.mutable_content();
+    to.set_env_id(wire(from.env_id));
+    if (!from.header.empty()) set(from.header, to.mutable_header());
+    if (!from.manifest.empty()) set(from.manifest, to.mutable_manifest());
+    if (!from.officer_blob.empty()) set(from.officer_blob, to.mutable_officer_blob());
+    if (!from.inline_chunk.empty()) set(from.inline_chunk, to.mutable_inline_chunk());
+    to.set_refusal(from.refusal);
+  }
+  void operator()(const ManifestGet& from) const { frame.mutable_manifest_get()->set_doc_id(wire(from.doc_id)); }
+  void operator()(const ManifestData& from) const {
+    auto& to = *frame.mutable_manifest_data();
+    to.set_doc_id(wire(from.doc_id));
+    if (!from.manifest.empty()) set(from.manifest, to.mutable_manifest());
+    to.set_refusal(from.refusal);
+  }
+  void operator()(const ChunkGet& from) const {
+    auto& to = *frame.mutable_chunk_get();
+    to.set_doc_id(wire(from.doc_id));
+    to.set_first(from.first);
+    to.set_count(from.count);
+  }
+  void operator()(const ChunkData& from) const {
+    auto& to = *frame.mutable_chunk_data();
+    to.set_doc_id(wire(from.doc_id));
+    to.set_index(from.index);
+    to.set_refusal(from.refusal);
+  }
+  void operator()(const AckPut& from) const {
+    auto& to = *frame.mutable_ack_put();
+    for (const auto& item : from.items) {
+      auto* out = to.add_items();
+      set(item.statement, out->mutable_statement());
+      if (!item.cell.empty()) set(item.cell, out->mutable_cell());
+    }
+  }
+  void operator()(const AckReply& from) const { set_ids(from.stored, frame.mutable_ack_reply()->mutable_stored()); }
+  void operator()(const MailPost& from) const { set_mail(from.items, frame.mutable_mail_post()->mutable_items()); }
+  void operator()(const MailPosted& from) const { set_ids(from.ids, frame.mutable_mail_posted()->mutable_ids()); }
+  void operator()(const MailDeliver& from) const {
+    set_mail(from.items, frame.mutable_mail_deliver()->mutable_items());
+  }
+  void operator()(const MailDone& from) const { set_ids(from.ids, frame.mutable_mail_done()->mutable_ids()); }
+  void operator()(const DirectoryGet& from) const { frame.mutable_directory_get()->set_from(from.from); }
+  void operator()(const DirectoryEntries& from) const {
+    auto& to = *frame.mutable_directory_entries();
+    to.set_size(from.size);
+    to.set_from(from.from);
+    set_all(from.entries, to.mutable_entries());
+  }
+  void operator()(const DirectoryPut& from) const {
+    set_all(from.entries, frame.mutable_directory_put()->mutable_entries());
+  }
+  void operator()(const KxPut& from) const { set(from.feed, frame.mutable_kx_put()->mutable_feed()); }
+  void operator()(const KxGet& from) const { set_ids(from.agencies, frame.mutable_kx_get()->mutable_agencies()); }
+  void operator()(const KxFeeds& from) const { set_all(from.feeds, frame.mutable_kx_feeds()->mutable_feeds()); }
+  void operator()(const Ping&) const { frame.mutable_ping(); }
+  void operator()(const Done&) const { frame.mutable_done(); }
+};
+
+// ---- reading ------------------------------------------------------------------------------------------------
+
+bool legal_on_bulk(pb::Frame::BodyCase body) {
+  switch (body) {
+    case pb::Frame::kHello:
+    case pb::Frame::kHelloReply:
+    case pb::Frame::kRefused:
+    case pb::Frame::kPing:
+    case pb::Frame::kDone:
+    case pb::Frame::kOffer:
+    case pb::Frame::kOfferReply:
+    case pb::Frame::kChunkPut:
+    case pb::Frame::kChunkDone:
+    case pb::Frame::kManifestGet:
+    case pb::Frame::kManifestData:
+    case pb::Frame::kChunkGet:
+    case pb::Frame::kChunkData:
+      return true;
+    default:
+      return false;
+  }
+}
+bool only_on_bulk(pb::Frame::BodyCase body) {
+  switch (body) {
+    case pb::Frame::kHello:
+    case pb::Frame::kHelloReply:
+    case pb::Frame::kRefused:
+    case pb::Frame::kPing:
+    case pb::Frame::kDone:
+      return false;
+    default:
+      return legal_on_bulk(body);
+  }
+}
+
+uint32_t chunk_index(Checks& checks, uint32_t index, const char* what) {
+  checks.require(index < chunks_per_body_max, what);
+  return index;
+}
+
+std::vector<MailItem> mail_items(Checks& checks, const google::protobuf::RepeatedPtrField<pb::MailItem>& items) {
+  std::vector<MailItem> out;
+  out.reserve(static_cast<size_t>(items.size()));
+  for (const auto& item : items) {
+    checks.require(!item.content().empty(), "MailItem.content");
+    out.push_back({checks.id<PartyId>(item.to(), "MailItem.to"), bytes_of(item.content())});
+  }
+  return out;
+}
+
+FrameBody read_body(Checks& checks, const pb::Frame& frame) {
+  switch (frame.body_case()) {
+    case pb::Frame::kHello: {
+      const auto& from = frame.hello();
+      return Hello{from.version(), from.inc(), from.directory_size(), from.software()};
+    }
+    case pb::Frame::kHelloReply: {
+      const auto& from = frame.hello_reply();
+      HelloReply to;
+      to.version = from.version();
+      to.broker = checks.id<PartyId>(from.broker(), "HelloReply.broker");
+      to.epoch = checks.id<Epoch>(from.epoch(), "HelloReply.epoch");
+      to.log_size = from.log_size();
+      to.log_root = checks.id<Hash>(from.log_root(), "HelloReply.log_root");
+      to.time = checks.time(from.time_ms(), "HelloReply.time_ms");
+      to.directory_size = from.directory_size();
+      return to;
+    }
+    case pb::Frame::kRefused: {
+      const auto& from = frame.refused();
+      return Refused{checks.u16(from.code(), "Refused.code"), from.retry_after_ms(), from.detail()};
+    }
+    case pb::Frame::kPut: {
+      const auto& from = frame.put();
+      Put to;
+      to.header = bytes_of(from.header());
+      to.manifest = bytes_of(from.manifest());
+      to.inline_chunk = bytes_of(from.inline_chunk());
+      to.doc_id = checks.id<DocId>(from.doc_id(), "Put.doc_id");
+      to.items.reserve(static_cast<size_t>(from.items_size()));
+      checks.require(from.items_size() > 0, "Put.items");
+      for (const auto& item : from.items()) {
+        checks.require(!item.envelope().empty(), "PutItem.envelope");
+        checks.require(!item.officer_blob().empty(), "PutItem.officer_blob");
+        to.items.push_back({bytes_of(item.envelope()), bytes_of(item.officer_blob())});
+      }
+      return to;
+    }
+    case pb::Frame::kPutReply: {
+      PutReply to;
+      to.results.reserve(static_cast<size_t>(frame.put_reply().results_size()));
+      for (const auto& from : frame.put_reply().results())
+        to.results.push_back({checks.id<EnvelopeId>(from.env_id(), "PutResult.env_id"), bytes_of(from.custody()),
+                              checks.u16(from.refusal(), "PutResult.refusal"), from.retry_after_ms(), from.entry()});
+      return to;
+    }
+    case pb::Frame::kOffer: {
+      const auto& from = frame.offer();
+      checks.require(!from.header().empty(), "Offer.header");
+      checks.require(!from.manifest().empty(), "Offer.manifest");
+      return Offer{bytes_of(from.header()), bytes_of(from.manifest())};
+    }
+    case pb::Frame::kOfferReply: {
+      const auto& from = frame.offer_reply();
+      return OfferReply{checks.id<DocId>(from.doc_id(), "OfferReply.doc_id"), bytes_of(from.have()), from.credit()};
+    }
+    case pb::Frame::kChunkPut: {
+      const auto& from = frame.chunk_put();
+      return ChunkPut{checks.id<DocId>(from.doc_id(), "ChunkPut.doc_id"),
+                      chunk_index(checks, from.index(), "ChunkPut.index")};
+    }
+    case pb::Frame::kChunkDone: {
+      const auto& from = frame.chunk_done();
+      ChunkDone to;
+      to.doc_id = checks.id<DocId>(from.doc_id(), "ChunkDone.doc_id");
+      to.indexes.assign(from.indexes().begin(), from.indexes().end());
+      for (const uint32_t index : to.indexes) chunk_index(checks, index, "ChunkDone.indexes");
+      to.refusal = checks.u16(from.refusal(), "ChunkDone.refusal");
+      return to;
+    }
+    case pb::Frame::kReconcile:
+      return Reconcile{checks.ids<EnvelopeId>(frame.reconcile().env_ids(), "Reconcile.env_ids")};
+    case pb::Frame::kReconcileReply:
+      return ReconcileReply{checks.ids<EnvelopeId>(frame.reconcile_reply().missing(), "ReconcileReply.missing")};
+    case pb::Frame::kAnnounce: {
+      Announce to;
+      to.items.reserve(static_cast<size_t>(frame.announce().items_size()));
+      for (const auto& from : frame.announce().items()) {
+        checks.require(!from.envelope().empty(), "AnnouncedItem.envelope");
+        to.items.push_back({bytes_of(from.envelope()), from.position(),
+                            checks.id<Hash>(from.queue_head(), "AnnouncedItem.queue_head")});
+      }
+      return to;
+    }
+    case pb::Frame::kFetch:
+      return Fetch{checks.ids<EnvelopeId>(frame.fetch().env_ids(), "Fetch.env_ids")};
+    case pb::Frame::kContent: {
+      const auto& from = frame.content();
+      Content to;
+      to.env_id = checks.id<EnvelopeId>(from.env_id(), "Content.env_id");
+      to.header = bytes_of(from.header());
+      to.manifest = bytes_of(from.manifest());
+      to.officer_blob = bytes_of(from.officer_blob());
+      to.inline_chunk = bytes_of(from.inline_chunk());
+      to.refusal = checks.u16(from.refusal(), "Content.refusal");
+      return to;
+    }
+    case pb::Frame::kManifestGet:
+      return ManifestGet{checks.id<DocId>(frame.manifest_get().doc_id(), "ManifestGet.doc_id")};
+    case pb::Frame::kManifestData: {
+      const auto& from = frame.manifest_data();
+      return ManifestData{checks.id<DocId>(from.doc_id(), "ManifestData.doc_id"), bytes_of(from.manifest()),
+                          checks.u16(from.refusal(), "ManifestData.refusal")};
+    }
+    case pb::Frame::kChunkGet: {
+      const auto& from = frame.chunk_get();
+      checks.require(from.count() <= chunk_credit, "ChunkGet.count");
+      return ChunkGet{checks.id<DocId>(from.doc_id(), "ChunkGet.doc_id"),
+                      chunk_index(checks, from.first(), "ChunkGet.first"), from.count()};
+    }
+    case pb::Frame::kChunkData: {
+      const auto& from = frame.chunk_data();
+      return ChunkData{checks.id<DocId>(from.doc_id(), "ChunkData.doc_id"),
+                       chunk_index(checks, from.index(), "ChunkData.index"),
+                       checks.u16(from.refusal(), "ChunkData.refusal")};
+    }
+    case pb::Frame::kAckPut: {
+      AckPut to;
+      to.items.reserve(static_cast<size_t>(frame.ack_put().items_size()));
+      for (const auto& from : frame.ack_put().items()) {
+        checks.require(!from.statement().empty(), "AckItem.statement");
+        to.items.push_back({bytes_of(from.statement()), bytes_of(from.cell())});
+      }
+      return to;
+    }
+    case pb::Frame::kAckReply:
+      return AckReply{checks.ids<EnvelopeId>(frame.ack_reply().stored(), "AckReply.stored")};
+    case pb::Frame::kMailPost:
+      return MailPost{mail_items(checks, frame.mail_post().items())};
+    case pb::Frame::kMailPosted:
+      return MailPosted{checks.ids<Hash>(frame.mail_posted().ids(), "MailPosted.ids")};
+    case pb::Frame::kMailDeliver:
+      return MailDeliver{mail_items(checks, frame.mail_deliver().items())};
+    case pb::Frame::kMailDone:
+      return MailDone{checks.ids<Hash>(frame.mail_done().ids(), "MailDone.ids")};
+    case pb::Frame::kDirectoryGet:
+      return DirectoryGet{frame.directory_get().from()};
+    case pb::Frame::kDirectoryEntries: {
+      const auto& from = frame.directory_entries();
+      return DirectoryEntries{from.size(), from.from(), all_bytes(from.entries())};
+    }
+    case pb::Frame::kDirectoryPut:
+      return DirectoryPut{all_bytes(frame.directory_put().entries())};
+    case pb::Frame::kKxPut:
+      checks.require(!frame.kx_put().feed().empty(), "KxPut.feed");
+      return KxPut{bytes_of(frame.kx_put().feed())};
+    case pb::Frame::kKxGet:
+      return KxGet{checks.ids<PartyId>(frame.kx_get().agencies(), "KxGet.agencies")};
+    case pb::Frame::kKxFeeds:
+      return KxFeeds{all_bytes(frame.kx_feeds().feeds())};
+    case pb::Frame::kPing:
+      return Ping{};
+    case pb::Frame::kDone:
+      return Done{};
+    case pb::Frame::BODY_NOT_SET:
+      break;
+  }
+  checks.require(false, "Frame.body");
+  return Done{};
+}
+
+}  // namespace
+
+Bytes encode_frame(const Frame& frame) {
+  MessageArena arena;
+  auto& message = arena.make<pb::Frame>();
+  message.set_request(frame.request);
+  std::visit(Filler{message}, frame.body);
+  return serialise(message);
+}
+
+Result<Frame> decode_frame(BytesView bytes, Endpoint endpoint) {
+  MessageArena arena;
+  auto& message = arena.make<pb::Frame>();
+  const bool bulk = endpoint == Endpoint::bulk;
+  TRAM_OK(parse(bytes, frame_shape, bulk ? bulk_frame_bytes_max : control_frame_bytes_max, message));
+  const auto body_case = message.body_case();
+  if (bulk ? !legal_on_bulk(body_case) : only_on_bulk(body_case))
+    return fail(ErrorCode::bad_format, "Frame: not legal on this endpoint");
+  Checks checks;
+  Frame frame;
+  frame.request = message.request();
+  frame.body = read_body(checks, message);
+  TRAM_OK(checks.result());
+  return frame;
+}
+
+}  // namespace tram::proto
