@@ -6,6 +6,7 @@
 
 #include "base/ports.h"
 #include "crypto/seal.h"
+#include "proto/document.h"
 #include "proto/records_node.h"
 
 namespace tram::node {
@@ -79,6 +80,8 @@ struct CustodyJob {
     PartyId broker;
     SigPublic key;
     Bytes custody;
+    Lane lane = Lane::normal;  // with `order`, the pending row it settles
+    uint64_t order = 0;
   };
   std::vector<Item> items;
 };
@@ -116,7 +119,18 @@ struct ChunkJob {
   ChunkId expected;
   bool last = false;
   Bytes sealed;
-  crypto::BodyKeys keys;
+  crypto::BodyContext context;
+  crypto::Secret32 document_key;
+};
+/// Which chunks a file left by an earlier life already holds, by their ids.
+struct ScanBodyJob {
+  EnvelopeId env_id;
+  DocId doc_id;
+  crypto::Manifest manifest;
+};
+struct ScanBodyDone {
+  EnvelopeId env_id;
+  std::vector<bool> have;
 };
 struct ChunkJobDone {
   EnvelopeId env_id;
@@ -126,6 +140,7 @@ struct ChunkJobDone {
 /// All chunks are written: sync, read the container's header, make the record complete.
 struct FinishBodyJob {
   EnvelopeId env_id;
+  RealmId realm;
   proto::InRecord record;
   Bytes manifest;
 };
@@ -135,26 +150,28 @@ struct FinishBodyDone {
   proto::InRecord record;
 };
 
-/// Signs what a committed step decided and seals the receipt for the original sender (R15, 8.11).
+/// Seals issued receipts for the original senders, anew for each sending (4.2).
 struct AnswerJob {
   struct Item {
     EnvelopeId env_id;
     PartyId sender;
-    Bytes statement;                // zero signature; may be empty (a later receipt)
-    Bytes receipt;                  // zero signature; may be empty
+    Bytes statement;                // signed Ack or Notice; empty for a later receipt, which travels as mail
+    Bytes receipt;                  // signed
+    DocId doc_id;
+    uint16_t event = 0;
     bool have_kx = false;
     KxPublic kx;
-    std::vector<PartyId> brokers;   // who gets the ACK; empty: post the cell as mail to all
+    std::vector<PartyId> brokers;   // who gets the ACK
   };
-  SealContext context;
   std::vector<Item> items;
 };
 struct AnswerDone {
   struct Item {
     EnvelopeId env_id;
     PartyId sender;
-    Bytes statement;                // signed
-    Bytes receipt;                  // signed
+    Bytes statement;
+    DocId doc_id;
+    uint16_t event = 0;
     Bytes cell;                     // empty without the sender's KX key
     std::vector<PartyId> brokers;
   };
@@ -187,24 +204,28 @@ struct MailJobDone {
   std::vector<Item> items;
 };
 
-using Job = std::variant<SealJob, WrapJob, CustodyJob, OpenJob, ChunkJob, FinishBodyJob, AnswerJob, MailJob>;
-using JobResult = std::variant<SealDone, WrapDone, CustodyDone, OpenDone, ChunkJobDone, FinishBodyDone, AnswerDone, MailJobDone>;
+using Job = std::variant<SealJob, WrapJob, CustodyJob, OpenJob, ChunkJob, ScanBodyJob, FinishBodyJob, AnswerJob, MailJob>;
+using JobResult = std::variant<SealDone, WrapDone, CustodyDone, OpenDone, ChunkJobDone, ScanBodyDone, FinishBodyDone, AnswerDone, MailJobDone>;
 
 JobResult run_job(Job&, Bodies&, Random&);
 
 /// Name of a body's file and of the side file that holds its manifest.
 std::string body_name(const DocId&);
-std::string manifest_name(const DocId&);
+std::string manifest_name(std::string_view body_name);
 std::string upload_name(std::string_view upload_id);
 
-/// Reads one file out of a stored body, decrypting on the way; used by the API to stream. Chunk by chunk.
+/// Reads a stored body, decrypting on the way, chunk by chunk; the API streams files through it. Files follow the
+/// container's prefix in the order of the metadata's list: offset of file i = content_offset() + sizes before it.
 class BodyReader {
  public:
-  BodyReader(Bodies&, const proto::InRecord&, const PartyId& realm_sender, const RealmId&, Bytes inline_chunk);
+  BodyReader(Bodies&, const proto::InRecord&, const RealmId&, Bytes inline_chunk);
   /// Plain container bytes [offset, offset + out.size()). Errors: cannot_open, not_found, store_corrupt.
   Result<void> read(uint64_t offset, std::span<uint8_t> out);
+  /// Where the first file starts in the container.
+  Result<uint64_t> content_offset();
 
  private:
+  Result<void> load_chunk(uint32_t index);
   Bodies& bodies_;
   crypto::BodyKeys keys_;
   DocId doc_id_;

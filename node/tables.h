@@ -7,10 +7,12 @@ namespace tram::node::table {
 inline constexpr Table self{"node"};              // "self" -> NodeRecord
 inline constexpr Table outgoing{"out"};           // uuid -> OutRecord
 inline constexpr Table outgoing_order{"out_order"};    // u64 created ms || uuid -> (empty): the outbox list
+inline constexpr Table sealing{"sealing"};        // uuid -> (empty): bodies being made
 inline constexpr Table outgoing_by_doc{"out_by_doc"};  // doc_id -> uuid
 inline constexpr Table item{"item"};              // uuid || recipient -> ItemRecord
 inline constexpr Table todo{"todo"};              // recipient || u8 lane || u64 order -> uuid: to be wrapped, in order
 inline constexpr Table envelope{"envelope"};      // env_id -> EnvelopeRecord
+inline constexpr Table open_envelope{"open_env"};      // env_id -> (empty): no receipt yet
 inline constexpr Table custody{"custody"};        // env_id || broker -> CustodyRecord
 inline constexpr Table channel_out{"channel_out"};     // recipient || u8 lane -> ChannelOut
 inline constexpr Table pending{"pending"};        // broker || u8 lane || u64 order -> env_id: custody still wanted
@@ -22,6 +24,8 @@ inline constexpr Table incoming_held{"in_held"};  // sender || u8 lane || u32 in
 inline constexpr Table channel_in{"channel_in"};  // sender || u8 lane -> ChannelIn
 inline constexpr Table answer{"answer"};          // env_id -> AnswerRecord
 inline constexpr Table receipt{"receipt"};        // doc_id || party || env_id || u16 event -> ReceiptRecord
+inline constexpr Table to_post{"to_post"};        // doc_id || env_id || u16 event -> (empty): issued, not yet mailed
+inline constexpr Table early_recall{"early_recall"};   // doc_id of the target -> doc_id of the recall that came first
 inline constexpr Table mail_out{"mail_out"};      // mail id -> MailRecord
 inline constexpr Table mail_seen{"mail_seen"};    // mail id -> u64 ms
 inline constexpr Table number_seen{"number_seen"};     // F(number, symbol, sender) -> u64 arrival

@@ -1,0 +1,126 @@
+#include "node/jobs.h"
+
+#include "base/limits.h"
+
+namespace tram::node {
+
+SealDone run_seal_job(SealJob&, Bodies&, Random&);
+OpenDone run_open_job(OpenJob&);
+ChunkJobDone run_chunk_job(ChunkJob&, Bodies&);
+ScanBodyDone run_scan_job(ScanBodyJob&, Bodies&);
+FinishBodyDone run_finish_job(FinishBodyJob&, Bodies&);
+
+namespace {
+
+WrapDone wrap(WrapJob& job, Random& random) {
+  WrapDone done;
+  for (WrapRun& run : job.runs) {
+    done.channels.emplace_back(run.recipient, run.lane);
+    EnvelopeId prev = run.prev;
+    uint64_t seq = run.first_seq;
+    for (WrapTarget& target : run.targets) {
+      crypto::Envelope envelope;
+      envelope.lane = run.lane;
+      envelope.realm = job.context.realm;
+      envelope.sender = job.context.self;
+      envelope.recipient = run.recipient;
+      envelope.inc = run.inc;
+      envelope.re_of = target.re_of;
+      envelope.seq = seq;
+      envelope.prev = prev;
+      envelope.doc_id = target.doc_id;
+      Bytes blob = crypto::make_random_blob(random);
+      envelope.officer_blob_id = crypto::blob_id(blob);
+      envelope.recipient_kx = crypto::key_id(crypto::KeyKind::kx, run.kx);
+      envelope.created = job.now;
+      envelope.not_after = target.not_after;
+      envelope.dir_size = job.dir_size;
+      envelope.dir_root = job.dir_root;
+      if (!crypto::wrap_key(envelope, target.document_key, run.kx, random)) break;  // a bad key stops its channel
+      Bytes wire = crypto::encode_envelope(envelope, *job.context.sig);
+      prev = envelope.id;
+      done.envelopes.push_back({target.uuid, run.recipient, run.lane, target.order, seq, envelope.id, std::move(wire), std::move(blob)});
+      ++seq;
+    }
+  }
+  return done;
+}
+
+CustodyDone check_custody(CustodyJob& job) {
+  CustodyDone done;
+  for (auto& item : job.items) {
+    auto custody = crypto::decode_custody(item.custody);
+    if (custody && custody->broker == item.broker && crypto::verify_custody(*custody, item.key))
+      done.valid.push_back(std::move(item));
+    else
+      ++done.forged;
+  }
+  return done;
+}
+
+AnswerDone seal_answers(AnswerJob& job, Random& random) {
+  AnswerDone done;
+  for (auto& item : job.items) {
+    AnswerDone::Item out{item.env_id, item.sender, std::move(item.statement), item.doc_id, item.event, {}, std::move(item.brokers)};
+    if (item.have_kx)
+      if (auto cell = crypto::seal_cell(item.receipt, item.kx, random)) out.cell = std::move(*cell);
+    done.items.push_back(std::move(out));
+  }
+  return done;
+}
+
+Result<void> open_mail(MailJob::Item& item, MailJobDone::Item& out) {
+  if (item.content.size() != limits::cell_bytes) {
+    TRAM_TRY(notice, crypto::decode_notice(item.content));
+    if (notice.issuer != item.author) return fail(ErrorCode::bad_signature, "author");
+    if (!crypto::verify_notice(notice, item.author_key)) return fail(ErrorCode::bad_signature, "notice");
+    out.notice = std::move(notice);
+    return {};
+  }
+  if (!item.have_kx) return fail(ErrorCode::rekey, "the key this cell names is not held");
+  TRAM_TRY(bytes, crypto::open_cell(item.content, item.kx));
+  TRAM_TRY(receipt, crypto::decode_receipt(bytes));
+  if (receipt.issuer != item.author) return fail(ErrorCode::bad_signature, "author");
+  if (!crypto::verify_receipt(receipt, item.author_key)) return fail(ErrorCode::bad_signature, "receipt");
+  out.receipt = std::move(receipt);
+  out.receipt_bytes = std::move(bytes);
+  return {};
+}
+
+MailJobDone open_all_mail(MailJob& job) {
+  MailJobDone done;
+  for (auto& item : job.items) {
+    MailJobDone::Item out;
+    out.mail_id = item.mail_id;
+    out.author = item.author;
+    out.outcome = open_mail(item, out);
+    out.brokers = std::move(item.brokers);
+    done.items.push_back(std::move(out));
+  }
+  return done;
+}
+
+}  // namespace
+
+JobResult run_job(Job& job, Bodies& bodies, Random& random) {
+  struct Runner {
+    Bodies& bodies;
+    Random& random;
+    JobResult operator()(SealJob& j) { return run_seal_job(j, bodies, random); }
+    JobResult operator()(WrapJob& j) { return wrap(j, random); }
+    JobResult operator()(CustodyJob& j) { return check_custody(j); }
+    JobResult operator()(OpenJob& j) { return run_open_job(j); }
+    JobResult operator()(ChunkJob& j) { return run_chunk_job(j, bodies); }
+    JobResult operator()(ScanBodyJob& j) { return run_scan_job(j, bodies); }
+    JobResult operator()(FinishBodyJob& j) { return run_finish_job(j, bodies); }
+    JobResult operator()(AnswerJob& j) { return seal_answers(j, random); }
+    JobResult operator()(MailJob& j) { return open_all_mail(j); }
+  };
+  return std::visit(Runner{bodies, random}, job);
+}
+
+std::string body_name(const DocId& id) { return id.hex(); }
+std::string manifest_name(std::string_view body) { return std::string(body) + ".m"; }
+std::string upload_name(std::string_view upload_id) { return "up." + std::string(upload_id); }
+
+}  // namespace tram::node
