@@ -126,8 +126,176 @@ class Node {
   void set_clock_ok(bool ok) { clock_ok_ = ok; }
 
  private:
+  // ---- caches over the store
+  struct PendingRow {
+    Lane lane = Lane::normal;
+    uint64_t order = 0;
+    EnvelopeId env_id;
+  };
+  struct PutInFlight {
+    DocId doc_id;
+    bool with_body = false;            // carries the header, or opened the way for the others of its document
+    std::vector<PendingRow> rows;
+    Time sent;
+  };
+  /// A large body on its way to one broker (R41).
+  struct Upload {
+    DocUuid uuid;
+    std::string body_name;
+    uint64_t body_bytes = 0;
+    uint32_t chunks = 0;
+    Lane lane = Lane::normal;
+    bool offered = false;
+    std::vector<bool> have;
+    uint32_t durable = 0;              // chunks the broker confirmed
+    uint32_t next = 0;                 // first chunk not yet sent in this pass
+    std::set<uint32_t> in_flight;
+    Time last_heard;
+  };
+  struct Link {
+    bool connected = false;
+    bool greeted = false;
+    Epoch epoch;
+    Duration clock_offset;
+    Time last_heard;
+    Time backoff_until;
+    uint64_t next_request = 1;
+    std::map<uint64_t, PutInFlight> puts;
+    std::map<uint64_t, std::vector<PartyId>> kx_asked;
+    std::set<EnvelopeId> in_flight;    // rows taken and not yet settled
+    std::map<DocId, bool> bodies;      // false: on its way, true: the broker holds it
+    std::map<DocId, Upload> uploads;
+    std::map<Lane, uint64_t> cursor;   // last order taken, a lane
+    std::array<int64_t, lane_count> deficit{};
+    std::set<Hash> mail_in_flight;
+    uint32_t chunks_in_flight = 0;     // uploads, all documents
+    uint32_t chunk_requests = 0;       // downloads
+    std::optional<EnvelopeId> void_cursor;  // epoch changed: custodies before this are voided (R7)
+    Time last_directory_ask;
+    uint64_t directory_size = 0;
+  };
+  /// An envelope announced to us, until it is answered.
+  struct Arrival {
+    enum class Stage { wanted, fetching, opening, manifest, scanning, chunks, finishing } stage = Stage::wanted;
+    crypto::Envelope envelope;
+    Bytes envelope_bytes;
+    std::map<PartyId, crypto::QueueSeen> sources;
+    PartyId source;                    // asked now
+    std::set<PartyId> failed;          // sources that could not deliver
+    Time asked;
+    proto::InRecord record;            // once opened
+    crypto::Manifest manifest;
+    Bytes manifest_bytes;
+    std::vector<bool> have;
+    std::set<uint32_t> requested, writing;
+    uint32_t done = 0;
+  };
+  enum class TimerKind : uint8_t { envelope_expiry = 1, mail_expiry = 2, gap = 3, body_retention = 4 };
+
+  // outbox.cpp
+  Result<std::vector<PartyId>> resolve(ReadTxn&, Time, const std::vector<proto::Addressee>&, bool& direct_only);
+  Result<void> begin_sealing(WriteTxn&, proto::OutRecord&, Effects&);
+  Result<void> on(WriteTxn&, Time, SealDone&, Effects&);
+  Result<void> on(WriteTxn&, Time, WrapDone&, Effects&);
+  Result<void> on(WriteTxn&, Time, CustodyDone&, Effects&);
+  Result<void> kick_channel(WriteTxn&, Time, const PartyId& recipient, Lane, Effects&);
+  Result<void> kick_all_channels(WriteTxn&, Time, Effects&);
+  Result<void> add_todo(WriteTxn&, const PartyId& recipient, Lane, const DocUuid&);
+  Result<void> recompute_accepted(WriteTxn&, Time, const EnvelopeId&, Effects&);
+  Result<void> close_envelope(WriteTxn&, const EnvelopeId&);
+  Result<void> reissue(WriteTxn&, Time, const EnvelopeId&, Effects&);
+  void flush_wraps(Time, Effects&);
+  // transfer.cpp
+  Result<void> pump(WriteTxn&, Time, const PartyId& broker, Effects&);
+  Result<bool> pump_lane(WriteTxn&, Time, const PartyId& broker, Link&, Lane, Effects&);
+  void pump_chunks(const PartyId& broker, Link&, Time, Effects&);
+  Result<void> on_put_reply(WriteTxn&, Time, const PartyId&, Link&, uint64_t request, proto::PutReply&, Effects&);
+  Result<void> on_offer_reply(WriteTxn&, Time, const PartyId&, Link&, proto::OfferReply&, Effects&);
+  Result<void> on_chunk_done(WriteTxn&, Time, const PartyId&, Link&, proto::ChunkDone&, Effects&);
+  Result<void> on_refused(WriteTxn&, Time, const PartyId&, Link&, uint64_t request, const proto::Refused&, Effects&);
+  void forget_in_flight(Link&);
+  // inbox.cpp
+  Result<void> on_announce(WriteTxn&, Time, const PartyId&, proto::Announce&, Effects&);
+  Result<void> on_content(WriteTxn&, Time, const PartyId&, proto::Content&, Effects&);
+  Result<void> on_manifest(Time, const PartyId&, proto::ManifestData&, Effects&);
+  Result<void> on_chunk(Time, const PartyId&, Link&, proto::ChunkData&, Bytes chunk, Effects&);
+  Result<void> on(WriteTxn&, Time, OpenDone&, Effects&);
+  Result<void> on(WriteTxn&, Time, ScanBodyDone&, Effects&);
+  Result<void> on(WriteTxn&, Time, ChunkJobDone&, Effects&);
+  Result<void> on(WriteTxn&, Time, FinishBodyDone&, Effects&);
+  void fetch(Time, Arrival&, Effects&);
+  void flush_fetches(Effects&);
+  void request_chunks(Time, Effects&);
+  void source_failed(Time, Arrival&, Effects&);
+  Result<void> store_document(WriteTxn&, Time, Arrival&, Bytes inline_chunk, Effects&);
+  Result<void> reject(WriteTxn&, Time, Arrival&, const Error&, Effects&);
+  Result<void> consume(WriteTxn&, Time, const PartyId& sender, Lane, uint32_t inc, uint64_t seq, uint64_t arrival, Effects&);
+  Result<void> release_held(WriteTxn&, Time, const PartyId& sender, Lane, proto::ChannelIn&, Effects&);
+  Result<void> hand_over(WriteTxn&, Time, proto::InRecord&, bool out_of_order, Effects&);
+  Result<void> apply_relation(WriteTxn&, Time, proto::InRecord&, const proto::Metadata&, Effects&);
+  Result<void> destroy_content(WriteTxn&, Time, proto::InRecord&, Effects&);
+  // answers.cpp
+  struct Issued {
+    Bytes bytes;
+    crypto::Receipt receipt;
+  };
+  Result<Issued> issue(WriteTxn&, Time, crypto::ReceiptEvent, uint16_t reason, const crypto::Envelope&, BytesView envelope_bytes,
+                       const proto::ReceiptText&);
+  /// A later receipt (status 02..06, 15, 16): stored, logged, then mailed to the sender.
+  Result<void> tell_sender(WriteTxn&, Time, crypto::ReceiptEvent, uint16_t reason, const proto::InRecord&, const proto::ReceiptText&,
+                           Effects&);
+  Result<void> answer(ReadTxn&, Time, const EnvelopeId&, const PartyId& sender, const DocId&, Bytes statement, Bytes receipt,
+                      std::vector<PartyId> brokers, Effects&);
+  Result<void> on(WriteTxn&, Time, AnswerDone&, Effects&);
+  Result<void> on(WriteTxn&, Time, MailJobDone&, Effects&);
+  Result<void> on_mail(WriteTxn&, Time, const PartyId&, proto::MailDeliver&, Effects&);
+  Result<void> apply_receipt(WriteTxn&, Time, const crypto::Receipt&, BytesView bytes, Effects&);
+  Result<void> apply_notice(WriteTxn&, Time, const crypto::Notice&, Effects&);
+  Result<Hash> post_mail(WriteTxn&, Time, const PartyId& to, Bytes content, Effects&);
+  Result<void> post_pending_mail(WriteTxn&, const PartyId& broker, Link&, Effects&);
+  Result<void> repost_answers(WriteTxn&, Time, Effects&);
+  // upkeep.cpp
+  Result<void> on_frame(WriteTxn&, Time, FrameArrived&, Effects&);
+  Result<void> on_hello(WriteTxn&, Time, const PartyId&, Link&, const proto::HelloReply&, Effects&);
+  Result<void> on_directory(WriteTxn&, Time, const PartyId&, Link&, proto::DirectoryEntries&, Effects&);
+  Result<void> on_kx_feeds(WriteTxn&, Time, proto::KxFeeds&, Effects&);
+  Result<void> on_reconcile(WriteTxn&, Time, const PartyId&, Link&, proto::ReconcileReply&, Effects&);
+  Result<void> on_tick(WriteTxn&, Time, Effects&);
+  Result<void> rotate_kx(WriteTxn&, Time, Effects&);
+  Result<void> publish_kx(const PartyId& broker, Effects&);
+  Result<void> void_custodies(WriteTxn&, Time, const PartyId& broker, Link&, Effects&);
+  Result<void> fire_timers(WriteTxn&, Time, Effects&);
+  Result<void> add_timer(WriteTxn&, Time at, TimerKind, BytesView id);
+  Result<void> refresh_links(WriteTxn&, Time);
+  void ask_directory(Time, const PartyId& broker, Link&, Effects&);
+  void ask_kx(Time, Effects&);
+  const crypto::KxKeyPair* find_kx(const KeyId&) const;
+  Result<void> log_leaf(WriteTxn&, Time, audit::LeafKind, std::initializer_list<BytesView> parts);
+  SealContext seal_context(Time) const;
+  uint64_t send(const PartyId& broker, proto::Endpoint, proto::FrameBody, Effects&, std::optional<ChunkSource> = {});
+  Result<uint64_t> next_order(WriteTxn&);
+
   Config config_;
+  Keys keys_;
+  directory::Directory& directory_;
+  audit::Log& audit_;
+  Log& log_;
+  Random& random_;
   bool clock_ok_ = true;
+
+  proto::NodeRecord self_;
+  bool self_dirty_ = false;
+  std::map<PartyId, Link> links_;
+  std::set<std::pair<PartyId, Lane>> wrapping_;
+  std::vector<WrapRun> wraps_;                       // of this step, sent in batches
+  std::set<PartyId> kx_wanted_;
+  std::map<EnvelopeId, Arrival> arrivals_;
+  std::map<PartyId, std::vector<EnvelopeId>> fetches_;  // of this step
+  std::set<Hash> mail_opening_;
+  std::map<KeyId, crypto::KxKeyPair> kx_pairs_;
+  Bytes kx_feed_;                                    // ours, signed
+  Time last_upkeep_;
+  Time last_repost_;
 };
 
 /// National status code of a record (QD 28/2018, QCVN 102): 1..6, or 0 while held; what the clerk sees.

@@ -1,0 +1,62 @@
+// Reading and writing whole records: one line where a row is used.
+#pragma once
+#include "base/ports.h"
+#include "node/keys.h"
+#include "node/tables.h"
+#include "proto/records_node.h"
+
+namespace tram::node {
+
+/// The record, or nothing. Errors: store_corrupt, io_failed.
+template <class Record>
+Result<std::optional<Record>> find(ReadTxn& txn, const Table& table, BytesView key) {
+  TRAM_TRY(value, txn.get(table, key));
+  if (!value) return std::optional<Record>{};
+  Record record;
+  TRAM_OK(proto::decode_record(*value, record));
+  return std::optional<Record>(std::move(record));
+}
+
+/// The record, or not_found.
+template <class Record>
+Result<Record> load(ReadTxn& txn, const Table& table, BytesView key) {
+  TRAM_TRY(record, find<Record>(txn, table, key));
+  if (!record) return fail(ErrorCode::not_found, std::string(table.name));
+  return std::move(*record);
+}
+
+template <class Record>
+Result<void> save(WriteTxn& txn, const Table& table, BytesView key, const Record& record) {
+  return txn.put(table, key, proto::encode_record(record));
+}
+
+inline Result<std::optional<uint64_t>> find_u64(ReadTxn& txn, const Table& table, BytesView key) {
+  TRAM_TRY(value, txn.get(table, key));
+  if (!value) return std::optional<uint64_t>{};
+  return std::optional<uint64_t>(read_u64(*value));
+}
+
+/// Calls `visit(row)` for every row with this prefix, in pages; stops on the first error.
+template <class Visit>
+Result<void> for_each(ReadTxn& txn, const Table& table, BytesView prefix, Visit&& visit) {
+  constexpr size_t page = 256;
+  Bytes from = to_bytes(prefix);
+  const Bytes until = prefix_end(prefix);
+  for (;;) {
+    TRAM_TRY(rows, txn.scan(table, from, until, page));
+    for (const Row& row : rows) TRAM_OK(visit(row));
+    if (rows.size() < page) return {};
+    from = rows.back().key;
+    from.push_back(0);
+  }
+}
+
+/// Reads a fixed id at `offset` of a key we wrote.
+template <class Id>
+Id id_at(BytesView key, size_t offset) {
+  Id id;
+  if (key.size() >= offset + Id::size) std::memcpy(id.bytes.data(), key.data() + offset, Id::size);
+  return id;
+}
+
+}  // namespace tram::node
