@@ -43,7 +43,8 @@ using Event = std::variant<BrokerUp, BrokerDown, FrameArrived, JobResult, Tick>;
 
 // ---- effects --------------------------------------------------------------------------------------------------
 
-/// A chunk that the loop reads from the body file when it sends the frame (so it is not held in memory).
+/// Bytes of a body file that the loop reads when it sends the frame, so that they are not held in memory: the raw chunk
+/// of a ChunkPut, or the manifest of an Offer.
 struct ChunkSource {
   std::string name;
   uint64_t offset = 0;
@@ -58,6 +59,7 @@ struct Send {
 struct Effects {
   std::vector<Send> sends;
   std::vector<Job> jobs;
+  std::vector<std::pair<std::string, uint64_t>> create_bodies;  // before the jobs: name and size to reserve
   std::vector<std::string> remove_bodies;  // after the commit
   std::optional<Time> wake_at;
   bool directory_changed = false;          // io reconnects to the brokers in force
@@ -141,11 +143,13 @@ class Node {
   /// A large body on its way to one broker (R41).
   struct Upload {
     DocUuid uuid;
+    Bytes header;
     std::string body_name;
     uint64_t body_bytes = 0;
     uint32_t chunks = 0;
     Lane lane = Lane::normal;
-    bool offered = false;
+    uint64_t offer_request = 0;        // 0: not offered on this session yet
+    bool answered = false;
     std::vector<bool> have;
     uint32_t durable = 0;              // chunks the broker confirmed
     uint32_t next = 0;                 // first chunk not yet sent in this pass
@@ -165,7 +169,8 @@ class Node {
     std::set<EnvelopeId> in_flight;    // rows taken and not yet settled
     std::map<DocId, bool> bodies;      // false: on its way, true: the broker holds it
     std::map<DocId, Upload> uploads;
-    std::map<Lane, uint64_t> cursor;   // last order taken, a lane
+    std::map<Lane, uint64_t> cursor;   // first order not yet looked at, a lane
+    uint32_t chunk_turn = 0;
     std::array<int64_t, lane_count> deficit{};
     std::set<Hash> mail_in_flight;
     uint32_t chunks_in_flight = 0;     // uploads, all documents
@@ -214,6 +219,7 @@ class Node {
   Result<void> on_chunk_done(WriteTxn&, Time, const PartyId&, Link&, proto::ChunkDone&, Effects&);
   Result<void> on_refused(WriteTxn&, Time, const PartyId&, Link&, uint64_t request, const proto::Refused&, Effects&);
   void forget_in_flight(Link&);
+  void expire_requests(Link&, Time now);
   // inbox.cpp
   Result<void> on_announce(WriteTxn&, Time, const PartyId&, proto::Announce&, Effects&);
   Result<void> on_content(WriteTxn&, Time, const PartyId&, proto::Content&, Effects&);
@@ -225,6 +231,7 @@ class Node {
   Result<void> on(WriteTxn&, Time, FinishBodyDone&, Effects&);
   void fetch(Time, Arrival&, Effects&);
   void flush_fetches(Effects&);
+  Result<void> finish_if_whole(Arrival&, Effects&);
   void request_chunks(Time, Effects&);
   void source_failed(Time, Arrival&, Effects&);
   Result<void> store_document(WriteTxn&, Time, Arrival&, Bytes inline_chunk, Effects&);
@@ -244,12 +251,14 @@ class Node {
   /// A later receipt (status 02..06, 15, 16): stored, logged, then mailed to the sender.
   Result<void> tell_sender(WriteTxn&, Time, crypto::ReceiptEvent, uint16_t reason, const proto::InRecord&, const proto::ReceiptText&,
                            Effects&);
-  Result<void> answer(ReadTxn&, Time, const EnvelopeId&, const PartyId& sender, const DocId&, Bytes statement, Bytes receipt,
+  Result<void> answer(WriteTxn&, Time, const EnvelopeId&, const PartyId& sender, const DocId&, Bytes statement, Bytes receipt,
                       std::vector<PartyId> brokers, Effects&);
   Result<void> on(WriteTxn&, Time, AnswerDone&, Effects&);
   Result<void> on(WriteTxn&, Time, MailJobDone&, Effects&);
   Result<void> on_mail(WriteTxn&, Time, const PartyId&, proto::MailDeliver&, Effects&);
   Result<void> apply_receipt(WriteTxn&, Time, const crypto::Receipt&, BytesView bytes, Effects&);
+  Result<void> apply_change_answer(WriteTxn&, Time, const crypto::Receipt&, const proto::EnvelopeRecord&, const proto::ReceiptText&);
+  Result<void> on_mail_posted(WriteTxn&, const PartyId&, Link&, const proto::MailPosted&);
   Result<void> apply_notice(WriteTxn&, Time, const crypto::Notice&, Effects&);
   Result<Hash> post_mail(WriteTxn&, Time, const PartyId& to, Bytes content, Effects&);
   Result<void> post_pending_mail(WriteTxn&, const PartyId& broker, Link&, Effects&);

@@ -1,0 +1,351 @@
+// What we say back and what others say to us: ACK and receipts, small mail, their effects (R15, R18, 4.2).
+#include <algorithm>
+
+#include "base/limits.h"
+#include "node/node.h"
+#include "node/rows.h"
+
+namespace tram::node {
+
+namespace {
+
+constexpr size_t answers_per_job_max = 16;
+constexpr size_t items_per_frame = 48;
+
+Hash mail_id_of(BytesView content) { return crypto::hash("edx1/mail", {content}); }
+
+uint16_t code_of(crypto::ReceiptEvent event) { return static_cast<uint16_t>(event); }
+
+/// Later states outrank earlier ones, whatever order they arrive in (QD 28/2018; statuses come over several paths).
+int rank(uint16_t status) {
+  switch (status) {
+    case 1: return 1;
+    case 3: return 2;
+    case 4: return 3;
+    case 5: return 4;
+    case 6: return 5;
+    case 2: return 6;
+    default: return 0;
+  }
+}
+
+}  // namespace
+
+Result<Node::Issued> Node::issue(WriteTxn& txn, Time now, crypto::ReceiptEvent event, uint16_t reason,
+                                 const crypto::Envelope& envelope, BytesView envelope_bytes, const proto::ReceiptText& text) {
+  Issued issued;
+  crypto::Receipt& receipt = issued.receipt;
+  receipt.event = event;
+  receipt.reason = reason;
+  receipt.realm = config_.realm;
+  receipt.env_id = envelope.id;
+  receipt.doc_id = envelope.doc_id;
+  receipt.sender = envelope.sender;
+  receipt.recipient = config_.self;
+  receipt.inc = envelope.inc;
+  receipt.seq = envelope.seq;
+  receipt.rinc = self_.rinc;
+  receipt.time = now;
+  receipt.clock_ok = clock_ok_;
+  receipt.dir_size = directory_.size();
+  receipt.dir_root = directory_.root();
+  receipt.answers = crypto::answers_hash(envelope_bytes);
+  receipt.issuer = config_.self;
+  receipt.issuer_key = crypto::key_id(crypto::KeyKind::sig, keys_.sig->public_key());
+  receipt.log_index = audit_.size();
+  TRAM_TRY(text_bytes, proto::encode_receipt_text(text));
+  receipt.text = to_text(text_bytes);
+  issued.bytes = crypto::encode_receipt(receipt, *keys_.sig);
+  TRAM_OK(log_leaf(txn, now, audit::LeafKind::receipt_issued, {crypto::hash("edx1/rcpt", {issued.bytes})}));
+  TRAM_OK(save(txn, table::receipt, row_key(envelope.doc_id, config_.self, envelope.id, code_of(event)),
+               proto::ReceiptRecord{issued.bytes, true, now}));
+  return issued;
+}
+
+Result<void> Node::tell_sender(WriteTxn& txn, Time now, crypto::ReceiptEvent event, uint16_t reason, const proto::InRecord& record,
+                               const proto::ReceiptText& text, Effects& effects) {
+  TRAM_TRY(envelope, crypto::decode_envelope(record.envelope));
+  TRAM_TRY(issued, issue(txn, now, event, reason, envelope, record.envelope, text));
+  TRAM_OK(txn.put(table::to_post, row_key(envelope.doc_id, envelope.id, code_of(event)), {}));
+  return answer(txn, now, envelope.id, envelope.sender, envelope.doc_id, {}, std::move(issued.bytes), {}, effects);
+}
+
+/// Hands the receipt to a worker, which seals it to the sender's key of the day; what cannot be sealed yet waits in to_post.
+Result<void> Node::answer(WriteTxn& txn, Time now, const EnvelopeId& env_id, const PartyId& sender, const DocId& doc_id, Bytes statement,
+                          Bytes receipt, std::vector<PartyId> brokers, Effects& effects) {
+  AnswerJob::Item item;
+  item.env_id = env_id;
+  item.sender = sender;
+  item.doc_id = doc_id;
+  TRAM_TRY(decoded, crypto::decode_receipt(receipt));
+  item.event = code_of(decoded.event);
+  item.statement = std::move(statement);
+  item.receipt = std::move(receipt);
+  item.brokers = std::move(brokers);
+  TRAM_TRY(kx, directory_.kx_epoch(txn, sender, now));
+  item.have_kx = kx.has_value();
+  if (kx) {
+    item.kx = kx->key;
+  } else {
+    kx_wanted_.insert(sender);
+    TRAM_OK(txn.put(table::to_post, row_key(doc_id, env_id, item.event), {}));
+    if (item.statement.empty()) return {};
+  }
+  if (!effects.jobs.empty())
+    if (auto* last = std::get_if<AnswerJob>(&effects.jobs.back()); last && last->items.size() < answers_per_job_max) {
+      last->items.push_back(std::move(item));
+      return {};
+    }
+  AnswerJob job;
+  job.items.push_back(std::move(item));
+  effects.jobs.push_back(std::move(job));
+  return {};
+}
+
+Result<void> Node::on(WriteTxn& txn, Time now, AnswerDone& done, Effects& effects) {
+  std::map<PartyId, std::vector<proto::AckItem>> acks;
+  for (auto& item : done.items) {
+    if (item.statement.empty()) {
+      if (item.cell.empty()) continue;
+      TRAM_TRY(mail, post_mail(txn, now, item.sender, std::move(item.cell), effects));
+      (void)mail;
+      TRAM_OK(txn.erase(table::to_post, row_key(item.doc_id, item.env_id, item.event)));
+      continue;
+    }
+    for (const PartyId& broker : item.brokers)
+      if (links_[broker].greeted) acks[broker].push_back({item.statement, item.cell});
+  }
+  for (auto& [broker, items] : acks)
+    for (size_t i = 0; i < items.size(); i += items_per_frame)
+      send(broker, proto::Endpoint::control,
+           proto::AckPut{{items.begin() + static_cast<ptrdiff_t>(i), items.begin() + static_cast<ptrdiff_t>(std::min(items.size(), i + items_per_frame))}},
+           effects);
+  return {};
+}
+
+Result<void> Node::repost_answers(WriteTxn& txn, Time now, Effects& effects) {
+  last_repost_ = now;
+  TRAM_TRY(rows, txn.scan(table::to_post, {}, {}, 512));
+  for (const Row& row : rows) {
+    const auto doc_id = id_at<DocId>(row.key, 0);
+    const auto env_id = id_at<EnvelopeId>(row.key, 32);
+    const uint16_t event = Reader(BytesView(row.key).subspan(64)).u16();
+    TRAM_TRY(record, find<proto::ReceiptRecord>(txn, table::receipt, row_key(doc_id, config_.self, env_id, event)));
+    if (!record) {
+      TRAM_OK(txn.erase(table::to_post, row.key));
+      continue;
+    }
+    TRAM_TRY(receipt, crypto::decode_receipt(record->receipt));
+    TRAM_OK(answer(txn, now, env_id, receipt.sender, doc_id, {}, std::move(record->receipt), {}, effects));
+  }
+  return {};
+}
+
+// ---- small mail -------------------------------------------------------------------------------------------------
+
+Result<Hash> Node::post_mail(WriteTxn& txn, Time now, const PartyId& to, Bytes content, Effects& effects) {
+  const Hash id = mail_id_of(content);
+  TRAM_OK(save(txn, table::mail_out, id, proto::MailRecord{to, content, {}, now}));
+  TRAM_OK(add_timer(txn, now + limits::time_to_live, TimerKind::mail_expiry, id));
+  for (auto& [broker, link] : links_) {
+    if (!link.greeted) continue;
+    link.mail_in_flight.insert(id);
+    auto* last = effects.sends.empty() ? nullptr : &effects.sends.back();
+    if (last && last->broker == broker)
+      if (auto* post = std::get_if<proto::MailPost>(&last->frame.body); post && post->items.size() < items_per_frame) {
+        post->items.push_back({to, content});
+        continue;
+      }
+    send(broker, proto::Endpoint::control, proto::MailPost{{{to, content}}}, effects);
+  }
+  return id;
+}
+
+Result<void> Node::post_pending_mail(WriteTxn& txn, const PartyId& broker, Link& link, Effects& effects) {
+  proto::MailPost post;
+  TRAM_OK(for_each(txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
+    const auto id = id_at<Hash>(row.key, 0);
+    if (link.mail_in_flight.size() > 1000 || link.mail_in_flight.count(id)) return {};
+    proto::MailRecord record;
+    TRAM_OK(proto::decode_record(row.value, record));
+    if (std::find(record.brokers.begin(), record.brokers.end(), broker) != record.brokers.end()) return {};
+    link.mail_in_flight.insert(id);
+    post.items.push_back({record.to, std::move(record.content)});
+    if (post.items.size() == items_per_frame) {
+      send(broker, proto::Endpoint::control, std::move(post), effects);
+      post = {};
+    }
+    return {};
+  }));
+  if (!post.items.empty()) send(broker, proto::Endpoint::control, std::move(post), effects);
+  return {};
+}
+
+Result<void> Node::on_mail_posted(WriteTxn& txn, const PartyId& broker, Link& link, const proto::MailPosted& posted) {
+  for (const Hash& id : posted.ids) {
+    link.mail_in_flight.erase(id);
+    TRAM_TRY(record, find<proto::MailRecord>(txn, table::mail_out, id));
+    if (!record || std::find(record->brokers.begin(), record->brokers.end(), broker) != record->brokers.end()) continue;
+    record->brokers.push_back(broker);
+    TRAM_OK(save(txn, table::mail_out, id, *record));
+  }
+  return {};
+}
+
+Result<void> Node::on_mail(WriteTxn& txn, Time now, const PartyId& broker, proto::MailDeliver& deliver, Effects& effects) {
+  MailJob job;
+  proto::MailDone done;
+  for (auto& item : deliver.items) {
+    const Hash id = mail_id_of(item.content);
+    TRAM_TRY(seen, txn.get(table::mail_seen, id));
+    if (seen) {
+      done.ids.push_back(id);
+      continue;
+    }
+    if (!mail_opening_.insert(id).second) continue;
+    TRAM_TRY(key, directory_.sig_key(txn, item.to, directory_.size(), now));
+    if (!key) {
+      mail_opening_.erase(id);
+      log_.warning("mail.unknown_author", {{"author", item.to}});
+      continue;
+    }
+    MailJob::Item out;
+    out.mail_id = id;
+    out.author = item.to;
+    out.content = std::move(item.content);
+    out.author_key = *key;
+    out.brokers = {broker};
+    if (out.content.size() == limits::cell_bytes)
+      if (auto kid = crypto::cell_key_id(out.content))
+        if (const auto* pair = find_kx(*kid)) {
+          out.kx = {pair->secret.clone(), pair->public_key};
+          out.have_kx = true;
+        }
+    job.items.push_back(std::move(out));
+  }
+  if (!done.ids.empty()) send(broker, proto::Endpoint::control, std::move(done), effects);
+  if (!job.items.empty()) effects.jobs.push_back(std::move(job));
+  return {};
+}
+
+Result<void> Node::on(WriteTxn& txn, Time now, MailJobDone& done, Effects& effects) {
+  std::map<PartyId, proto::MailDone> confirm;
+  for (auto& item : done.items) {
+    mail_opening_.erase(item.mail_id);
+    if (!item.outcome) {
+      log_.warning("mail.unreadable", {{"author", item.author}, {"error", error_info(item.outcome.error().code).name}});
+    } else if (item.receipt) {
+      TRAM_OK(apply_receipt(txn, now, *item.receipt, item.receipt_bytes, effects));
+    } else if (item.notice) {
+      TRAM_OK(apply_notice(txn, now, *item.notice, effects));
+    }
+    TRAM_OK(txn.put(table::mail_seen, item.mail_id, u64_value(now.wire())));
+    for (const PartyId& broker : item.brokers) confirm[broker].ids.push_back(item.mail_id);
+  }
+  for (auto& [broker, message] : confirm)
+    if (links_[broker].greeted) send(broker, proto::Endpoint::control, std::move(message), effects);
+  return {};
+}
+
+// ---- receipts held ----------------------------------------------------------------------------------------------
+
+Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt& receipt, BytesView bytes, Effects& effects) {
+  TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, receipt.env_id));
+  if (!envelope || receipt.realm != config_.realm || receipt.sender != config_.self || envelope->recipient != receipt.issuer ||
+      receipt.recipient != receipt.issuer || receipt.answers != crypto::answers_hash(envelope->envelope)) {
+    log_.warning("receipt.unrelated", {{"issuer", receipt.issuer}});
+    return {};
+  }
+  const Bytes key = row_key(receipt.doc_id, receipt.issuer, receipt.env_id, code_of(receipt.event));
+  TRAM_TRY(known, txn.get(table::receipt, key));
+  if (known) return {};
+  TRAM_OK(save(txn, table::receipt, key, proto::ReceiptRecord{to_bytes(bytes), false, now}));
+  TRAM_OK(log_leaf(txn, now, audit::LeafKind::receipt_held, {crypto::hash("edx1/rcpt", {bytes})}));
+  TRAM_TRY(text, proto::decode_receipt_text(view(receipt.text)));
+
+  const Bytes item_key = row_key(envelope->uuid, envelope->recipient);
+  TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
+  using Event = crypto::ReceiptEvent;
+  switch (receipt.event) {
+    case Event::rejected: {
+      TRAM_OK(close_envelope(txn, receipt.env_id));
+      if (item.env_id != receipt.env_id) break;
+      if (static_cast<ErrorCode>(receipt.reason) == ErrorCode::rekey) {  // wrap again for the key of the day (R30)
+        TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, envelope->uuid));
+        item.state = proto::ItemState::waiting;
+        item.waiting_reason = receipt.reason;
+        kx_wanted_.insert(item.recipient);
+        TRAM_OK(add_todo(txn, item.recipient, record.lane, envelope->uuid));
+        TRAM_OK(kick_channel(txn, now, item.recipient, record.lane, effects));
+        break;
+      }
+      item.state = proto::ItemState::rejected;
+      item.waiting_reason = receipt.reason;
+      item.decided = now;
+      break;
+    }
+    case Event::change_agreed:
+    case Event::change_refused:
+      TRAM_OK(apply_change_answer(txn, now, receipt, *envelope, text));
+      item.status = code_of(receipt.event);
+      item.decided = receipt.time;
+      item.reason = text.reason;
+      break;
+    default: {
+      TRAM_OK(close_envelope(txn, receipt.env_id));
+      if (!item.received.ms) item.received = receipt.time;
+      const auto status = code_of(receipt.event);
+      const bool settled = item.state == proto::ItemState::refused || item.state == proto::ItemState::recalled;
+      if (!settled) item.state = receipt.event == Event::refused ? proto::ItemState::refused : proto::ItemState::delivered;
+      if (rank(status) > rank(item.status) && item.state != proto::ItemState::recalled) item.status = status;
+      if (receipt.event == Event::registered) {
+        item.register_number = text.register_number;
+        item.register_date = proto::to_text(text.register_date);
+        item.person = text.person;
+        item.decided = receipt.time;
+      }
+      if (receipt.event == Event::refused) {
+        item.reason = text.reason;
+        item.person = text.person;
+        item.decided = receipt.time;
+      }
+    }
+  }
+  log_.info("receipt.held", {{"document", receipt.doc_id}, {"issuer", receipt.issuer}, {"event", code_of(receipt.event)}});
+  return save(txn, table::item, item_key, item);
+}
+
+/// The answer to a recall or update of ours settles the items of its targets.
+Result<void> Node::apply_change_answer(WriteTxn& txn, Time, const crypto::Receipt& receipt, const proto::EnvelopeRecord& envelope,
+                                       const proto::ReceiptText& text) {
+  TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, envelope.uuid));
+  TRAM_TRY(metadata, proto::decode_metadata(record.metadata));
+  const bool agreed = receipt.event == crypto::ReceiptEvent::change_agreed;
+  for (const DocId& target : metadata.relation.targets) {
+    TRAM_TRY(uuid, txn.get(table::outgoing_by_doc, target));
+    if (!uuid) continue;
+    const Bytes key = row_key(id_at<DocUuid>(*uuid, 0), receipt.issuer);
+    TRAM_TRY(item, find<proto::ItemRecord>(txn, table::item, key));
+    if (!item) continue;
+    item->pending_change = 0;
+    item->decided = receipt.time;
+    if (!agreed) item->reason = text.reason;
+    if (agreed && metadata.relation.kind == proto::RelationKind::recall) {
+      item->state = proto::ItemState::recalled;
+      item->status = 15;
+    }
+    TRAM_OK(save(txn, table::item, key, *item));
+  }
+  return {};
+}
+
+Result<void> Node::apply_notice(WriteTxn& txn, Time now, const crypto::Notice& notice, Effects& effects) {
+  if (notice.kind != crypto::NoticeKind::voided || notice.realm != config_.realm || notice.other != config_.self) return {};
+  TRAM_TRY(answered, txn.get(table::answer, notice.env_id));
+  if (answered) return {};
+  arrivals_.erase(notice.env_id);
+  TRAM_OK(log_leaf(txn, now, audit::LeafKind::position_voided, {notice.env_id}));
+  return consume(txn, now, notice.issuer, notice.lane, notice.inc, notice.seq, 0, effects);
+}
+
+}  // namespace tram::node

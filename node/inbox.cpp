@@ -1,0 +1,495 @@
+// Receiving: announcements, fetching from any broker, opening, order within a channel, storing (R9, R11, R12, R15).
+#include <algorithm>
+
+#include "base/limits.h"
+#include "crypto/hash.h"
+#include "node/node.h"
+#include "node/rows.h"
+
+namespace tram::node {
+
+namespace {
+constexpr size_t arrivals_max = 4096;
+constexpr size_t fetch_ids_max = 8;
+}  // namespace
+
+Result<void> Node::on_announce(WriteTxn& txn, Time now, const PartyId& broker, proto::Announce& announce, Effects& effects) {
+  for (auto& item : announce.items) {
+    auto envelope = crypto::decode_envelope(item.envelope);
+    if (!envelope || envelope->realm != config_.realm || envelope->recipient != config_.self) {
+      log_.warning("announce.malformed", {{"broker", broker}});
+      continue;
+    }
+    TRAM_TRY(answered, find<proto::AnswerRecord>(txn, table::answer, envelope->id));
+    if (answered) {  // the same answer to every repeat (R15)
+      TRAM_OK(answer(txn, now, envelope->id, answered->sender, envelope->doc_id, std::move(answered->statement),
+                     std::move(answered->receipt), {broker}, effects));
+      continue;
+    }
+    auto it = arrivals_.find(envelope->id);
+    if (it == arrivals_.end()) {
+      if (arrivals_.size() >= arrivals_max) continue;  // announced again when answers have made room
+      Arrival arrival;
+      arrival.envelope = *envelope;
+      arrival.envelope_bytes = std::move(item.envelope);
+      it = arrivals_.emplace(envelope->id, std::move(arrival)).first;
+    }
+    it->second.sources[broker] = {broker, item.position, item.queue_head};
+    it->second.failed.erase(broker);
+    if (it->second.stage == Arrival::Stage::wanted) fetch(now, it->second, effects);
+  }
+  return {};
+}
+
+/// Asks one source that has not failed; a random one, so that brokers share the load (R32).
+void Node::fetch(Time now, Arrival& arrival, Effects&) {
+  std::vector<PartyId> candidates;
+  for (const auto& [broker, seen] : arrival.sources)
+    if (!arrival.failed.count(broker) && links_[broker].greeted) candidates.push_back(broker);
+  arrival.asked = now;
+  if (candidates.empty()) {
+    arrival.stage = Arrival::Stage::wanted;
+    return;
+  }
+  arrival.source = candidates[arrival.envelope.id.bytes[0] % candidates.size()];
+  arrival.stage = Arrival::Stage::fetching;
+  fetches_[arrival.source].push_back(arrival.envelope.id);
+}
+
+void Node::flush_fetches(Effects& effects) {
+  for (auto& [broker, ids] : fetches_) {
+    std::sort(ids.begin(), ids.end(), [&](const EnvelopeId& a, const EnvelopeId& b) {
+      return arrivals_.at(a).envelope.lane < arrivals_.at(b).envelope.lane;
+    });
+    for (size_t i = 0; i < ids.size(); i += fetch_ids_max)
+      send(broker, proto::Endpoint::control,
+           proto::Fetch{{ids.begin() + static_cast<ptrdiff_t>(i), ids.begin() + static_cast<ptrdiff_t>(std::min(ids.size(), i + fetch_ids_max))}},
+           effects);
+  }
+  fetches_.clear();
+}
+
+void Node::source_failed(Time now, Arrival& arrival, Effects& effects) {
+  using Stage = Arrival::Stage;
+  arrival.failed.insert(arrival.source);
+  if (arrival.failed.size() >= arrival.sources.size()) {
+    arrival.failed.clear();  // all failed: start over, later
+    arrival.asked = now;
+    if (arrival.stage == Stage::fetching) arrival.stage = Stage::wanted;
+    if (arrival.stage == Stage::manifest || arrival.stage == Stage::chunks) {
+      arrival.requested.clear();
+      for (const auto& [broker, seen] : arrival.sources)
+        if (links_[broker].greeted) arrival.source = broker;
+    }
+    return;
+  }
+  if (arrival.stage == Stage::fetching) return fetch(now, arrival, effects);
+  for (const auto& [broker, seen] : arrival.sources)
+    if (!arrival.failed.count(broker) && links_[broker].greeted) arrival.source = broker;
+  arrival.requested.clear();
+  arrival.asked = now;
+  if (arrival.stage == Stage::manifest)
+    send(arrival.source, proto::Endpoint::bulk, proto::ManifestGet{arrival.envelope.doc_id}, effects);
+}
+
+Result<void> Node::on_content(WriteTxn& txn, Time now, const PartyId& broker, proto::Content& content, Effects& effects) {
+  auto it = arrivals_.find(content.env_id);
+  if (it == arrivals_.end() || it->second.stage != Arrival::Stage::fetching || it->second.source != broker) return {};
+  Arrival& arrival = it->second;
+  if (content.refusal) {
+    source_failed(now, arrival, effects);
+    return {};
+  }
+  if (arrival.envelope.dir_size > directory_.size()) {
+    // The sender has seen more of the directory than we have: learn first, then judge (R27).
+    arrival.stage = Arrival::Stage::wanted;
+    arrival.asked = now;
+    ask_directory(now, broker, links_[broker], effects);
+    return {};
+  }
+  TRAM_TRY(key, directory_.sig_key(txn, arrival.envelope.sender, arrival.envelope.dir_size, now));
+  if (!key) return reject(txn, now, arrival, {ErrorCode::unknown_agency, "sender"}, effects);
+  OpenJob job;
+  job.context = seal_context(now);
+  job.env_id = content.env_id;
+  job.envelope = arrival.envelope_bytes;
+  job.header = std::move(content.header);
+  job.manifest = std::move(content.manifest);
+  job.officer_blob = std::move(content.officer_blob);
+  job.inline_chunk = std::move(content.inline_chunk);
+  job.sender_key = *key;
+  if (const auto* pair = find_kx(arrival.envelope.recipient_kx)) {
+    job.kx = {pair->secret.clone(), pair->public_key};
+    job.have_kx = true;
+  }
+  arrival.stage = Arrival::Stage::opening;
+  effects.jobs.push_back(std::move(job));
+  return {};
+}
+
+Result<void> Node::on(WriteTxn& txn, Time now, OpenDone& done, Effects& effects) {
+  auto it = arrivals_.find(done.env_id);
+  if (it == arrivals_.end()) return {};
+  Arrival& arrival = it->second;
+  if (!done.outcome) {
+    // What a broker may have spoilt (header, blob, chunk) is asked of the others before the sender is blamed.
+    arrival.failed.insert(arrival.source);
+    if (arrival.failed.size() < arrival.sources.size() && done.outcome.error().code != ErrorCode::rekey) {
+      fetch(now, arrival, effects);
+      return {};
+    }
+    return reject(txn, now, arrival, done.outcome.error(), effects);
+  }
+  arrival.record = std::move(done.record);
+  if (arrival.record.inline_body) return store_document(txn, now, arrival, std::move(done.inline_chunk), effects);
+
+  TRAM_TRY(known, find_u64(txn, table::incoming_by_doc, arrival.record.doc_id));
+  if (known) return store_document(txn, now, arrival, {}, effects);  // re-issued: the body is here already
+  arrival.failed.clear();
+  arrival.stage = Arrival::Stage::manifest;
+  arrival.asked = now;
+  send(arrival.source, proto::Endpoint::bulk, proto::ManifestGet{arrival.envelope.doc_id}, effects);
+  return {};
+}
+
+Result<void> Node::on_manifest(Time now, const PartyId& broker, proto::ManifestData& data, Effects& effects) {
+  for (auto& [id, arrival] : arrivals_) {
+    if (arrival.stage != Arrival::Stage::manifest || arrival.envelope.doc_id != data.doc_id || arrival.source != broker) continue;
+    auto header = crypto::decode_header(arrival.record.header);
+    auto manifest = crypto::decode_manifest(data.manifest);
+    if (data.refusal || !header || !manifest || crypto::manifest_id(data.manifest) != header->manifest_id ||
+        manifest->padded_bytes != header->padded_bytes || manifest->chunks.size() != header->chunks) {
+      source_failed(now, arrival, effects);
+      return {};
+    }
+    arrival.manifest = std::move(*manifest);
+    arrival.manifest_bytes = std::move(data.manifest);
+    arrival.stage = Arrival::Stage::scanning;
+    effects.create_bodies.push_back({body_name(data.doc_id), arrival.record.body_bytes});
+    effects.jobs.push_back(ScanBodyJob{id, data.doc_id, arrival.manifest});
+    return {};
+  }
+  return {};
+}
+
+Result<void> Node::on(WriteTxn&, Time now, ScanBodyDone& done, Effects& effects) {
+  auto it = arrivals_.find(done.env_id);
+  if (it == arrivals_.end()) return {};
+  Arrival& arrival = it->second;
+  arrival.have = std::move(done.have);
+  arrival.have.resize(arrival.manifest.chunks.size());
+  arrival.done = static_cast<uint32_t>(std::count(arrival.have.begin(), arrival.have.end(), true));
+  arrival.stage = Arrival::Stage::chunks;
+  arrival.asked = now;
+  return finish_if_whole(arrival, effects);
+}
+
+Result<void> Node::finish_if_whole(Arrival& arrival, Effects& effects) {
+  if (arrival.done < arrival.manifest.chunks.size() || arrival.stage != Arrival::Stage::chunks) return {};
+  arrival.stage = Arrival::Stage::finishing;
+  effects.jobs.push_back(FinishBodyJob{arrival.envelope.id, config_.realm, arrival.record, arrival.manifest_bytes});
+  return {};
+}
+
+/// Keeps each broker's bulk connection busy with at most its credit of chunks, urgent documents first (R39, Z10).
+void Node::request_chunks(Time now, Effects& effects) {
+  std::vector<Arrival*> active;
+  for (auto& [id, arrival] : arrivals_)
+    if (arrival.stage == Arrival::Stage::chunks) active.push_back(&arrival);
+  std::stable_sort(active.begin(), active.end(), [](const Arrival* a, const Arrival* b) { return a->envelope.lane < b->envelope.lane; });
+  for (Arrival* arrival : active) {
+    Link& link = links_[arrival->source];
+    if (!link.greeted) continue;
+    for (uint32_t i = 0; i < arrival->have.size() && link.chunk_requests < limits::chunk_credit; ++i) {
+      if (arrival->have[i] || arrival->requested.count(i) || arrival->writing.count(i)) continue;
+      if (arrival->requested.size() + arrival->writing.size() >= limits::chunk_credit) break;
+      arrival->requested.insert(i);
+      ++link.chunk_requests;
+      send(arrival->source, proto::Endpoint::bulk, proto::ChunkGet{arrival->envelope.doc_id, i, 1}, effects);
+      arrival->asked = now;
+    }
+  }
+}
+
+Result<void> Node::on_chunk(Time now, const PartyId& broker, Link& link, proto::ChunkData& data, Bytes chunk, Effects& effects) {
+  if (link.chunk_requests) --link.chunk_requests;
+  for (auto& [id, arrival] : arrivals_) {
+    if (arrival.stage != Arrival::Stage::chunks || arrival.envelope.doc_id != data.doc_id || arrival.source != broker) continue;
+    if (!arrival.requested.erase(data.index)) return {};
+    arrival.asked = now;
+    if (data.refusal || chunk.size() != crypto::sealed_chunk_size(arrival.manifest, data.index)) {
+      source_failed(now, arrival, effects);
+      return {};
+    }
+    auto header = crypto::decode_header(arrival.record.header);
+    if (!header) return {};
+    arrival.writing.insert(data.index);
+    ChunkJob job;
+    job.env_id = id;
+    job.doc_id = data.doc_id;
+    job.index = data.index;
+    job.expected = arrival.manifest.chunks[data.index];
+    job.last = data.index + 1 == arrival.manifest.chunks.size();
+    job.sealed = std::move(chunk);
+    job.context = {config_.realm, header->sender, header->doc_uuid};
+    job.document_key = crypto::Secret32(arrival.record.document_key);
+    effects.jobs.push_back(std::move(job));
+    return {};
+  }
+  return {};
+}
+
+Result<void> Node::on(WriteTxn& txn, Time now, ChunkJobDone& done, Effects& effects) {
+  auto it = arrivals_.find(done.env_id);
+  if (it == arrivals_.end()) return {};
+  Arrival& arrival = it->second;
+  arrival.writing.erase(done.index);
+  if (!done.outcome) {
+    const ErrorCode code = done.outcome.error().code;
+    if (code == ErrorCode::io_failed) return fail(done.outcome.error());
+    if (code == ErrorCode::cannot_open) return reject(txn, now, arrival, done.outcome.error(), effects);
+    if (code != ErrorCode::storage_full) source_failed(now, arrival, effects);
+    return {};
+  }
+  if (done.index < arrival.have.size() && !arrival.have[done.index]) {
+    arrival.have[done.index] = true;
+    ++arrival.done;
+  }
+  return finish_if_whole(arrival, effects);
+}
+
+Result<void> Node::on(WriteTxn& txn, Time now, FinishBodyDone& done, Effects& effects) {
+  auto it = arrivals_.find(done.env_id);
+  if (it == arrivals_.end()) return {};
+  Arrival& arrival = it->second;
+  if (!done.outcome) {
+    if (done.outcome.error().code == ErrorCode::io_failed) return fail(done.outcome.error());
+    return reject(txn, now, arrival, done.outcome.error(), effects);
+  }
+  arrival.record = std::move(done.record);
+  return store_document(txn, now, arrival, {}, effects);
+}
+
+// ---- storing ----------------------------------------------------------------------------------------------------
+
+/// Document, receipt and status in one transaction (R15); the ACK leaves after the commit.
+Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Bytes inline_chunk, Effects& effects) {
+  proto::InRecord& record = arrival.record;
+  const EnvelopeId env_id = arrival.envelope.id;
+  const Bytes channel_key = row_key(record.sender, record.lane);
+  TRAM_TRY(channel, find<proto::ChannelIn>(txn, table::channel_in, channel_key));
+  if (channel && record.inc < channel->inc) return reject(txn, now, arrival, {ErrorCode::fenced, "old incarnation"}, effects);
+  const Bytes position = row_key(record.sender, record.lane, record.inc, record.seq);
+  TRAM_TRY(taken, find_u64(txn, table::incoming_held, position));
+  const uint64_t next = channel && channel->inc == record.inc ? channel->next_seq : 1;
+  if (taken || record.seq < next || record.seq == 0)
+    return reject(txn, now, arrival, {ErrorCode::equivocation, "position already used"}, effects);
+
+  TRAM_TRY(known, find_u64(txn, table::incoming_by_doc, record.doc_id));
+  uint64_t number = known.value_or(0);
+  if (!known) {
+    number = self_.next_arrival++;
+    self_dirty_ = true;
+    record.arrival = number;
+    record.received = now;
+    record.state = proto::InState::held;
+    TRAM_OK(save(txn, table::incoming, u64_value(number), record));
+    TRAM_OK(txn.put(table::incoming_by_doc, record.doc_id, u64_value(number)));
+    if (record.inline_body) TRAM_OK(txn.put(table::body_inline, record.doc_id, inline_chunk));
+    TRAM_OK(log_leaf(txn, now, audit::LeafKind::document_stored, {env_id, record.doc_id}));
+  }
+
+  crypto::Ack ack;
+  ack.realm = config_.realm;
+  ack.env_id = env_id;
+  ack.doc_id = record.doc_id;
+  ack.sender = record.sender;
+  ack.recipient = config_.self;
+  ack.lane = record.lane;
+  ack.inc = record.inc;
+  ack.seq = record.seq;
+  ack.rinc = self_.rinc;
+  ack.time = now;
+  ack.clock_ok = clock_ok_;
+  std::vector<PartyId> brokers;
+  for (const auto& [broker, seen] : arrival.sources) {
+    if (ack.seen.size() < 8) ack.seen.push_back(seen);
+    brokers.push_back(broker);
+  }
+  TRAM_TRY(issued, issue(txn, now, crypto::ReceiptEvent::received, 0, arrival.envelope, arrival.envelope_bytes, {}));
+  proto::AnswerRecord stored{crypto::encode_ack(ack, *keys_.sig), issued.bytes, record.sender, number};
+  TRAM_OK(save(txn, table::answer, env_id, stored));
+  TRAM_OK(answer(txn, now, env_id, record.sender, record.doc_id, std::move(stored.statement), std::move(stored.receipt),
+                 std::move(brokers), effects));
+  const PartyId sender = record.sender;
+  const Lane lane = record.lane;
+  const uint32_t inc = record.inc;
+  const uint64_t seq = record.seq;
+  arrivals_.erase(env_id);
+  return consume(txn, now, sender, lane, inc, seq, known ? 0 : number, effects);
+}
+
+/// Not accepted: the position is consumed so that one bad envelope cannot block its channel (R11, R34).
+Result<void> Node::reject(WriteTxn& txn, Time now, Arrival& arrival, const Error& error, Effects& effects) {
+  const crypto::Envelope envelope = arrival.envelope;
+  log_.warning("document.rejected", {{"envelope", envelope.id}, {"error", error_info(error.code).name}});
+  crypto::Notice notice;
+  notice.kind = crypto::NoticeKind::nack;
+  notice.reason = static_cast<uint16_t>(error.code);
+  notice.realm = config_.realm;
+  notice.issuer = config_.self;
+  notice.other = envelope.sender;
+  notice.env_id = envelope.id;
+  notice.doc_id = envelope.doc_id;
+  notice.lane = envelope.lane;
+  notice.inc = envelope.inc;
+  notice.seq = envelope.seq;
+  notice.time = now;
+  notice.clock_ok = clock_ok_;
+  std::vector<PartyId> brokers;
+  for (const auto& [broker, seen] : arrival.sources) brokers.push_back(broker);
+  TRAM_TRY(issued, issue(txn, now, crypto::ReceiptEvent::rejected, notice.reason, envelope, arrival.envelope_bytes, {}));
+  proto::AnswerRecord stored{crypto::encode_notice(notice, *keys_.sig), issued.bytes, envelope.sender, 0};
+  TRAM_OK(save(txn, table::answer, envelope.id, stored));
+  TRAM_OK(log_leaf(txn, now, audit::LeafKind::rejected, {envelope.id}));
+  TRAM_OK(answer(txn, now, envelope.id, envelope.sender, envelope.doc_id, std::move(stored.statement), std::move(stored.receipt),
+                 std::move(brokers), effects));
+  effects.remove_bodies.push_back(body_name(envelope.doc_id));
+  arrivals_.erase(envelope.id);
+  // Only what the sender itself signed may move its channel.
+  if (error.code == ErrorCode::bad_signature || error.code == ErrorCode::unknown_agency || error.code == ErrorCode::fenced ||
+      error.code == ErrorCode::equivocation)
+    return {};
+  return consume(txn, now, envelope.sender, envelope.lane, envelope.inc, envelope.seq, 0, effects);
+}
+
+/// The channel passes `seq`; what waited behind it comes out in order. arrival 0: consumed without a document.
+Result<void> Node::consume(WriteTxn& txn, Time now, const PartyId& sender, Lane lane, uint32_t inc, uint64_t seq, uint64_t arrival,
+                           Effects& effects) {
+  const Bytes key = row_key(sender, lane);
+  TRAM_TRY(found, find<proto::ChannelIn>(txn, table::channel_in, key));
+  proto::ChannelIn channel = found.value_or(proto::ChannelIn{});
+  if (inc < channel.inc) return {};
+  if (inc > channel.inc) {
+    TRAM_OK(release_held(txn, now, sender, lane, channel, effects));
+    channel = {inc, 1, {}};
+  }
+  if (seq < channel.next_seq) return {};
+  TRAM_OK(txn.put(table::incoming_held, row_key(sender, lane, inc, seq), u64_value(arrival)));
+  while (true) {
+    const Bytes position = row_key(sender, lane, inc, channel.next_seq);
+    TRAM_TRY(held, find_u64(txn, table::incoming_held, position));
+    if (!held) break;
+    TRAM_OK(txn.erase(table::incoming_held, position));
+    ++channel.next_seq;
+    if (*held == 0) continue;
+    TRAM_TRY(record, node::load<proto::InRecord>(txn, table::incoming, u64_value(*held)));
+    TRAM_OK(hand_over(txn, now, record, false, effects));
+  }
+  const Bytes prefix = row_key(sender, lane, inc);
+  TRAM_TRY(behind, txn.scan(table::incoming_held, prefix, prefix_end(prefix), 1));
+  if (behind.empty()) {
+    channel.gap_since = {};
+  } else if (!channel.gap_since.ms) {
+    channel.gap_since = now;
+    TRAM_OK(add_timer(txn, now + limits::gap_release, TimerKind::gap, key));
+    log_.info("channel.gap_opened", {{"sender", sender}, {"seq", channel.next_seq}});
+  }
+  return save(txn, table::channel_in, key, channel);
+}
+
+/// After T_gap, or when the sender opened a new incarnation: later documents come out, flagged (R11).
+Result<void> Node::release_held(WriteTxn& txn, Time now, const PartyId& sender, Lane lane, proto::ChannelIn& channel, Effects& effects) {
+  const Bytes prefix = row_key(sender, lane, channel.inc);
+  for (;;) {
+    TRAM_TRY(rows, txn.scan(table::incoming_held, prefix, prefix_end(prefix), 256));
+    if (rows.empty()) break;
+    for (const Row& row : rows) {
+      channel.next_seq = Reader(BytesView(row.key).subspan(21)).u64() + 1;
+      TRAM_OK(txn.erase(table::incoming_held, row.key));
+      const uint64_t arrival = read_u64(row.value);
+      if (!arrival) continue;
+      TRAM_TRY(record, node::load<proto::InRecord>(txn, table::incoming, u64_value(arrival)));
+      TRAM_OK(hand_over(txn, now, record, true, effects));
+    }
+  }
+  channel.gap_since = {};
+  return {};
+}
+
+/// The clerk sees it from here on: 01.
+Result<void> Node::hand_over(WriteTxn& txn, Time now, proto::InRecord& record, bool out_of_order, Effects& effects) {
+  TRAM_TRY(metadata, proto::decode_metadata(record.metadata));
+  record.state = proto::InState::arrived;
+  record.out_of_order = out_of_order;
+  for (const auto& addressee : metadata.addressees) {
+    if (addressee.kind != proto::AddresseeKind::unit) continue;
+    TRAM_TRY(node, directory_.node_of(txn, addressee.id, now));
+    if (node && *node == config_.self) record.units.push_back(addressee.id);
+  }
+  if (!metadata.number.empty() && metadata.relation.kind != proto::RelationKind::recall) {
+    const Hash number = crypto::keyed_hash(keys_.storage->view(), "edx1/number", {record.sender, view(metadata.number), view("/"), view(metadata.symbol)});
+    TRAM_TRY(seen, find_u64(txn, table::number_seen, number));
+    record.duplicate_number = seen.has_value();
+    if (!seen) TRAM_OK(txn.put(table::number_seen, number, u64_value(record.arrival)));
+  }
+  TRAM_OK(save(txn, table::incoming, u64_value(record.arrival), record));
+  effects.changed_documents.push_back(record.arrival);
+  log_.info("document.arrived", {{"document", record.doc_id}, {"sender", record.sender}, {"arrival", record.arrival}});
+  TRAM_TRY(recalled, txn.get(table::early_recall, record.doc_id));
+  if (recalled) {
+    TRAM_OK(txn.erase(table::early_recall, record.doc_id));
+    record.change_doc = id_at<DocId>(*recalled, 0);
+    TRAM_OK(destroy_content(txn, now, record, effects));
+  }
+  return apply_relation(txn, now, record, metadata, effects);
+}
+
+/// Recall before registration takes effect at once; later, and for updates, it is a request the clerk answers (R12).
+Result<void> Node::apply_relation(WriteTxn& txn, Time now, proto::InRecord& record, const proto::Metadata& metadata, Effects& effects) {
+  using enum proto::RelationKind;
+  if (metadata.relation.kind == none || metadata.relation.kind == reply) return {};
+  for (const DocId& target_id : metadata.relation.targets) {
+    TRAM_TRY(arrival, find_u64(txn, table::incoming_by_doc, target_id));
+    if (!arrival) {
+      if (metadata.relation.kind == recall) TRAM_OK(txn.put(table::early_recall, target_id, record.doc_id));
+      continue;
+    }
+    TRAM_TRY(target, node::load<proto::InRecord>(txn, table::incoming, u64_value(*arrival)));
+    if (target.sender != record.sender) {
+      log_.warning("relation.foreign", {{"document", record.doc_id}});
+      continue;
+    }
+    if (target.state == proto::InState::refused || target.state == proto::InState::recalled) continue;
+    target.change_doc = record.doc_id;
+    if (metadata.relation.kind == recall && (target.state == proto::InState::arrived || target.state == proto::InState::held)) {
+      TRAM_OK(destroy_content(txn, now, target, effects));
+      TRAM_OK(tell_sender(txn, now, crypto::ReceiptEvent::change_agreed, 0, record, {{}, {}, {}, {}, "cancelled before registration"}, effects));
+      continue;
+    }
+    if (!target.pending_change) target.before_change = target.state;
+    target.pending_change = static_cast<uint16_t>(metadata.relation.kind);
+    TRAM_OK(save(txn, table::incoming, u64_value(target.arrival), target));
+    effects.changed_documents.push_back(target.arrival);
+  }
+  return {};
+}
+
+/// Decree 30/2020 art. 18(4)(b): the recalled document is destroyed, its metadata and the audit stay.
+Result<void> Node::destroy_content(WriteTxn& txn, Time now, proto::InRecord& record, Effects& effects) {
+  record.state = proto::InState::recalled;
+  record.pending_change = 0;
+  record.decided = now;
+  record.body_kept = false;
+  record.document_key.assign(32, 0);
+  if (record.inline_body) TRAM_OK(txn.erase(table::body_inline, record.doc_id));
+  else {
+    effects.remove_bodies.push_back(body_name(record.doc_id));
+    effects.remove_bodies.push_back(manifest_name(body_name(record.doc_id)));
+  }
+  TRAM_OK(save(txn, table::incoming, u64_value(record.arrival), record));
+  effects.changed_documents.push_back(record.arrival);
+  return log_leaf(txn, now, audit::LeafKind::recall_applied, {record.doc_id, record.change_doc});
+}
+
+}  // namespace tram::node

@@ -1,0 +1,143 @@
+#include "node/node.h"
+
+#include "base/limits.h"
+#include "node/rows.h"
+
+namespace tram::node {
+
+namespace {
+const Bytes self_key = to_bytes(std::string_view("self"));
+}
+
+Node::Node(Config config, Keys keys, directory::Directory& directory, audit::Log& audit, Log& log, Random& random)
+    : config_(std::move(config)), keys_(std::move(keys)), directory_(directory), audit_(audit), log_(log), random_(random) {}
+
+Result<void> Node::initialize(WriteTxn& txn, const Config& config) {
+  TRAM_TRY(held, txn.get(table::self, self_key));
+  if (held) return fail(ErrorCode::wrong_state, "this store belongs to a node already");
+  proto::NodeRecord record;
+  record.party = config.self;
+  record.realm = config.realm;
+  return save(txn, table::self, self_key, record);
+}
+
+Result<void> Node::start(WriteTxn& txn, Time now, Effects& effects) {
+  TRAM_TRY(self, node::load<proto::NodeRecord>(txn, table::self, self_key));
+  if (self.party != config_.self || self.realm != config_.realm)
+    return fail(ErrorCode::wrong_realm, "the store belongs to another agency or realm");
+  self_ = self;
+  TRAM_OK(for_each(txn, table::kx_private, {}, [&](const Row& row) -> Result<void> {
+    if (row.value.size() < 32) return fail(ErrorCode::store_corrupt, "kx_private");
+    auto pair = crypto::kx_pair_from(crypto::Secret32(BytesView(row.value).first(32)));
+    kx_pairs_.emplace(crypto::key_id(crypto::KeyKind::kx, pair.public_key), std::move(pair));
+    return {};
+  }));
+  TRAM_OK(rotate_kx(txn, now, effects));
+  TRAM_OK(refresh_links(txn, now));
+  TRAM_OK(for_each(txn, table::sealing, {}, [&](const Row& row) -> Result<void> {
+    TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, row.key));
+    return begin_sealing(txn, record, effects);
+  }));
+  TRAM_OK(kick_all_channels(txn, now, effects));
+  TRAM_OK(repost_answers(txn, now, effects));
+  last_upkeep_ = now;
+  flush_wraps(now, effects);
+  if (self_dirty_) TRAM_OK(save(txn, table::self, self_key, self_));
+  self_dirty_ = false;
+  return audit_.store_head(txn);
+}
+
+Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effects& effects) {
+  struct Visitor {
+    Node& node;
+    WriteTxn& txn;
+    Time now;
+    Effects& effects;
+    Result<void> operator()(BrokerUp& e) {
+      Link& link = node.links_[e.broker];
+      node.forget_in_flight(link);
+      link.connected = true;
+      link.greeted = false;
+      node.send(e.broker, proto::Endpoint::control,
+                proto::Hello{proto::wire_version, node.self_.inc, node.directory_.size(), node.config_.software}, effects);
+      return {};
+    }
+    Result<void> operator()(BrokerDown& e) {
+      Link& link = node.links_[e.broker];
+      link.connected = link.greeted = false;
+      node.forget_in_flight(link);
+      for (auto& [id, arrival] : node.arrivals_)
+        if (arrival.source == e.broker) node.source_failed(now, arrival, effects);
+      return {};
+    }
+    Result<void> operator()(FrameArrived& e) { return node.on_frame(txn, now, e, effects); }
+    Result<void> operator()(Tick&) { return node.on_tick(txn, now, effects); }
+    Result<void> operator()(JobResult& e) {
+      return std::visit([&](auto& done) { return node.on(txn, now, done, effects); }, e);
+    }
+  };
+  Visitor visitor{*this, txn, now, effects};
+  for (Event& event : events) TRAM_OK(std::visit(visitor, event));
+  flush_wraps(now, effects);
+  flush_fetches(effects);
+  request_chunks(now, effects);
+  ask_kx(now, effects);
+  for (auto& [broker, link] : links_)
+    if (link.greeted) TRAM_OK(pump(txn, now, broker, effects));
+  if (self_dirty_) TRAM_OK(save(txn, table::self, self_key, self_));
+  self_dirty_ = false;
+  return audit_.store_head(txn);
+}
+
+uint64_t Node::send(const PartyId& broker, proto::Endpoint endpoint, proto::FrameBody body, Effects& effects,
+                    std::optional<ChunkSource> chunk) {
+  const uint64_t request = links_[broker].next_request++;
+  effects.sends.push_back({broker, endpoint, {request, std::move(body)}, std::move(chunk)});
+  return request;
+}
+
+Result<void> Node::log_leaf(WriteTxn& txn, Time now, audit::LeafKind kind, std::initializer_list<BytesView> parts) {
+  Bytes entry;
+  for (BytesView part : parts) entry.insert(entry.end(), part.begin(), part.end());
+  TRAM_TRY(index, audit_.append(txn, kind, now, entry, random_));
+  (void)index;
+  return {};
+}
+
+SealContext Node::seal_context(Time now) const {
+  return {config_.realm, config_.self, keys_.sig, keys_.hedge, directory_.policy(now).body_floor_bytes};
+}
+
+Result<uint64_t> Node::next_order(WriteTxn&) {
+  self_dirty_ = true;
+  return self_.next_order++;
+}
+
+const crypto::KxKeyPair* Node::find_kx(const KeyId& id) const {
+  auto it = kx_pairs_.find(id);
+  return it == kx_pairs_.end() ? nullptr : &it->second;
+}
+
+std::vector<Node::BrokerView> Node::broker_views() const {
+  std::vector<BrokerView> views;
+  for (const auto& [id, link] : links_)
+    views.push_back({id, link.greeted, link.epoch, link.clock_offset, link.in_flight.size(), link.last_heard});
+  return views;
+}
+
+uint16_t status_code(proto::InState state) {
+  using enum proto::InState;
+  switch (state) {
+    case held: return 0;
+    case arrived: return 1;
+    case refused: return 2;
+    case registered: return 3;
+    case assigned: return 4;
+    case processing: return 5;
+    case done: return 6;
+    case recalled: return 13;
+  }
+  return 0;
+}
+
+}  // namespace tram::node

@@ -1,0 +1,360 @@
+// Sending: submit, seal, wrap, custody, acceptance, re-issue (R5, R10, R20).
+#include <algorithm>
+
+#include "base/limits.h"
+#include "node/node.h"
+#include "node/rows.h"
+
+namespace tram::node {
+
+namespace {
+constexpr size_t targets_per_run_max = 32;
+constexpr size_t runs_per_job_max = 32;
+constexpr uint64_t bulk_lane_bytes = 16u << 20;  // ordinary documents above this take the bulk lane
+
+Lane lane_of(proto::Priority priority, uint64_t bytes) {
+  if (priority != proto::Priority::normal) return Lane::urgent;
+  return bytes > bulk_lane_bytes ? Lane::bulk : Lane::normal;
+}
+
+/// The direct addressee must be able to receive; members of a group that cannot are left waiting.
+Result<void> check_addressee(const directory::AgencyState& state) {
+  if (state.status == proto::AgencyStatus::closed) {
+    std::string detail = state.agency.name_vi;
+    if (!state.successors.empty()) detail += "; successor " + state.successors.front().hex();
+    return fail(ErrorCode::closed_agency, detail);
+  }
+  if (state.status == proto::AgencyStatus::suspended) return fail(ErrorCode::suspended_agency, state.agency.name_vi);
+  return {};
+}
+}  // namespace
+
+Result<std::vector<PartyId>> Node::resolve(ReadTxn& txn, Time now, const std::vector<proto::Addressee>& addressees,
+                                           bool& direct_only) {
+  std::set<PartyId> found;
+  direct_only = true;
+  for (const auto& addressee : addressees) {
+    if (addressee.kind == proto::AddresseeKind::group) {
+      direct_only = false;
+      TRAM_TRY(members, directory_.group(txn, addressee.group, now));
+      for (const PartyId& member : members) {
+        TRAM_TRY(node, directory_.node_of(txn, member, now));
+        if (node && *node != config_.self) found.insert(*node);
+      }
+      continue;
+    }
+    TRAM_TRY(named, directory_.agency(txn, addressee.id, now));
+    if (!named) return fail(ErrorCode::unknown_agency, addressee.id.hex());
+    TRAM_OK(check_addressee(*named));
+    TRAM_TRY(node, directory_.node_of(txn, addressee.id, now));
+    if (!node) return fail(ErrorCode::unknown_agency, addressee.id.hex());
+    if (*node == config_.self) return fail(ErrorCode::bad_request, "an agency cannot send to itself");
+    found.insert(*node);
+  }
+  if (found.empty()) return fail(ErrorCode::bad_request, "no recipient");
+  if (found.size() > limits::recipients_per_document_max) return fail(ErrorCode::too_large, "recipients");
+  return std::vector<PartyId>(found.begin(), found.end());
+}
+
+Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, Effects& effects) {
+  TRAM_TRY(me, directory_.agency(txn, config_.self, now));
+  if (!me) return fail(ErrorCode::unknown_agency, "this agency is not in the directory");
+  TRAM_OK(check_addressee(*me));
+  bool direct_only = true;
+  TRAM_TRY(recipients, resolve(txn, now, submission.metadata.addressees, direct_only));
+
+  Submitted out;
+  out.uuid = submission.uuid.value_or(random_.id<DocUuid>());
+  out.recipients = static_cast<uint32_t>(recipients.size());
+  std::vector<bool> has_node(recipients.size());
+  for (size_t i = 0; i < recipients.size(); ++i) {
+    TRAM_TRY(state, directory_.agency(txn, recipients[i], now));
+    has_node[i] = state && state->agency.keys.has_value();
+    if (!has_node[i]) {
+      ++out.without_node;
+      if (direct_only && recipients.size() == 1)
+        return fail(ErrorCode::no_node, state ? state->agency.name_vi : recipients[i].hex());
+    }
+  }
+  if (out.without_node == out.recipients) return fail(ErrorCode::no_node, "none of the recipients has a node yet");
+  TRAM_TRY(taken, txn.get(table::outgoing, out.uuid));
+  if (taken) return fail(ErrorCode::conflict, "this document id is taken");
+
+  uint64_t bytes = 0;
+  for (const auto& file : submission.files) bytes += file.bytes;
+  const auto policy = directory_.policy(now);
+  const uint64_t bytes_max = policy.document_bytes_max ? policy.document_bytes_max : limits::document_bytes_max;
+  if (bytes > bytes_max) return fail(ErrorCode::too_large, "files");
+  if (submission.files.size() > limits::files_per_document_max) return fail(ErrorCode::too_large, "number of files");
+  for (const auto& file : submission.files) {
+    if (file.upload.empty()) continue;
+    TRAM_TRY(upload, find<proto::UploadRecord>(txn, table::upload, view(file.upload)));
+    if (!upload) return fail(ErrorCode::not_found, "upload " + file.upload);
+    if (upload->offset != upload->length) return fail(ErrorCode::missing_chunks, "upload " + file.upload);
+  }
+
+  proto::OutRecord record;
+  record.uuid = out.uuid;
+  record.created = now;
+  record.not_after = now + (policy.time_to_live_ms ? milliseconds(static_cast<int64_t>(policy.time_to_live_ms)) : limits::time_to_live);
+  record.lane = lane_of(submission.metadata.priority, bytes);
+  submission.metadata.recipient_count = out.recipients;
+  record.metadata = proto::encode_metadata(submission.metadata);
+  if (record.metadata.size() > 40000) return fail(ErrorCode::too_large, "metadata");
+  record.staged = std::move(submission.files);
+  record.recipients = out.recipients;
+  record.author = std::move(submission.author);
+  TRAM_OK(save(txn, table::outgoing, record.uuid, record));
+  TRAM_OK(txn.put(table::outgoing_order, row_key(now, record.uuid), {}));
+  TRAM_OK(txn.put(table::sealing, record.uuid, {}));
+  for (size_t i = 0; i < recipients.size(); ++i) {
+    proto::ItemRecord item;
+    item.uuid = record.uuid;
+    item.recipient = recipients[i];
+    if (!has_node[i]) item.waiting_reason = static_cast<uint16_t>(ErrorCode::no_node);
+    TRAM_OK(save(txn, table::item, row_key(record.uuid, recipients[i]), item));
+  }
+  TRAM_OK(log_leaf(txn, now, audit::LeafKind::document_submitted, {record.uuid}));
+  TRAM_OK(begin_sealing(txn, record, effects));
+  log_.info("document.submitted", {{"document", record.uuid}, {"recipients", out.recipients}});
+  return out;
+}
+
+Result<void> Node::begin_sealing(WriteTxn& txn, proto::OutRecord& record, Effects& effects) {
+  SealJob job;
+  job.context = seal_context(record.created);
+  for (const auto& file : record.staged) {
+    if (file.upload.empty()) continue;
+    TRAM_TRY(upload, node::load<proto::UploadRecord>(txn, table::upload, view(file.upload)));
+    job.uploads.push_back(std::move(upload));
+  }
+  TRAM_OK(for_each(txn, table::item, record.uuid, [&](const Row& row) -> Result<void> {
+    job.recipients.push_back(id_at<PartyId>(row.key, 16));
+    return {};
+  }));
+  job.record = record;
+  effects.jobs.push_back(std::move(job));
+  return {};
+}
+
+Result<void> Node::on(WriteTxn& txn, Time now, SealDone& done, Effects& effects) {
+  TRAM_TRY(held, find<proto::OutRecord>(txn, table::outgoing, done.uuid));
+  if (!held || held->state != proto::OutState::sealing) return {};
+  TRAM_OK(txn.erase(table::sealing, done.uuid));
+  if (!done.outcome) {
+    held->state = proto::OutState::failed;
+    held->failure = static_cast<uint16_t>(done.outcome.error().code);
+    held->failure_detail = done.outcome.error().detail;
+    log_.error("document.seal_failed", {{"document", done.uuid}, {"error", error_info(done.outcome.error().code).name}});
+    return save(txn, table::outgoing, done.uuid, *held);
+  }
+  proto::OutRecord& record = done.record;
+  for (const auto& file : record.staged) {
+    if (file.upload.empty()) continue;
+    TRAM_OK(txn.erase(table::upload, view(file.upload)));
+    effects.remove_bodies.push_back(upload_name(file.upload));
+  }
+  record.staged.clear();
+  if (record.inline_body) TRAM_OK(txn.put(table::body_inline, record.doc_id, done.inline_chunk));
+  TRAM_OK(save(txn, table::outgoing, record.uuid, record));
+  TRAM_OK(txn.put(table::outgoing_by_doc, record.doc_id, record.uuid));
+  TRAM_OK(add_timer(txn, record.created + limits::retention, TimerKind::body_retention, record.uuid));
+  std::vector<PartyId> recipients;
+  TRAM_OK(for_each(txn, table::item, record.uuid, [&](const Row& row) -> Result<void> {
+    recipients.push_back(id_at<PartyId>(row.key, 16));
+    return {};
+  }));
+  for (const PartyId& recipient : recipients) {
+    TRAM_OK(add_todo(txn, recipient, record.lane, record.uuid));
+    TRAM_OK(kick_channel(txn, now, recipient, record.lane, effects));
+  }
+  return {};
+}
+
+Result<void> Node::add_todo(WriteTxn& txn, const PartyId& recipient, Lane lane, const DocUuid& uuid) {
+  TRAM_TRY(order, next_order(txn));
+  return txn.put(table::todo, row_key(recipient, lane, order), uuid);
+}
+
+Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipient, Lane lane, Effects& effects) {
+  if (wrapping_.count({recipient, lane})) return {};
+  const Bytes prefix = row_key(recipient, lane);
+  TRAM_TRY(rows, txn.scan(table::todo, prefix, prefix_end(prefix), targets_per_run_max));
+  if (rows.empty()) return {};
+  TRAM_TRY(state, directory_.agency(txn, recipient, now));
+  if (!state || !state->agency.keys || state->status != proto::AgencyStatus::active) return {};
+  TRAM_TRY(kx, directory_.kx_epoch(txn, recipient, now));
+  if (!kx) {
+    kx_wanted_.insert(recipient);
+    return {};
+  }
+  TRAM_TRY(channel, find<proto::ChannelOut>(txn, table::channel_out, prefix));
+  if (!channel || channel->inc != self_.inc) channel = proto::ChannelOut{self_.inc, 1, {}};
+  WrapRun run{recipient, lane, channel->inc, channel->next_seq, channel->last, kx->key, {}};
+  for (const Row& row : rows) {
+    const auto uuid = id_at<DocUuid>(row.value, 0);
+    TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, uuid));
+    TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(uuid, recipient)));
+    WrapTarget target{uuid, record.doc_id, crypto::Secret32(record.document_key), std::max(record.not_after, now + limits::time_to_live),
+                      {}, Reader(BytesView(row.key).subspan(17)).u64()};
+    if (!item.issue) target.not_after = record.not_after;
+    else std::copy_n(item.env_id.bytes.begin(), 4, target.re_of.begin());
+    run.targets.push_back(std::move(target));
+  }
+  wrapping_.insert({recipient, lane});
+  wraps_.push_back(std::move(run));
+  if (wraps_.size() >= runs_per_job_max) flush_wraps(now, effects);
+  return {};
+}
+
+void Node::flush_wraps(Time now, Effects& effects) {
+  if (wraps_.empty()) return;
+  WrapJob job;
+  job.context = seal_context(now);
+  job.dir_size = directory_.size();
+  job.dir_root = directory_.root();
+  job.now = now;
+  job.runs = std::move(wraps_);
+  wraps_.clear();
+  effects.jobs.push_back(std::move(job));
+}
+
+Result<void> Node::kick_all_channels(WriteTxn& txn, Time now, Effects& effects) {
+  std::set<std::pair<PartyId, Lane>> channels;
+  TRAM_OK(for_each(txn, table::todo, {}, [&](const Row& row) -> Result<void> {
+    channels.insert({id_at<PartyId>(row.key, 0), static_cast<Lane>(row.key[16])});
+    return {};
+  }));
+  for (const auto& [recipient, lane] : channels) TRAM_OK(kick_channel(txn, now, recipient, lane, effects));
+  return {};
+}
+
+Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects) {
+  const auto brokers = directory_.brokers(now);
+  for (auto& wrapped : done.envelopes) {
+    const Bytes item_key = row_key(wrapped.uuid, wrapped.recipient);
+    TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
+    TRAM_TRY(envelope, crypto::decode_envelope(wrapped.envelope));
+    TRAM_OK(txn.erase(table::todo, row_key(wrapped.recipient, wrapped.lane, wrapped.order)));
+    proto::EnvelopeRecord record{wrapped.env_id, wrapped.uuid, wrapped.recipient, wrapped.envelope, wrapped.officer_blob, false};
+    TRAM_OK(save(txn, table::envelope, wrapped.env_id, record));
+    TRAM_OK(txn.put(table::open_envelope, wrapped.env_id, {}));
+    const bool again = item.issue > 0;
+    item.state = proto::ItemState::queued;
+    item.env_id = wrapped.env_id;
+    item.issue++;
+    item.inc = envelope.inc;
+    item.seq = wrapped.seq;
+    item.waiting_reason = 0;
+    item.custodies = 0;
+    item.queued = now;
+    TRAM_OK(save(txn, table::item, item_key, item));
+    TRAM_OK(save(txn, table::channel_out, row_key(wrapped.recipient, wrapped.lane),
+                 proto::ChannelOut{envelope.inc, wrapped.seq + 1, wrapped.env_id}));
+    for (const auto& broker : brokers) {
+      TRAM_TRY(order, next_order(txn));
+      TRAM_OK(txn.put(table::pending, row_key(broker.record.id, wrapped.lane, order), wrapped.env_id));
+    }
+    TRAM_OK(add_timer(txn, envelope.not_after, TimerKind::envelope_expiry, wrapped.env_id));
+    TRAM_OK(log_leaf(txn, now, again ? audit::LeafKind::reissued : audit::LeafKind::outbox_stored,
+                     {wrapped.env_id, envelope.doc_id}));
+  }
+  for (const auto& channel : done.channels) {
+    wrapping_.erase(channel);
+    TRAM_OK(kick_channel(txn, now, channel.first, channel.second, effects));
+  }
+  return {};
+}
+
+Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effects) {
+  if (done.forged) log_.warning("custody.forged", {{"count", done.forged}});
+  for (auto& item : done.valid) {
+    TRAM_TRY(custody, crypto::decode_custody(item.custody));
+    Link& link = links_[item.broker];
+    link.in_flight.erase(custody.env_id);
+    TRAM_OK(txn.erase(table::pending, row_key(item.broker, item.lane, item.order)));
+    TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, custody.env_id));
+    if (!envelope || custody.realm != config_.realm) continue;
+    proto::CustodyRecord record{item.broker, custody.epoch, std::move(item.custody), false};
+    TRAM_OK(save(txn, table::custody, row_key(custody.env_id, item.broker), record));
+    TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_held, {custody.env_id, item.broker}));
+    if (!envelope->closed) TRAM_OK(recompute_accepted(txn, now, custody.env_id, effects));
+  }
+  return {};
+}
+
+Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const EnvelopeId& env_id, Effects&) {
+  TRAM_TRY(envelope, node::load<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+  const Bytes item_key = row_key(envelope.uuid, envelope.recipient);
+  TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
+  if (item.env_id != env_id) return {};
+  std::set<std::string> domains;
+  TRAM_TRY(rows, txn.scan(table::custody, env_id, prefix_end(env_id), 64));
+  for (const Row& row : rows) {
+    proto::CustodyRecord custody;
+    TRAM_OK(proto::decode_record(row.value, custody));
+    if (custody.voided) continue;
+    auto link = links_.find(custody.broker);
+    if (link != links_.end() && link->second.greeted && link->second.epoch != custody.epoch) continue;
+    if (auto broker = directory_.broker(custody.broker)) domains.insert(broker->record.failure_domain);
+  }
+  item.custodies = static_cast<uint32_t>(domains.size());
+  const bool enough = domains.size() >= std::max(1u, directory_.policy(now).custody_quorum);
+  if (item.state == proto::ItemState::queued && enough) {
+    item.state = proto::ItemState::accepted;
+    if (!item.accepted.ms) item.accepted = now;
+    TRAM_OK(log_leaf(txn, now, audit::LeafKind::accepted, {env_id}));
+  } else if (item.state == proto::ItemState::accepted && !enough) {
+    item.state = proto::ItemState::queued;  // AT_RISK: custody was voided, it is sent again (R7)
+    log_.warning("custody.lost", {{"envelope", env_id}, {"domains", item.custodies}});
+  }
+  return save(txn, table::item, item_key, item);
+}
+
+Result<void> Node::close_envelope(WriteTxn& txn, const EnvelopeId& env_id) {
+  TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+  if (!envelope || envelope->closed) return {};
+  envelope->closed = true;
+  TRAM_OK(save(txn, table::envelope, env_id, *envelope));
+  return txn.erase(table::open_envelope, env_id);
+}
+
+Result<void> Node::reissue(WriteTxn& txn, Time now, const EnvelopeId& env_id, Effects& effects) {
+  TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+  if (!envelope || envelope->closed) return {};
+  const Bytes item_key = row_key(envelope->uuid, envelope->recipient);
+  TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
+  if (item.env_id != env_id) return close_envelope(txn, env_id);
+  TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, envelope->uuid));
+  TRAM_TRY(old, crypto::decode_envelope(envelope->envelope));
+  TRAM_OK(close_envelope(txn, env_id));
+
+  // The old position will never come: the recipient's channel may move on (R10).
+  crypto::Notice notice;
+  notice.kind = crypto::NoticeKind::voided;
+  notice.reason = static_cast<uint16_t>(ErrorCode::expired);
+  notice.realm = config_.realm;
+  notice.issuer = config_.self;
+  notice.other = envelope->recipient;
+  notice.env_id = env_id;
+  notice.doc_id = old.doc_id;
+  notice.lane = old.lane;
+  notice.inc = old.inc;
+  notice.seq = old.seq;
+  notice.time = now;
+  notice.clock_ok = clock_ok_;
+  TRAM_TRY(mail, post_mail(txn, now, envelope->recipient, crypto::encode_notice(notice, *keys_.sig), effects));
+  (void)mail;
+  TRAM_OK(log_leaf(txn, now, audit::LeafKind::position_voided, {env_id}));
+  if (!record.body_kept) {
+    item.state = proto::ItemState::expired;
+    return save(txn, table::item, item_key, item);
+  }
+  item.state = proto::ItemState::waiting;
+  item.waiting_reason = static_cast<uint16_t>(ErrorCode::expired);
+  TRAM_OK(save(txn, table::item, item_key, item));
+  TRAM_OK(add_todo(txn, envelope->recipient, old.lane, envelope->uuid));
+  return kick_channel(txn, now, envelope->recipient, old.lane, effects);
+}
+
+}  // namespace tram::node
