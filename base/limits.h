@@ -96,4 +96,12 @@ inline constexpr size_t kx_epochs_per_feed_max = 16;
 inline constexpr size_t kx_feed_bytes_max = 2048;
 inline constexpr size_t enrol_request_bytes_max = 4096;
 
+// Broker (R38, R46)
+inline constexpr uint64_t mail_per_party_max = 200000;        // small mail that waits, by author and by addressee
+inline constexpr uint32_t mail_window = 512;                  // small mail in flight to one addressee
+inline constexpr uint32_t fetches_per_session_max = 1024;     // envelopes asked for and not yet sent
+inline constexpr uint32_t chunk_requests_per_session_max = 64;
+inline constexpr uint32_t sessions_per_party_max = 8;         // of each endpoint
+inline constexpr Duration clock_tolerance = minutes(10);      // how far in the future `created` may lie
+
 }  // namespace tram::limits

@@ -1,0 +1,45 @@
+// Every table of a broker and the keys of its rows. Big-endian integers, so byte order is numeric order (L13).
+#pragma once
+#include "base/ports.h"
+
+namespace tram::broker::table {
+
+inline constexpr Table self{"broker"};         // "self" -> BrokerRecord
+inline constexpr Table party{"party"};         // party -> PartyRecord
+inline constexpr Table body{"body"};           // sender || doc_id -> BodyRecord
+inline constexpr Table body_inline{"body_inline"};  // sender || doc_id -> the one sealed chunk, when it is too large for `body`
+inline constexpr Table lease{"lease"};         // sender || doc_id -> LeaseRecord: uploads of bodies that are files
+inline constexpr Table pin{"pin"};             // sender || doc_id || env_id -> (one byte): who needs the body (R40)
+inline constexpr Table access{"access"};       // recipient || doc_id || env_id -> sender: who may fetch a body file
+inline constexpr Table envelope{"envelope"};   // env_id -> StoredEnvelope, tombstones too
+inline constexpr Table queue{"queue"};         // recipient || u8 lane || u64 q -> env_id || qh: unanswered envelopes
+inline constexpr Table position{"position"};   // sender || recipient || u8 lane || u32 inc || u64 seq -> env_id (R13)
+inline constexpr Table conflict{"conflict"};   // position key || env_id -> envelope: evidence of equivocation (R13)
+inline constexpr Table mail{"mail"};           // addressee || u64 serial -> StoredMail
+inline constexpr Table mail_id{"mail_id"};     // mail id || addressee -> u64 serial
+inline constexpr Table timer{"timer"};         // u64 at ms || u8 kind || id -> (one byte)
+
+/// All of the above, the directory's and the log's: what the store is opened with.
+std::span<const Table> all();
+
+inline constexpr std::string_view self_key = "self";
+Bytes body_key(const PartyId& sender, const DocId& doc_id);
+Bytes pin_key(const PartyId& sender, const DocId& doc_id, const EnvelopeId& env_id);
+Bytes access_key(const PartyId& recipient, const DocId& doc_id, const EnvelopeId& env_id);
+Bytes access_prefix(const PartyId& recipient, const DocId& doc_id);
+Bytes queue_key(const PartyId& recipient, Lane lane, uint64_t position);
+Bytes position_key(const PartyId& sender, const PartyId& recipient, Lane lane, uint32_t inc, uint64_t seq);
+Bytes conflict_key(BytesView position, const EnvelopeId& env_id);
+Bytes mail_key(const PartyId& addressee, uint64_t serial);
+Bytes mail_id_key(const Hash& id, const PartyId& addressee);
+
+enum class TimerKind : uint8_t { envelope = 1, lease = 2, mail = 3 };
+Bytes timer_key(Time at, TimerKind kind, BytesView id);
+struct TimerRow {
+  Time at;
+  TimerKind kind;
+  Bytes id;
+};
+Result<TimerRow> read_timer_key(BytesView key);
+
+}  // namespace tram::broker::table
