@@ -1,0 +1,14 @@
+// Randomness from the kernel, getrandom(2).
+// Invariants: either all bytes are filled or the process stops; never a fallback.
+// Thread: any.
+#pragma once
+#include "base/ports.h"
+
+namespace tram::io {
+
+class SystemRandom final : public Random {
+ public:
+  void fill(std::span<uint8_t> out) override;
+};
+
+}  // namespace tram::io

@@ -1,0 +1,56 @@
+// The simulated store: tram::Store over std::map, for the simulator and the pure modules' tests.
+// Invariants: the same contract as the LMDB store (tests/unit/base_store_contract.cpp runs on both): snapshots,
+// limits, one writer, a transaction that failed with map_full can only be aborted.
+// Not here: durability. A commit is "on disk" at once; what was not committed is lost.
+// Thread: one, the simulator's.
+#pragma once
+#include <map>
+#include <set>
+
+#include "base/ports.h"
+
+namespace tram::sim {
+
+struct MemStoreOptions {
+  /// Tables that exist; using another one is a programmer's error. Empty: every name is accepted.
+  std::vector<std::string> tables;
+  /// Sum of key and value bytes over all tables that put() may reach; beyond it put() fails with map_full.
+  uint64_t capacity_bytes = UINT64_MAX;
+};
+
+class MemStore final : public Store {
+ public:
+  using Rows = std::map<Bytes, Bytes>;
+  using Tables = std::map<std::string, std::shared_ptr<Rows>, std::less<>>;
+
+  explicit MemStore(MemStoreOptions options = {});
+
+  Result<std::unique_ptr<ReadTxn>> begin_read() override;
+  /// Beginning a second writer while one lives is a programmer's error.
+  Result<std::unique_ptr<WriteTxn>> begin_write() override;
+
+  /// The next commit fails with `code` and changes nothing. io_failed and store_corrupt are sticky, as in LMDB.
+  void fail_next_commit(ErrorCode code) { next_commit_fails_ = code; }
+  void set_capacity_bytes(uint64_t bytes) { options_.capacity_bytes = bytes; }
+  uint64_t used_bytes() const { return used_bytes_; }
+  uint64_t commits() const { return commits_; }
+  /// Every committed row, for comparing two runs and for images of a disk at an instant.
+  std::map<std::string, std::map<Bytes, Bytes>> dump() const;
+  /// Replaces everything, as a restore from a backup does. No transaction may live.
+  void restore(const std::map<std::string, std::map<Bytes, Bytes>>& image);
+
+ private:
+  friend class MemReadTxn;
+  friend class MemWriteTxn;
+  void check_table(std::string_view name) const;
+
+  MemStoreOptions options_;
+  Tables tables_;
+  uint64_t used_bytes_ = 0;
+  uint64_t commits_ = 0;
+  bool writer_alive_ = false;
+  std::optional<ErrorCode> next_commit_fails_;
+  std::optional<ErrorCode> dead_;
+};
+
+}  // namespace tram::sim

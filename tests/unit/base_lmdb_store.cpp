@@ -1,0 +1,149 @@
+#include <catch2/catch.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include "base/io/lmdb_store.h"
+#include "tests/unit/temporary_directory.h"
+
+using namespace tram;
+using io::LmdbStore;
+
+namespace {
+
+constexpr Table rows{"rows"};
+constexpr Table tables[] = {rows};
+
+io::LmdbOptions options_for(const test::TemporaryDirectory& directory) {
+  io::LmdbOptions options;
+  options.directory = directory / "store";
+  options.map_bytes = 64u << 20;
+  options.tables = tables;
+  return options;
+}
+
+Result<void> put_row(Store& store, const Bytes& key, const Bytes& value) {
+  TRAM_TRY(txn, store.begin_write());
+  TRAM_OK(txn->put(rows, key, value));
+  return txn->commit();
+}
+
+}  // namespace
+
+TEST_CASE("what was committed is there after reopening, under the same environment id") {
+  test::TemporaryDirectory directory;
+  io::EnvironmentId id;
+  {
+    auto store = *LmdbStore::open(options_for(directory));
+    id = store->environment_id();
+    CHECK_FALSE(id.is_zero());
+    REQUIRE(put_row(*store, {1}, {2}));
+    auto lost = *store->begin_write();
+    REQUIRE(lost->put(rows, Bytes{3}, Bytes{4}));
+  }
+  auto store = *LmdbStore::open(options_for(directory));
+  CHECK(store->environment_id() == id);
+  auto txn = *store->begin_read();
+  CHECK(txn->scan(rows, {}, {}, 10)->size() == 1);
+  struct stat status {};
+  REQUIRE(::stat((directory / "store").c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777) == 0700);
+}
+
+TEST_CASE("a second opening of one store is refused and says who holds it") {
+  test::TemporaryDirectory directory;
+  auto store = *LmdbStore::open(options_for(directory));
+  auto second = LmdbStore::open(options_for(directory));
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == ErrorCode::already_running);
+  CHECK(second.error().detail.find("pid " + std::to_string(::getpid())) != std::string::npos);
+  store.reset();
+  CHECK(LmdbStore::open(options_for(directory)));
+}
+
+TEST_CASE("a store of a newer schema is refused and left as it was") {
+  test::TemporaryDirectory directory;
+  auto options = options_for(directory);
+  options.schema_version = 2;
+  REQUIRE(LmdbStore::open(options));
+  options.schema_version = 1;
+  CHECK(LmdbStore::open(options).error().code == ErrorCode::unsupported_version);
+  options.schema_version = 3;
+  auto store = *LmdbStore::open(options);
+  CHECK(store->schema_found() == 2);
+  REQUIRE(store->set_schema(3));
+  store.reset();
+  CHECK((*LmdbStore::open(options))->schema_found() == 3);
+}
+
+TEST_CASE("a directory that others can write is refused") {
+  test::TemporaryDirectory directory;
+  REQUIRE(::mkdir((directory / "store").c_str(), 0700) == 0);
+  REQUIRE(::chmod((directory / "store").c_str(), 0777) == 0);
+  CHECK(LmdbStore::open(options_for(directory)).error().code == ErrorCode::unsafe_permissions);
+}
+
+TEST_CASE("a file that is no store is reported as corrupt") {
+  test::TemporaryDirectory directory;
+  REQUIRE(::mkdir((directory / "store").c_str(), 0700) == 0);
+  std::ofstream(directory / "store/data.mdb") << std::string(65536, 'x');
+  CHECK(LmdbStore::open(options_for(directory)).error().code == ErrorCode::store_corrupt);
+}
+
+TEST_CASE("the fill level follows the live data, not the file") {
+  test::TemporaryDirectory directory;
+  auto store = *LmdbStore::open(options_for(directory));
+  unsigned empty = *store->used_percent();
+  CHECK(empty <= 100);
+  // The file system's own level is a floor that this test cannot choose.
+  Bytes value(60000, 1);
+  for (uint8_t j = 0; j < 5; ++j) {
+    auto txn = *store->begin_write();
+    for (uint8_t i = 0; i < 200; ++i) REQUIRE(txn->put(rows, Bytes{i, j}, value));
+    REQUIRE(txn->commit());
+  }
+  unsigned full = *store->used_percent();
+  CHECK(full >= 90);
+  {
+    auto txn = *store->begin_write();
+    for (uint8_t i = 0; i < 200; ++i)
+      for (uint8_t j = 0; j < 5; ++j) REQUIRE(txn->erase(rows, Bytes{i, j}));
+    REQUIRE(txn->commit());
+  }
+  REQUIRE(put_row(*store, {1}, {1}));
+  CHECK(*store->used_percent() <= std::max(empty, 5u));
+  CHECK(*store->reader_check() == 0);
+  CHECK_FALSE(store->fatal_error());
+}
+
+TEST_CASE("a second thread's writer waits for the first") {
+  test::TemporaryDirectory directory;
+  auto store = *LmdbStore::open(options_for(directory));
+  auto first = *store->begin_write();
+  REQUIRE(first->put(rows, Bytes{1}, Bytes{1}));
+  bool saw_first = false;
+  std::thread second([&] {
+    auto txn = store->begin_write();
+    if (!txn) return;
+    auto got = (*txn)->get(rows, Bytes{1});
+    saw_first = got && got->has_value();
+  });
+  REQUIRE(first->commit());
+  second.join();
+  CHECK(saw_first);
+}
+
+TEST_CASE("reserved blocks are real") {
+  test::TemporaryDirectory directory;
+  auto options = options_for(directory);
+  options.preallocate_bytes = 16u << 20;
+  auto store = LmdbStore::open(options);
+  REQUIRE(store);
+  struct stat status {};
+  REQUIRE(::stat((directory / "store/data.mdb").c_str(), &status) == 0);
+  CHECK(status.st_blocks * 512 >= (16 << 20));
+}
