@@ -82,6 +82,7 @@ inline constexpr size_t json_body_bytes_max = 1u << 20;
 inline constexpr size_t json_depth_max = 64;
 inline constexpr size_t page_items_max = 500;
 inline constexpr size_t inline_file_bytes_max = 512u << 10;   // base64 in JSON; larger files use tus
+inline constexpr size_t staged_content_bytes_max = 24u << 10;  // file contents inside a document's row; larger ones are staged as uploads
 inline constexpr size_t upload_slot_bytes = 65536;            // staged uploads, sealed slot by slot
 inline constexpr unsigned http_connections_max = 512;
 inline constexpr Duration idempotency_kept = days(7);

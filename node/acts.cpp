@@ -8,6 +8,7 @@ namespace tram::node {
 
 namespace {
 
+constexpr size_t listed_recipients_max = 500;
 constexpr Duration vietnam_offset = hours(7);  // QD 28/2018 art. 14(4): Vietnam's zone
 
 proto::Date date_of(Time time) {
@@ -163,6 +164,8 @@ Result<Submitted> Node::recall(WriteTxn& txn, Time now, const DocUuid& uuid, std
       sent.push_back(std::move(item));
     return {};
   }));
+  for (const auto& item : unsent)
+    if (wrapping_.count({item.recipient, record->lane})) return fail(ErrorCode::busy, "an envelope is being made; try again");
   if (sent.empty() && unsent.empty()) return fail(ErrorCode::wrong_state, "nobody holds this document");
 
   Submitted out;
@@ -177,7 +180,8 @@ Result<Submitted> Node::recall(WriteTxn& txn, Time now, const DocUuid& uuid, std
     metadata.organ_name = original.organ_name;
     metadata.priority = original.priority;
     metadata.relation = {proto::RelationKind::recall, {record->doc_id}, reason};
-    for (const auto& item : sent) metadata.addressees.push_back({proto::AddresseeKind::agency, item.recipient, {}});
+    if (sent.size() > listed_recipients_max) metadata.addressees = original.addressees;  // its groups: a list would not fit
+    else for (const auto& item : sent) metadata.addressees.push_back({proto::AddresseeKind::agency, item.recipient, {}});
     submission.author = std::move(author);
     TRAM_TRY(submitted, submit(txn, now, std::move(submission), effects));
     out = submitted;

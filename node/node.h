@@ -70,7 +70,7 @@ struct Effects {
 
 struct Submission {
   proto::Metadata metadata;                // checked by metadata_rules before
-  std::vector<proto::StagedFile> files;    // content inline (<= 48 KiB in all) or upload ids
+  std::vector<proto::StagedFile> files;    // content inline (<= limits::staged_content_bytes_max in all) or upload ids
   std::string author;
   std::optional<DocUuid> uuid;             // chosen by the caller for idempotency, else random
 };
@@ -273,6 +273,9 @@ class Node {
   Result<void> rotate_kx(WriteTxn&, Time, Effects&);
   Result<void> publish_kx(const PartyId& broker, Effects&);
   Result<void> void_custodies(WriteTxn&, Time, const PartyId& broker, Link&, Effects&);
+  Result<void> requeue(WriteTxn&, Time, const PartyId& broker, const EnvelopeId&, Effects&);
+  Result<void> ask_reconcile(ReadTxn&, const PartyId& broker, Effects&);
+  Result<void> drop_old(WriteTxn&, const Table&, Time before, const std::function<Time(const Row&)>& created);
   Result<void> fire_timers(WriteTxn&, Time, Effects&);
   Result<void> add_timer(WriteTxn&, Time at, TimerKind, BytesView id);
   Result<void> refresh_links(WriteTxn&, Time);
@@ -305,6 +308,8 @@ class Node {
   Bytes kx_feed_;                                    // ours, signed
   Time last_upkeep_;
   Time last_repost_;
+  Time kx_ask_after_;
+  size_t kx_turn_ = 0;
 };
 
 /// National status code of a record (QD 28/2018, QCVN 102): 1..6, or 0 while held; what the clerk sees.

@@ -8,6 +8,7 @@
 namespace tram::node {
 
 namespace {
+constexpr size_t record_metadata_bytes_max = 36000;  // with header and staged contents one row stays below 68 KiB
 constexpr size_t targets_per_run_max = 32;
 constexpr size_t runs_per_job_max = 32;
 constexpr uint64_t bulk_lane_bytes = 16u << 20;  // ordinary documents above this take the bulk lane
@@ -80,8 +81,12 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
   TRAM_TRY(taken, txn.get(table::outgoing, out.uuid));
   if (taken) return fail(ErrorCode::conflict, "this document id is taken");
 
-  uint64_t bytes = 0;
-  for (const auto& file : submission.files) bytes += file.bytes;
+  uint64_t bytes = 0, staged_bytes = 0;
+  for (const auto& file : submission.files) {
+    bytes += file.bytes;
+    staged_bytes += file.content.size();
+  }
+  if (staged_bytes > limits::staged_content_bytes_max) return fail(ErrorCode::too_large, "inline files; use an upload");
   const auto policy = directory_.policy(now);
   const uint64_t bytes_max = policy.document_bytes_max ? policy.document_bytes_max : limits::document_bytes_max;
   if (bytes > bytes_max) return fail(ErrorCode::too_large, "files");
@@ -100,7 +105,7 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
   record.lane = lane_of(submission.metadata.priority, bytes);
   submission.metadata.recipient_count = out.recipients;
   record.metadata = proto::encode_metadata(submission.metadata);
-  if (record.metadata.size() > 40000) return fail(ErrorCode::too_large, "metadata");
+  if (record.metadata.size() > record_metadata_bytes_max) return fail(ErrorCode::too_large, "metadata");
   record.staged = std::move(submission.files);
   record.recipients = out.recipients;
   record.author = std::move(submission.author);

@@ -1,0 +1,425 @@
+// Frames in, sessions, epochs and voided custody, directory, key epochs, timers (R7, R14, R19, R27, 3.8).
+#include <algorithm>
+
+#include "base/limits.h"
+#include "directory/signing.h"
+#include "node/node.h"
+#include "node/rows.h"
+
+namespace tram::node {
+
+namespace {
+constexpr size_t timers_per_step_max = 200;
+constexpr size_t voided_per_step_max = 500;
+constexpr Duration directory_ask_every = seconds(30);
+constexpr Duration upkeep_every = minutes(10);
+constexpr Duration repost_every = seconds(20);
+constexpr Duration refetch_after = seconds(10);
+constexpr Duration reconcile_every = hours(24);
+constexpr size_t kx_per_frame_max = 64;
+}  // namespace
+
+Result<void> Node::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, Effects& effects) {
+  const PartyId broker = arrived.broker;
+  Link& link = links_[broker];
+  link.last_heard = now;
+  struct Visitor {
+    Node& node;
+    WriteTxn& txn;
+    Time now;
+    const PartyId& broker;
+    Link& link;
+    uint64_t request;
+    Bytes& chunk;
+    Effects& effects;
+    using R = Result<void>;
+    R operator()(proto::HelloReply& f) { return node.on_hello(txn, now, broker, link, f, effects); }
+    R operator()(proto::Refused& f) { return node.on_refused(txn, now, broker, link, request, f, effects); }
+    R operator()(proto::PutReply& f) { return node.on_put_reply(txn, now, broker, link, request, f, effects); }
+    R operator()(proto::OfferReply& f) { return node.on_offer_reply(txn, now, broker, link, f, effects); }
+    R operator()(proto::ChunkDone& f) { return node.on_chunk_done(txn, now, broker, link, f, effects); }
+    R operator()(proto::ReconcileReply& f) { return node.on_reconcile(txn, now, broker, link, f, effects); }
+    R operator()(proto::Announce& f) { return node.on_announce(txn, now, broker, f, effects); }
+    R operator()(proto::Content& f) { return node.on_content(txn, now, broker, f, effects); }
+    R operator()(proto::ManifestData& f) { return node.on_manifest(now, broker, f, effects); }
+    R operator()(proto::ChunkData& f) { return node.on_chunk(now, broker, link, f, std::move(chunk), effects); }
+    R operator()(proto::AckReply&) { return {}; }
+    R operator()(proto::MailPosted& f) { return node.on_mail_posted(txn, broker, link, f); }
+    R operator()(proto::MailDeliver& f) { return node.on_mail(txn, now, broker, f, effects); }
+    R operator()(proto::DirectoryEntries& f) { return node.on_directory(txn, now, broker, link, f, effects); }
+    R operator()(proto::KxFeeds& f) { return node.on_kx_feeds(txn, now, f, effects); }
+    R operator()(proto::Done&) { return {}; }
+    R operator()(proto::Ping&) { return {}; }
+    R unexpected() {
+      node.log_.warning("frame.unexpected", {{"broker", broker}});
+      return {};
+    }
+    R operator()(proto::Hello&) { return unexpected(); }
+    R operator()(proto::Put&) { return unexpected(); }
+    R operator()(proto::Offer&) { return unexpected(); }
+    R operator()(proto::ChunkPut&) { return unexpected(); }
+    R operator()(proto::Reconcile&) { return unexpected(); }
+    R operator()(proto::Fetch&) { return unexpected(); }
+    R operator()(proto::ManifestGet&) { return unexpected(); }
+    R operator()(proto::ChunkGet&) { return unexpected(); }
+    R operator()(proto::AckPut&) { return unexpected(); }
+    R operator()(proto::MailPost&) { return unexpected(); }
+    R operator()(proto::MailDone&) { return unexpected(); }
+    R operator()(proto::DirectoryGet&) { return unexpected(); }
+    R operator()(proto::DirectoryPut&) { return unexpected(); }
+    R operator()(proto::KxPut&) { return unexpected(); }
+    R operator()(proto::KxGet&) { return unexpected(); }
+  };
+  return std::visit(Visitor{*this, txn, now, broker, link, arrived.frame.request, arrived.chunk, effects}, arrived.frame.body);
+}
+
+// ---- sessions ---------------------------------------------------------------------------------------------------
+
+Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link& link, const proto::HelloReply& hello, Effects& effects) {
+  if (hello.broker != broker) {
+    log_.warning("broker.wrong_identity", {{"broker", broker}});
+    return {};
+  }
+  const bool first = !link.greeted;
+  link.greeted = true;
+  link.epoch = hello.epoch;
+  link.clock_offset = hello.time - now;
+  link.directory_size = hello.directory_size;
+  if (!first) return {};
+  TRAM_TRY(found, find<proto::BrokerState>(txn, table::broker_state, broker));
+  proto::BrokerState state = found.value_or(proto::BrokerState{});
+  const bool reborn = found && (state.epoch != hello.epoch || hello.log_size < state.log_size);
+  if (reborn) {
+    log_.warning("broker.epoch_changed", {{"broker", broker}});
+    link.void_cursor = EnvelopeId{};
+  }
+  state.broker = broker;
+  state.epoch = hello.epoch;
+  state.log_size = hello.log_size;
+  state.log_root = hello.log_root;
+  if (!reborn && now - state.last_reconciled >= reconcile_every) {
+    state.last_reconciled = now;
+    TRAM_OK(ask_reconcile(txn, broker, effects));
+  }
+  TRAM_OK(save(txn, table::broker_state, broker, state));
+  if (reborn) TRAM_OK(void_custodies(txn, now, broker, link, effects));
+  TRAM_OK(publish_kx(broker, effects));
+  if (hello.directory_size > directory_.size()) ask_directory(now, broker, link, effects);
+  for (auto& [id, arrival] : arrivals_)
+    if (arrival.stage == Arrival::Stage::wanted && arrival.sources.count(broker)) fetch(now, arrival, effects);
+  return post_pending_mail(txn, broker, link, effects);
+}
+
+/// A broker that lost or replaced its store holds nothing of ours any more: every custody of its old epoch is void and
+/// the envelopes queue for it again (R7). Mail that it held is posted again.
+Result<void> Node::void_custodies(WriteTxn& txn, Time now, const PartyId& broker, Link& link, Effects& effects) {
+  if (!link.void_cursor) return {};
+  TRAM_TRY(rows, txn.scan(table::open_envelope, *link.void_cursor, {}, voided_per_step_max));
+  for (const Row& row : rows) {
+    const auto env_id = id_at<EnvelopeId>(row.key, 0);
+    const Bytes key = row_key(env_id, broker);
+    TRAM_TRY(custody, find<proto::CustodyRecord>(txn, table::custody, key));
+    if (!custody || custody->voided || custody->epoch == link.epoch) continue;
+    custody->voided = true;
+    TRAM_OK(save(txn, table::custody, key, *custody));
+    TRAM_OK(requeue(txn, now, broker, env_id, effects));
+  }
+  if (rows.size() < voided_per_step_max) {
+    link.void_cursor.reset();
+    link.cursor.clear();
+    std::vector<std::pair<Bytes, proto::MailRecord>> lost;
+    TRAM_OK(for_each(txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
+      proto::MailRecord mail;
+      TRAM_OK(proto::decode_record(row.value, mail));
+      auto it = std::find(mail.brokers.begin(), mail.brokers.end(), broker);
+      if (it == mail.brokers.end()) return {};
+      mail.brokers.erase(it);
+      lost.emplace_back(row.key, std::move(mail));
+      return {};
+    }));
+    for (auto& [mail_key, mail] : lost) TRAM_OK(save(txn, table::mail_out, mail_key, mail));
+    return {};
+  }
+  auto next = id_at<EnvelopeId>(rows.back().key, 0);
+  for (size_t i = next.bytes.size(); i-- > 0 && ++next.bytes[i] == 0;) {
+  }
+  link.void_cursor = next;
+  effects.wake_at = now;
+  return {};
+}
+
+Result<void> Node::requeue(WriteTxn& txn, Time now, const PartyId& broker, const EnvelopeId& env_id, Effects& effects) {
+  TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+  if (!envelope || envelope->closed) return {};
+  TRAM_TRY(decoded, crypto::decode_envelope(envelope->envelope));
+  TRAM_TRY(order, next_order(txn));
+  TRAM_OK(txn.put(table::pending, row_key(broker, decoded.lane, order), env_id));
+  TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_voided, {env_id, broker}));
+  return recompute_accepted(txn, now, env_id, effects);
+}
+
+Result<void> Node::ask_reconcile(ReadTxn& txn, const PartyId& broker, Effects& effects) {
+  proto::Reconcile page;
+  TRAM_OK(for_each(txn, table::open_envelope, {}, [&](const Row& row) -> Result<void> {
+    page.env_ids.push_back(id_at<EnvelopeId>(row.key, 0));
+    if (page.env_ids.size() == limits::reconcile_ids_per_page_max) {
+      send(broker, proto::Endpoint::control, std::move(page), effects);
+      page = {};
+    }
+    return {};
+  }));
+  if (!page.env_ids.empty()) send(broker, proto::Endpoint::control, std::move(page), effects);
+  return {};
+}
+
+Result<void> Node::on_reconcile(WriteTxn& txn, Time now, const PartyId& broker, Link& link, proto::ReconcileReply& reply, Effects& effects) {
+  for (const EnvelopeId& env_id : reply.missing) {
+    const Bytes key = row_key(env_id, broker);
+    TRAM_TRY(custody, find<proto::CustodyRecord>(txn, table::custody, key));
+    if (!custody || custody->voided) continue;  // still queued for it
+    custody->voided = true;
+    TRAM_OK(save(txn, table::custody, key, *custody));
+    log_.error("broker.lost_envelope", {{"broker", broker}, {"envelope", env_id}});
+    TRAM_OK(requeue(txn, now, broker, env_id, effects));
+  }
+  link.cursor.clear();
+  return {};
+}
+
+Result<void> Node::refresh_links(WriteTxn&, Time now) {
+  std::set<PartyId> in_force;
+  for (const auto& broker : directory_.brokers(now)) in_force.insert(broker.record.id);
+  for (const PartyId& id : in_force) links_[id];
+  for (auto it = links_.begin(); it != links_.end();) it = in_force.count(it->first) ? std::next(it) : links_.erase(it);
+  return {};
+}
+
+// ---- directory --------------------------------------------------------------------------------------------------
+
+void Node::ask_directory(Time now, const PartyId& broker, Link& link, Effects& effects) {
+  link.last_directory_ask = now;
+  send(broker, proto::Endpoint::control, proto::DirectoryGet{directory_.size()}, effects);
+}
+
+Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, Link& link, proto::DirectoryEntries& message, Effects& effects) {
+  uint64_t index = message.from;
+  bool grown = false;
+  for (const Bytes& entry : message.entries) {
+    if (index++ < directory_.size()) continue;
+    if (auto applied = directory_.apply(txn, entry, now); !applied) {
+      const auto code = applied.error().code;
+      if (code == ErrorCode::store_corrupt || code == ErrorCode::io_failed || code == ErrorCode::map_full) return fail(applied.error());
+      log_.error("directory.entry_refused", {{"broker", broker}, {"index", index - 1}, {"error", error_info(code).name}});
+      break;
+    }
+    grown = true;
+    TRAM_OK(log_leaf(txn, now, audit::LeafKind::directory_applied, {u64_value(index - 1), directory_.root()}));
+  }
+  if (!grown) return {};
+  effects.directory_changed = true;
+  log_.info("directory.advanced", {{"size", directory_.size()}});
+  if (directory_.size() < message.size) {
+    ask_directory(now, broker, link, effects);
+    return {};
+  }
+  TRAM_OK(refresh_links(txn, now));
+  // An agency that joined may be waited for; an arrival may have waited for the entry that names its sender.
+  TRAM_OK(kick_all_channels(txn, now, effects));
+  for (auto& [id, arrival] : arrivals_)
+    if (arrival.stage == Arrival::Stage::wanted) fetch(now, arrival, effects);
+  return {};
+}
+
+// ---- key epochs -------------------------------------------------------------------------------------------------
+
+/// Makes the epochs of the days ahead, signs the feed, destroys private keys that no living envelope can name (3.8).
+Result<void> Node::rotate_kx(WriteTxn& txn, Time now, Effects& effects) {
+  const auto today = static_cast<uint64_t>(now.ms / limits::kx_epoch.ms);
+  proto::KxFeedPayload payload;
+  payload.realm = config_.realm;
+  payload.agency = config_.self;
+  bool changed = kx_feed_.empty();
+  for (uint64_t epoch = today; epoch <= today + limits::kx_epochs_ahead; ++epoch) {
+    const Bytes key = u64_value(epoch);
+    TRAM_TRY(held, txn.get(table::kx_private, key));
+    crypto::KxKeyPair pair;
+    if (held) {
+      pair = crypto::kx_pair_from(crypto::Secret32(BytesView(*held).first(32)));
+    } else {
+      pair = crypto::make_kx_pair(random_);
+      TRAM_OK(txn.put(table::kx_private, key, pair.secret.view()));
+      TRAM_OK(log_leaf(txn, now, audit::LeafKind::kx_rotated, {key, pair.public_key}));
+      changed = true;
+    }
+    const Time start{static_cast<int64_t>(epoch) * limits::kx_epoch.ms};
+    payload.epochs.push_back({epoch, pair.public_key, start, start + limits::kx_epoch});
+    kx_pairs_.insert_or_assign(crypto::key_id(crypto::KeyKind::kx, pair.public_key), std::move(pair));
+  }
+  const Duration kept = limits::kx_epoch + limits::time_to_live + limits::grace;
+  std::vector<Bytes> dead;
+  TRAM_OK(for_each(txn, table::kx_private, {}, [&](const Row& row) -> Result<void> {
+    const Time end{static_cast<int64_t>(read_u64(row.key) + 1) * limits::kx_epoch.ms};
+    if (end + kept >= now) return {};
+    dead.push_back(row.key);
+    auto pair = crypto::kx_pair_from(crypto::Secret32(BytesView(row.value).first(32)));
+    kx_pairs_.erase(crypto::key_id(crypto::KeyKind::kx, pair.public_key));
+    return {};
+  }));
+  for (const Bytes& key : dead) {
+    TRAM_OK(txn.erase(table::kx_private, key));
+    TRAM_OK(log_leaf(txn, now, audit::LeafKind::kx_destroyed, {key}));
+  }
+  if (!changed) return {};
+  payload.number = ++self_.kx_feed;
+  self_dirty_ = true;
+  kx_feed_ = proto::encode_kx_feed(directory::sign_kx_feed(payload, *keys_.sig));
+  for (const auto& [broker, link] : links_)
+    if (link.greeted) TRAM_OK(publish_kx(broker, effects));
+  return {};
+}
+
+Result<void> Node::publish_kx(const PartyId& broker, Effects& effects) {
+  send(broker, proto::Endpoint::control, proto::KxPut{kx_feed_}, effects);
+  return {};
+}
+
+/// Asks one broker for the feeds that wrapping waits for; another one next time.
+void Node::ask_kx(Time now, Effects& effects) {
+  if (kx_wanted_.empty() || now < kx_ask_after_) return;
+  std::vector<PartyId> greeted;
+  for (const auto& [broker, link] : links_)
+    if (link.greeted) greeted.push_back(broker);
+  if (greeted.empty()) return;
+  const PartyId broker = greeted[kx_turn_++ % greeted.size()];
+  std::vector<PartyId> wanted(kx_wanted_.begin(), kx_wanted_.end());
+  for (size_t i = 0; i < wanted.size(); i += kx_per_frame_max)
+    send(broker, proto::Endpoint::control,
+         proto::KxGet{{wanted.begin() + static_cast<ptrdiff_t>(i), wanted.begin() + static_cast<ptrdiff_t>(std::min(wanted.size(), i + kx_per_frame_max))}},
+         effects);
+  kx_ask_after_ = now + seconds(2);
+}
+
+Result<void> Node::on_kx_feeds(WriteTxn& txn, Time now, proto::KxFeeds& message, Effects& effects) {
+  bool any = false;
+  for (const Bytes& feed : message.feeds) {
+    auto kept = directory_.store_kx_feed(txn, feed, now);
+    if (!kept) {
+      if (error_info(kept.error().code).retry == Retry::fatal) return fail(kept.error());
+      log_.warning("kx_feed.refused", {{"error", error_info(kept.error().code).name}});
+      continue;
+    }
+    auto decoded = proto::decode_kx_feed(feed);
+    if (!decoded) continue;
+    auto payload = proto::decode_kx_feed_payload(decoded->payload);
+    if (!payload) continue;
+    TRAM_TRY(usable, directory_.kx_epoch(txn, payload->agency, now));
+    if (!usable || !kx_wanted_.erase(payload->agency)) continue;
+    any = true;
+    for (Lane lane : {Lane::urgent, Lane::normal, Lane::bulk}) TRAM_OK(kick_channel(txn, now, payload->agency, lane, effects));
+  }
+  if (any) TRAM_OK(repost_answers(txn, now, effects));
+  if (!kx_wanted_.empty() && any) kx_ask_after_ = now;
+  return {};
+}
+
+// ---- time -------------------------------------------------------------------------------------------------------
+
+Result<void> Node::add_timer(WriteTxn& txn, Time at, TimerKind kind, BytesView id) {
+  return txn.put(table::timer, row_key(at, static_cast<uint8_t>(kind), id), {});
+}
+
+Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
+  TRAM_TRY(rows, txn.scan(table::timer, {}, row_key(now + milliseconds(1)), timers_per_step_max));
+  for (const Row& row : rows) {
+    TRAM_OK(txn.erase(table::timer, row.key));
+    const auto kind = static_cast<TimerKind>(row.key[8]);
+    const BytesView id = BytesView(row.key).subspan(9);
+    switch (kind) {
+      case TimerKind::envelope_expiry: TRAM_OK(reissue(txn, now, id_at<EnvelopeId>(id, 0), effects)); break;
+      case TimerKind::mail_expiry: TRAM_OK(txn.erase(table::mail_out, id)); break;
+      case TimerKind::gap: {
+        TRAM_TRY(channel, find<proto::ChannelIn>(txn, table::channel_in, id));
+        if (!channel || !channel->gap_since.ms) break;
+        if (now - channel->gap_since < limits::gap_release) {  // a later gap of the same channel
+          TRAM_OK(add_timer(txn, channel->gap_since + limits::gap_release, TimerKind::gap, id));
+          break;
+        }
+        const auto sender = id_at<PartyId>(id, 0);
+        log_.warning("channel.gap_released", {{"sender", sender}, {"seq", channel->next_seq}});
+        TRAM_OK(release_held(txn, now, sender, static_cast<Lane>(id[16]), *channel, effects));
+        TRAM_OK(save(txn, table::channel_in, id, *channel));
+        break;
+      }
+      case TimerKind::body_retention: {
+        TRAM_TRY(record, find<proto::OutRecord>(txn, table::outgoing, id));
+        if (!record || !record->body_kept) break;
+        record->body_kept = false;
+        if (record->inline_body) TRAM_OK(txn.erase(table::body_inline, record->doc_id));
+        else {
+          effects.remove_bodies.push_back(record->body_name);
+          effects.remove_bodies.push_back(manifest_name(record->body_name));
+        }
+        TRAM_OK(save(txn, table::outgoing, id, *record));
+        TRAM_OK(log_leaf(txn, now, audit::LeafKind::body_removed, {record->doc_id}));
+        break;
+      }
+    }
+  }
+  if (rows.size() == timers_per_step_max) effects.wake_at = now;
+  return {};
+}
+
+Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
+  TRAM_OK(fire_timers(txn, now, effects));
+  for (auto& [broker, link] : links_) {
+    if (!link.greeted) continue;
+    expire_requests(link, now);
+    TRAM_OK(void_custodies(txn, now, broker, link, effects));
+    if (now - link.last_directory_ask >= directory_ask_every) ask_directory(now, broker, link, effects);
+  }
+  for (auto& [id, arrival] : arrivals_) {
+    using Stage = Arrival::Stage;
+    if (now - arrival.asked < refetch_after) continue;
+    if (arrival.stage == Stage::wanted) fetch(now, arrival, effects);
+    else if (arrival.stage == Stage::fetching || arrival.stage == Stage::manifest || (arrival.stage == Stage::chunks && arrival.writing.empty()))
+      source_failed(now, arrival, effects);
+  }
+  if (now - last_repost_ >= repost_every) {
+    TRAM_OK(repost_answers(txn, now, effects));
+    for (auto& [broker, link] : links_) {
+      if (!link.greeted) continue;
+      link.mail_in_flight.clear();
+      TRAM_OK(post_pending_mail(txn, broker, link, effects));
+    }
+  }
+  if (now - last_upkeep_ >= upkeep_every || now < last_upkeep_) {
+    last_upkeep_ = now;
+    TRAM_OK(rotate_kx(txn, now, effects));
+    TRAM_OK(kick_all_channels(txn, now, effects));
+    TRAM_OK(drop_old(txn, table::mail_seen, now - (limits::time_to_live + limits::grace + days(1)), [](const Row& row) { return Time{static_cast<int64_t>(read_u64(row.value))}; }));
+    TRAM_OK(drop_old(txn, table::idempotency, now - limits::idempotency_kept, [](const Row& row) {
+      proto::IdempotencyRecord record;
+      return proto::decode_record(row.value, record) ? record.created : Time{};
+    }));
+    TRAM_OK(drop_old(txn, table::upload, now - limits::upload_kept, [&](const Row& row) {
+      proto::UploadRecord record;
+      if (!proto::decode_record(row.value, record)) return Time{};
+      if (record.created < now - limits::upload_kept) effects.remove_bodies.push_back(upload_name(record.id));
+      return record.created;
+    }));
+  }
+  if (!effects.wake_at) effects.wake_at = now + seconds(1);
+  return {};
+}
+
+Result<void> Node::drop_old(WriteTxn& txn, const Table& table, Time before, const std::function<Time(const Row&)>& created) {
+  std::vector<Bytes> dead;
+  TRAM_OK(for_each(txn, table, {}, [&](const Row& row) -> Result<void> {
+    if (dead.size() < 1000 && created(row) < before) dead.push_back(row.key);
+    return {};
+  }));
+  for (const Bytes& key : dead) TRAM_OK(txn.erase(table, key));
+  return {};
+}
+
+}  // namespace tram::node
