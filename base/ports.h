@@ -71,7 +71,7 @@ std::unique_ptr<Store> coded_store(Store& raw, ValueCodec& codec);
 
 // ---- bodies -----------------------------------------------------------------------------------------------
 
-/// Named files of ciphertext with random access (bodies over 64 KiB, staged uploads). Names: hex and dots, <= 80 chars.
+/// Named files of ciphertext with random access (bodies over 64 KiB, staged uploads); names are 4..128 lower-case hex digits.
 /// Nothing is durable before sync() returned success (D1, D2). Errors: not_found, storage_full, io_failed.
 /// Thread: any; two threads never write one name at a time.
 class Bodies {

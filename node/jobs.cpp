@@ -120,7 +120,7 @@ JobResult run_job(Job& job, Bodies& bodies, Random& random) {
 }
 
 std::string body_name(const DocId& id) { return id.hex(); }
-std::string manifest_name(std::string_view body) { return std::string(body) + ".m"; }
-std::string upload_name(std::string_view upload_id) { return "up." + std::string(upload_id); }
+std::string manifest_name(std::string_view body) { return std::string(body) + "0a"; }
+std::string upload_name(std::string_view upload_id) { return "0f" + std::string(upload_id); }
 
 }  // namespace tram::node

@@ -209,7 +209,7 @@ using JobResult = std::variant<SealDone, WrapDone, CustodyDone, OpenDone, ChunkJ
 
 JobResult run_job(Job&, Bodies&, Random&);
 
-/// Name of a body's file and of the side file that holds its manifest.
+/// Names of a body's file, of the side file that holds its manifest, and of a staged upload: hex digits (Bodies).
 std::string body_name(const DocId&);
 std::string manifest_name(std::string_view body_name);
 std::string upload_name(std::string_view upload_id);

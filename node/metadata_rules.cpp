@@ -297,20 +297,33 @@ bool agrees(Magic magic, BytesView head) {
 
 }  // namespace
 
-Result<std::string_view> check_file(std::string_view name, BytesView head, uint64_t bytes) {
-  const auto wrong = [](std::string why) { return fail(ErrorCode::unsupported_file, std::move(why)); };
+namespace {
+Result<const FileType*> type_of(std::string_view name) {
   const size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return wrong("files: a file without an extension");
+  if (dot == std::string_view::npos) return fail(ErrorCode::unsupported_file, "files: a file without an extension");
   std::string extension(name.substr(dot + 1));
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  const auto* type = std::find_if(std::begin(file_types), std::end(file_types), [&](const FileType& t) { return t.extension == extension; });
-  if (type == std::end(file_types)) {
-    const bool plain = extension.size() <= 8 && std::all_of(extension.begin(), extension.end(), [](char c) { return is_digit(c) || (c >= 'a' && c <= 'z'); });
-    return wrong(plain ? "files: ." + extension + " is not a type that is sent" : "files: not a type that is sent");
-  }
-  if (bytes == 0) return wrong("files: an empty file");
-  if (!agrees(type->magic, head)) return wrong("files: the content is not that of a ." + extension + " file");
+  for (char& c : extension)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  for (const FileType& type : file_types)
+    if (type.extension == extension) return &type;
+  const bool plain = !extension.empty() && extension.size() <= 8 && std::all_of(extension.begin(), extension.end(), [](char c) {
+    return is_digit(c) || (c >= 'a' && c <= 'z');
+  });
+  return fail(ErrorCode::unsupported_file,
+              plain ? "files: ." + extension + " is not a type that is sent" : "files: not a type that is sent");
+}
+}  // namespace
+
+Result<std::string_view> media_type_of(std::string_view name) {
+  TRAM_TRY(type, type_of(name));
+  return type->media_type;
+}
+
+Result<std::string_view> check_file(std::string_view name, BytesView head, uint64_t bytes) {
+  TRAM_TRY(type, type_of(name));
+  if (bytes == 0) return fail(ErrorCode::unsupported_file, "files: an empty file");
+  if (!agrees(type->magic, head))
+    return fail(ErrorCode::unsupported_file, "files: the content is not that of a ." + std::string(type->extension) + " file");
   return type->media_type;
 }
 

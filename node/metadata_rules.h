@@ -23,6 +23,8 @@ std::string number_and_symbol(const proto::Metadata&);
 /// A name without path, control characters or what file systems refuse. Error: bad_metadata.
 Result<void> check_file_name(std::string_view name);
 
+/// The media type that a name's extension stands for: asked before anything is uploaded. Error: unsupported_file.
+Result<std::string_view> media_type_of(std::string_view name);
 /// How many of a file's first bytes check_file wants to see (fewer when the file is shorter).
 inline constexpr size_t file_head_bytes = 4096;
 /// The media type of a file whose extension is allowed and whose first bytes agree with it. Error: unsupported_file.

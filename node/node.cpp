@@ -78,6 +78,10 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
   };
   Visitor visitor{*this, txn, now, effects};
   for (Event& event : events) TRAM_OK(std::visit(visitor, event));
+  return {};
+}
+
+Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
   flush_wraps(now, effects);
   flush_fetches(effects);
   request_chunks(now, effects);

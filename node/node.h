@@ -96,6 +96,8 @@ class Node {
   /// Start-up and recovery are one: rebuilds caches, resumes sealing, wrapping, sending.
   Result<void> start(WriteTxn&, Time now, Effects&);
   Result<void> step(WriteTxn&, Time now, std::span<Event>, Effects&);
+  /// After the step and the acts of one transaction: sends what they made ready and writes the heads. Once, before commit.
+  Result<void> settle(WriteTxn&, Time now, Effects&);
 
   // Acts of the local API; each in the caller's transaction, together with its idempotency row. Errors are final and
   // change nothing: the caller aborts.
@@ -125,6 +127,8 @@ class Node {
   std::vector<BrokerView> broker_views() const;
   const Config& config() const { return config_; }
   bool clock_ok() const { return clock_ok_; }
+  /// When a broker last said that we hold every entry.
+  Time directory_confirmed() const { return directory_confirmed_; }
   void set_clock_ok(bool ok) { clock_ok_ = ok; }
 
  private:
@@ -309,6 +313,7 @@ class Node {
   Time last_upkeep_;
   Time last_repost_;
   Time kx_ask_after_;
+  Time directory_confirmed_;
   size_t kx_turn_ = 0;
 };
 

@@ -174,7 +174,8 @@ Result<void> seal(SealJob& job, Bodies& bodies, Random& random, SealDone& done) 
   const uint64_t padded = crypto::padded_size(container_bytes, job.context.body_floor_bytes);
 
   // The body's name carries the document's id, which is known only after the manifest: seal under the uuid's name.
-  const std::string name = "new." + record.uuid.hex();
+  const std::string name = "5e" + record.uuid.hex();
+  TRAM_OK(bodies.remove(name));  // of an attempt that did not end
   stream.rewind();
   TRAM_TRY(body, seal_body(stream, container_bytes, padded, keys, bodies, name));
   const Bytes manifest = crypto::encode_manifest(body.manifest);

@@ -215,6 +215,7 @@ Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, 
     grown = true;
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::directory_applied, {u64_value(index - 1), directory_.root()}));
   }
+  if (directory_.size() >= message.size) directory_confirmed_ = now;
   if (!grown) return {};
   effects.directory_changed = true;
   log_.info("directory.advanced", {{"size", directory_.size()}});
@@ -397,16 +398,6 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
     TRAM_OK(rotate_kx(txn, now, effects));
     TRAM_OK(kick_all_channels(txn, now, effects));
     TRAM_OK(drop_old(txn, table::mail_seen, now - (limits::time_to_live + limits::grace + days(1)), [](const Row& row) { return Time{static_cast<int64_t>(read_u64(row.value))}; }));
-    TRAM_OK(drop_old(txn, table::idempotency, now - limits::idempotency_kept, [](const Row& row) {
-      proto::IdempotencyRecord record;
-      return proto::decode_record(row.value, record) ? record.created : Time{};
-    }));
-    TRAM_OK(drop_old(txn, table::upload, now - limits::upload_kept, [&](const Row& row) {
-      proto::UploadRecord record;
-      if (!proto::decode_record(row.value, record)) return Time{};
-      if (record.created < now - limits::upload_kept) effects.remove_bodies.push_back(upload_name(record.id));
-      return record.created;
-    }));
   }
   if (!effects.wake_at) effects.wake_at = now + seconds(1);
   return {};

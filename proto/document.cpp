@@ -231,7 +231,8 @@ Result<Metadata> decode_metadata(BytesView bytes) {
   to.recipient_count = from.recipient_count();
   to.files.reserve(static_cast<size_t>(from.files_size()));
   for (const auto& file : from.files())
-    to.files.push_back({file.name(), file.media_type(), file.bytes(), checks.id<Hash>(file.sha256(), "FileInfo.sha256")});
+    to.files.push_back(
+        {file.name(), file.media_type(), file.bytes(), checks.id<Hash>(file.sha256(), "FileInfo.sha256")});
   to.sender_note_name = from.sender_note_name();
   to.partial = from.partial();
   TRAM_OK(checks.result());

@@ -49,7 +49,7 @@ struct OutRecord {
   uint32_t recipients = 0;
   Bytes header;            // signed, 4,412 bytes, once sealed
   Bytes document_key;      // DK, 32
-  Bytes manifest;         // inline bodies only; else in the side file body_name + ".m"
+  Bytes manifest;         // inline bodies only; else in the side file (manifest_name)
   std::string body_name;  // file of a large body, empty when inline
   uint64_t body_bytes = 0; // sealed bytes of the body
   uint32_t chunks = 0;

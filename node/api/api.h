@@ -121,5 +121,7 @@ struct UpkeepCursor {
   Bytes idempotency, upload;
 };
 Result<void> upkeep(WriteTxn&, Time now, Effects&, UpkeepCursor&);
+/// Removes files of uploads that no row names (their transaction was aborted). At start-up, before serving.
+Result<void> sweep_uploads(ReadTxn&, Bodies&);
 
 }  // namespace tram::node::api

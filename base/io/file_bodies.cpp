@@ -1,0 +1,22 @@
+#include "base/io/file_bodies.h"
+
+namespace tram::io {
+
+Result<void> FileBodies::read(std::string_view name, uint64_t offset, std::span<uint8_t> out) {
+  TRAM_TRY(bytes, files_.read_at(name, offset, out.size()));
+  if (bytes.size() != out.size()) return fail(ErrorCode::not_found, "body shorter than asked");
+  std::memcpy(out.data(), bytes.data(), bytes.size());
+  return {};
+}
+
+Result<std::vector<std::string>> FileBodies::list() {
+  constexpr size_t page = 1000;
+  std::vector<std::string> names;
+  for (;;) {
+    TRAM_TRY(files, files_.list(names.empty() ? std::string_view() : std::string_view(names.back()), page));
+    for (auto& file : files) names.push_back(std::move(file.name));
+    if (files.size() < page) return names;
+  }
+}
+
+}  // namespace tram::io

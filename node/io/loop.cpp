@@ -1,0 +1,442 @@
+#include "node/io/loop.h"
+
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/limits.h"
+#include "node/tables.h"
+
+namespace tram::node {
+
+namespace {
+constexpr size_t jobs_pending_max = 256;
+constexpr size_t writes_per_step_max = 128;
+constexpr size_t frames_per_socket_max = 128;
+constexpr uint32_t schema_version = 1;
+
+bool is_full(ErrorCode code) { return code == ErrorCode::storage_full || code == ErrorCode::map_full; }
+}  // namespace
+
+Loop::Loop(LoopOptions options, crypto::KeyRing ring, Log& log)
+    : options_(std::move(options)), ring_(std::move(ring)), log_(log), tokens_(options_.directory + "/tokens") {}
+
+Loop::~Loop() {
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    for (auto& write : writes_) {
+      write->response = api::problem({ErrorCode::busy, "the node is stopping"}, write->request);
+      write->done = true;
+    }
+    writes_.clear();
+    answered_.notify_all();
+  }
+  if (http_) http_->stop();
+  http_.reset();
+  pool_.reset();
+  sockets_.clear();
+  if (wake_fd_ >= 0) ::close(wake_fd_);
+}
+
+Result<std::unique_ptr<Loop>> Loop::open(LoopOptions options, crypto::KeyRing ring, Log& log) {
+  auto loop = std::unique_ptr<Loop>(new Loop(std::move(options), std::move(ring), log));
+  TRAM_OK(loop->open_store());
+  TRAM_OK(loop->restart_node());
+  loop->wake_fd_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (loop->wake_fd_ < 0) return fail(ErrorCode::internal, "eventfd");
+  loop->pool_ = std::make_unique<io::WorkerPool>(loop->options_.workers, jobs_pending_max);
+  loop->publish_views();
+  TRAM_TRY(http, HttpServer::start(loop->options_.http, *loop, log));
+  loop->http_ = std::move(http);
+  return loop;
+}
+
+Result<void> Loop::open_store() {
+  io::LmdbOptions lmdb;
+  lmdb.directory = options_.directory + "/store";
+  lmdb.map_bytes = options_.map_bytes;
+  lmdb.tables = table::all();
+  lmdb.schema_version = schema_version;
+  TRAM_TRY(raw, io::LmdbStore::open(lmdb));
+  raw_store_ = std::move(raw);
+  codec_ = crypto::make_seal_codec(ring_.storage_key, random_);
+  store_ = coded_store(*raw_store_, *codec_);
+  TRAM_TRY(files, io::BodyFiles::open(options_.directory + "/bodies"));
+  body_files_ = std::move(files);
+  bodies_ = std::make_unique<io::FileBodies>(*body_files_);
+  keys_.sig = std::make_shared<crypto::SigningKey>(ring_.sig_seed);
+  keys_.hedge = std::make_shared<crypto::Secret32>(ring_.hedge_secret.clone());
+  keys_.storage = std::make_shared<crypto::Secret32>(ring_.storage_key.clone());
+  return {};
+}
+
+/// Recovery and start-up are one path: everything in memory is rebuilt from the store.
+Result<void> Loop::restart_node() {
+  TRAM_TRY(txn, store_->begin_write());
+  TRAM_TRY(self, txn->get(table::self, view("self")));
+  if (!self) return fail(ErrorCode::wrong_state, "not enrolled yet: run `tram-node accept` with the authority's approval");
+  proto::NodeRecord record;
+  TRAM_OK(proto::decode_record(*self, record));
+  config_.self = record.party;
+  config_.realm = record.realm;
+  config_.software = options_.software;
+  node_.reset();
+  directory_ = std::make_unique<directory::Directory>(config_.realm);
+  TRAM_OK(directory_->load(*txn));
+  audit_ = std::make_unique<audit::Log>();
+  TRAM_OK(audit_->load(*txn));
+  node_ = std::make_unique<Node>(config_, keys_, *directory_, *audit_, log_, random_);
+  Effects effects;
+  TRAM_OK(node_->start(*txn, io::wall_now(), effects));
+  TRAM_OK(txn->commit());
+  for (auto& [id, sockets] : sockets_) {
+    sockets.control_queue.clear();
+    sockets.bulk_queue.clear();
+    if (sockets.control && sockets.control->connected()) finished_.push_back(BrokerUp{id});
+  }
+  backlog_.clear();
+  let_out(effects);
+  return {};
+}
+
+void Loop::connect_brokers() {
+  reconnect_ = false;
+  std::set<PartyId> in_force;
+  for (const auto& broker : directory_->brokers(io::wall_now())) {
+    const auto& record = broker.record;
+    in_force.insert(record.id);
+    auto& sockets = sockets_[record.id];
+    if (sockets.control && sockets.record.record.control_endpoint == record.control_endpoint &&
+        sockets.record.record.bulk_endpoint == record.bulk_endpoint && sockets.record.record.curve == record.curve)
+      continue;
+    sockets = {};
+    sockets.record = broker;
+    auto open = [&](const std::string& endpoint, size_t frame_bytes, size_t chunk_bytes) -> std::unique_ptr<io::ClientSocket> {
+      io::ClientOptions client;
+      client.socket.secret_key = ring_.curve_secret.view();
+      client.socket.frame_bytes_max = frame_bytes;
+      client.socket.chunk_bytes_max = chunk_bytes;
+      client.endpoint = endpoint;
+      client.server_key = record.curve;
+      auto socket = io::ClientSocket::open(context_, client);
+      if (!socket) {
+        log_.error("broker.bad_endpoint", {{"broker", record.id}, {"error", describe(socket.error())}});
+        return nullptr;
+      }
+      return std::move(*socket);
+    };
+    sockets.control = open(record.control_endpoint, limits::control_frame_bytes_max, 0);
+    sockets.bulk = open(record.bulk_endpoint, limits::bulk_frame_bytes_max, limits::bulk_frame_bytes_max);
+  }
+  for (auto it = sockets_.begin(); it != sockets_.end();) it = in_force.count(it->first) ? std::next(it) : sockets_.erase(it);
+}
+
+void Loop::receive(const PartyId& broker, io::ClientSocket& socket, proto::Endpoint endpoint, std::vector<Event>& events) {
+  for (size_t i = 0; i < frames_per_socket_max && events.size() < limits::events_per_step_max; ++i) {
+    auto received = socket.receive();
+    if (!received) return;
+    auto frame = proto::decode_frame(received->frame, endpoint);
+    if (!frame) {
+      log_.warning("frame.malformed", {{"broker", broker}, {"error", error_info(frame.error().code).name}});
+      continue;
+    }
+    if (endpoint == proto::Endpoint::bulk && std::holds_alternative<proto::HelloReply>(frame->body)) continue;
+    FrameArrived arrived{broker, endpoint, std::move(*frame), {}};
+    if (received->chunk) arrived.chunk = to_bytes(received->chunk->view());
+    events.push_back(std::move(arrived));
+  }
+}
+
+void Loop::gather(std::vector<Event>& events, Time monotonic) {
+  for (auto& [id, sockets] : sockets_) {
+    if (!sockets.control || !sockets.bulk) continue;
+    bool lost = false, gained = false;
+    for (io::LinkEvent event : sockets.control->maintain(monotonic)) {
+      if (event == io::LinkEvent::connected) gained = true, lost = false;
+      if (event == io::LinkEvent::disconnected) lost = true, gained = false;
+      if (event == io::LinkEvent::refused) log_.warning("broker.refused_us", {{"broker", id}});
+    }
+    for (io::LinkEvent event : sockets.bulk->maintain(monotonic))
+      if (event != io::LinkEvent::refused && sockets.control->connected()) {
+        // What was on its way over the bulk connection is gone or may go now: start the session over.
+        lost = lost || event == io::LinkEvent::disconnected;
+        gained = gained || event == io::LinkEvent::connected;
+      }
+    if (lost) {
+      sockets.control_queue.clear();
+      sockets.bulk_queue.clear();
+      events.push_back(BrokerDown{id});
+      log_.warning("broker.disconnected", {{"broker", id}});
+    }
+    if ((gained || lost) && sockets.control->connected()) events.push_back(BrokerUp{id});
+    receive(id, *sockets.control, proto::Endpoint::control, events);
+    receive(id, *sockets.bulk, proto::Endpoint::bulk, events);
+  }
+  pool_->run_completions();
+  submit_jobs();
+  std::move(finished_.begin(), finished_.end(), std::back_inserter(events));
+  finished_.clear();
+}
+
+int Loop::run(io::SignalFd& signals) {
+  start_ = io::wall_now();
+  io::notify_ready();
+  log_.info("node.ready", {{"agency", config_.self}, {"directory", directory_->size()}});
+  std::vector<Event> events;
+  while (!stopping_) {
+    if (reconnect_) connect_brokers();
+    const Time monotonic = io::monotonic_now();
+    int64_t wait = std::max<int64_t>(0, (next_second_ - monotonic).ms);
+    if (wake_at_) wait = std::min(wait, std::max<int64_t>(0, (*wake_at_ - io::wall_now()).ms));
+    if (!finished_.empty() || more_writes_) wait = 0;
+    std::vector<io::PollItem> items;
+    for (auto& [id, sockets] : sockets_) {
+      if (!sockets.control || !sockets.bulk) continue;
+      sockets.control->add_poll_items(items);
+      sockets.bulk->add_poll_items(items);
+      for (const auto* socket : {sockets.control.get(), sockets.bulk.get()})
+        if (auto at = socket->wake_at()) wait = std::min(wait, std::max<int64_t>(0, (*at - monotonic).ms));
+      if (!sockets.control_queue.empty() || !sockets.bulk_queue.empty()) wait = std::min<int64_t>(wait, 2);
+    }
+    items.push_back({nullptr, pool_->completion_fd()});
+    items.push_back({nullptr, wake_fd_});
+    items.push_back({nullptr, signals.fd()});
+    io::poll(items, static_cast<int>(std::min<int64_t>(wait, 1000)));
+
+    while (auto signal = signals.next()) {
+      if (*signal == SIGHUP) {
+        if (http_) http_->reload_certificates();
+      } else {
+        stopping_ = true;
+      }
+    }
+    uint64_t drained = 0;
+    while (::read(wake_fd_, &drained, sizeof drained) > 0) {
+    }
+    events.clear();
+    gather(events, io::monotonic_now());
+    const Time now = io::wall_now();
+    const bool second = io::monotonic_now() >= next_second_;
+    if (second || (wake_at_ && now >= *wake_at_)) {
+      wake_at_.reset();
+      events.push_back(Tick{});
+    }
+    std::vector<std::shared_ptr<PendingWrite>> writes;
+    {
+      std::lock_guard lock(mutex_);
+      while (!writes_.empty() && writes.size() < writes_per_step_max) {
+        writes.push_back(std::move(writes_.front()));
+        writes_.pop_front();
+      }
+      more_writes_ = !writes_.empty();
+    }
+    if (!events.empty() || !writes.empty()) {
+      auto done = step(events, writes);
+      if (!done) {
+        answer(writes, &done.error());
+        log_.error("node.stopped", {{"error", describe(done.error())}});
+        return io::exit_io_fatal;
+      }
+    }
+    flush_sends();
+    if (second) every_second(io::monotonic_now());
+  }
+  io::notify_stopping();
+  log_.info("node.stopping");
+  return 0;
+}
+
+Result<bool> Loop::step(std::vector<Event>& events, std::vector<std::shared_ptr<PendingWrite>>& writes) {
+  const Time now = io::wall_now();
+  Effects effects;
+  Result<void> outcome;
+  {
+    TRAM_TRY(txn, store_->begin_write());
+    outcome = node_->step(*txn, now, events, effects);
+    if (outcome) {
+      api::WriteContext context{*txn, *node_, *directory_, now, *bodies_, effects, random_};
+      for (auto& write : writes) {
+        const bool takes_space = write->request.method != "DELETE" &&
+                                 (write->request.path == "/v1/documents" || write->request.path.starts_with("/v1/uploads"));
+        if (takes_space && used_percent_ >= limits::disk_refuse_all_but_control_percent) {
+          write->response = api::problem({ErrorCode::storage_full, std::to_string(used_percent_) + " % used"}, write->request);
+          continue;
+        }
+        write->response = api::handle_write(context, write->request);
+        if (write->response.abort) {
+          outcome = fail(ErrorCode::storage_full, "the store refused a write");
+          break;
+        }
+      }
+    }
+    if (outcome) outcome = node_->settle(*txn, now, effects);
+    if (outcome) outcome = txn->commit();
+  }
+  if (!outcome) {
+    if (raw_store_->fatal_error() || !is_full(outcome.error().code)) return fail(outcome.error());
+    log_.error("store.full", {{"used_percent", used_percent_}});
+    answer(writes, &outcome.error());
+    TRAM_OK(restart_node());
+    next_second_ = io::monotonic_now() + seconds(1);
+    return false;
+  }
+  answer(writes, nullptr);
+  let_out(effects);
+  return true;
+}
+
+void Loop::answer(std::vector<std::shared_ptr<PendingWrite>>& writes, const Error* failure) {
+  if (writes.empty()) return;
+  std::lock_guard lock(mutex_);
+  for (auto& write : writes) {
+    if (failure) write->response = api::problem(*failure, write->request);
+    write->done = true;
+  }
+  writes.clear();
+  answered_.notify_all();
+}
+
+void Loop::let_out(Effects& effects) {
+  for (const auto& [name, bytes] : effects.create_bodies)
+    if (auto made = bodies_->create(name, bytes); !made) log_.error("body.not_reserved", {{"error", describe(made.error())}});
+  for (Job& job : effects.jobs) backlog_.push_back(std::make_shared<Job>(std::move(job)));
+  submit_jobs();
+  for (Send& send : effects.sends) {
+    auto it = sockets_.find(send.broker);
+    if (it == sockets_.end()) continue;
+    auto& queue = send.endpoint == proto::Endpoint::control ? it->second.control_queue : it->second.bulk_queue;
+    queue.push_back(std::move(send));
+  }
+  flush_sends();
+  for (const std::string& name : effects.remove_bodies)
+    if (auto removed = bodies_->remove(name); !removed) log_.error("body.not_removed", {{"error", describe(removed.error())}});
+  if (effects.wake_at && (!wake_at_ || *effects.wake_at < *wake_at_)) wake_at_ = effects.wake_at;
+  if (effects.directory_changed) {
+    reconnect_ = true;
+    publish_views();
+  }
+}
+
+bool Loop::send_now(io::ClientSocket& socket, Send& send) {
+  Result<void> sent;
+  if (auto* offer = std::get_if<proto::Offer>(&send.frame.body); offer && send.chunk && offer->manifest.empty()) {
+    offer->manifest.resize(send.chunk->bytes);
+    if (auto read = bodies_->read(send.chunk->name, send.chunk->offset, offer->manifest); !read) return true;
+    send.chunk.reset();
+  }
+  const Bytes frame = proto::encode_frame(send.frame);
+  if (send.chunk) {
+    io::MessageBytes chunk(send.chunk->bytes);
+    if (auto read = bodies_->read(send.chunk->name, send.chunk->offset, chunk.writable()); !read) {
+      log_.error("body.unreadable", {{"error", describe(read.error())}});
+      return true;
+    }
+    sent = socket.send(frame, chunk);
+  } else {
+    sent = socket.send(frame);
+  }
+  if (sent) return true;
+  if (sent.error().code == ErrorCode::too_large) {
+    log_.error("frame.too_large", {{"bytes", static_cast<uint64_t>(frame.size())}});
+    return true;
+  }
+  return false;  // busy or not connected: it waits, or goes when the session ends
+}
+
+void Loop::flush_sends() {
+  for (auto& [id, sockets] : sockets_) {
+    if (!sockets.control || !sockets.bulk) continue;
+    while (!sockets.control_queue.empty() && send_now(*sockets.control, sockets.control_queue.front())) sockets.control_queue.pop_front();
+    while (!sockets.bulk_queue.empty() && send_now(*sockets.bulk, sockets.bulk_queue.front())) sockets.bulk_queue.pop_front();
+  }
+}
+
+void Loop::submit_jobs() {
+  while (!backlog_.empty()) {
+    auto job = backlog_.front();
+    const bool taken = pool_ && pool_->submit([this, job]() -> io::WorkerPool::Completion {
+      auto result = std::make_shared<JobResult>(run_job(*job, *bodies_, random_));
+      return [this, result] { finished_.push_back(std::move(*result)); };
+    });
+    if (!taken) return;
+    backlog_.pop_front();
+  }
+}
+
+void Loop::every_second(Time monotonic) {
+  next_second_ = monotonic + seconds(1);
+  const auto reading = clock_.read();
+  std::vector<int64_t> offsets;
+  for (const auto& broker : node_->broker_views())
+    if (broker.connected) offsets.push_back(std::abs(broker.clock_offset.ms));
+  std::sort(offsets.begin(), offsets.end());
+  node_->set_clock_ok(reading.ok() && (offsets.empty() || offsets[offsets.size() / 2] <= 5000));
+  if (auto used = raw_store_->used_percent()) used_percent_ = *used;
+  publish_views();
+  io::notify_watchdog();
+  if (monotonic < next_minute_) return;
+  next_minute_ = monotonic + minutes(1);
+  if (auto cleared = raw_store_->reader_check(); cleared && *cleared) log_.warning("store.readers_cleared", {{"count", *cleared}});
+  if (http_) http_->reload_certificates();
+  io::trim_memory();
+}
+
+void Loop::publish_views() {
+  auto health = std::make_shared<api::HealthView>();
+  for (const auto& view : node_->broker_views())
+    health->brokers.push_back({view.id, view.connected, view.last_heard, view.clock_offset, view.pending});
+  health->clock_ok = node_->clock_ok();
+  if (auto space = body_files_->space()) {
+    health->disk_total_bytes = space->total_bytes;
+    health->disk_free_bytes = space->free_bytes;
+  }
+  health->store_map_bytes = options_.map_bytes;
+  health->store_used_bytes = options_.map_bytes / 100 * used_percent_;
+  health->directory_confirmed = node_->directory_confirmed();
+  health->certificate_expires = http_ ? http_->certificate_expires() : Time{};
+  health->started = start_;
+  health->version = options_.software;
+  auto view = std::make_shared<const directory::Directory>(*directory_);
+  std::lock_guard lock(mutex_);
+  health_view_ = std::move(health);
+  directory_view_ = std::move(view);
+}
+
+// ---- called from HTTP threads -----------------------------------------------------------------------------------
+
+std::optional<api::Principal> Loop::authenticate(const Hash& token_sha256) { return tokens_.find(token_sha256); }
+
+api::Response Loop::read(const api::Request& request) {
+  std::shared_ptr<const directory::Directory> directory;
+  std::shared_ptr<const api::HealthView> health;
+  {
+    std::lock_guard lock(mutex_);
+    directory = directory_view_;
+    health = health_view_;
+  }
+  auto txn = store_->begin_read();
+  if (!txn) return api::problem(txn.error(), request);
+  return api::handle_read({**txn, *directory, *health, io::wall_now(), *bodies_, config_.self}, request);
+}
+
+api::Response Loop::write(api::Request request) {
+  auto pending = std::make_shared<PendingWrite>();
+  pending->request = std::move(request);
+  std::unique_lock lock(mutex_);
+  if (closed_) return api::problem({ErrorCode::busy, "the node is stopping"}, pending->request);
+  writes_.push_back(pending);
+  const uint64_t one = 1;
+  if (::write(wake_fd_, &one, sizeof one) < 0) log_.warning("loop.wake_failed");
+  answered_.wait(lock, [&] { return pending->done; });
+  return std::move(pending->response);
+}
+
+Result<proto::UploadRecord> Loop::upload(std::string_view id, const api::Principal& principal) {
+  TRAM_TRY(txn, store_->begin_read());
+  return api::find_upload(*txn, id, principal);
+}
+
+}  // namespace tram::node

@@ -1,0 +1,121 @@
+// The node's loop: drains events, runs one step in one transaction, commits, then lets the effects out (house).
+// Owns the store, the sockets to all brokers, the workers, and answers the local API's writes on its own thread; reads
+// run in the HTTP threads over snapshots. A failed commit that is not a full disk stops the process (R2).
+// Thread: run() and everything private to the thread that calls it; HttpBackend's functions to any.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+
+#include "audit/log.h"
+#include "base/io/clock.h"
+#include "base/io/file_bodies.h"
+#include "base/io/link.h"
+#include "base/io/lmdb_store.h"
+#include "base/io/process.h"
+#include "base/io/system_random.h"
+#include "base/io/worker_pool.h"
+#include "directory/directory.h"
+#include "node/io/http_server.h"
+#include "node/io/tokens.h"
+#include "node/node.h"
+
+namespace tram::node {
+
+struct LoopOptions {
+  std::string directory;       // the node's home
+  uint64_t map_bytes = 64ull << 30;
+  unsigned workers = 2;
+  HttpOptions http;
+  std::string software;
+};
+
+class Loop final : public HttpBackend {
+ public:
+  /// Opens the store of an accepted node and rebuilds its caches. Errors: already_running, wrong_state (not accepted
+  /// yet), store_corrupt, io_failed.
+  static Result<std::unique_ptr<Loop>> open(LoopOptions, crypto::KeyRing, Log&);
+  ~Loop() override;
+
+  /// Until SIGTERM or SIGINT, or a fatal error (the exit code of R2).
+  int run(io::SignalFd& signals);
+
+  std::optional<api::Principal> authenticate(const Hash& token_sha256) override;
+  api::Response read(const api::Request&) override;
+  api::Response write(api::Request) override;
+  Result<proto::UploadRecord> upload(std::string_view id, const api::Principal&) override;
+  Bodies& bodies() override { return *bodies_; }
+  Time now() override { return io::wall_now(); }
+
+ private:
+  struct BrokerSockets {
+    directory::Broker record;
+    std::unique_ptr<io::ClientSocket> control, bulk;
+    std::deque<Send> control_queue, bulk_queue;
+  };
+  struct PendingWrite {
+    api::Request request;
+    api::Response response;
+    bool done = false;
+  };
+
+  Loop(LoopOptions, crypto::KeyRing, Log&);
+  Result<void> open_store();
+  Result<void> restart_node();
+  void connect_brokers();
+  void gather(std::vector<Event>& events, Time monotonic);
+  void receive(const PartyId& broker, io::ClientSocket& socket, proto::Endpoint, std::vector<Event>& events);
+  /// One transaction; false when it was aborted and the node rebuilt.
+  Result<bool> step(std::vector<Event>& events, std::vector<std::shared_ptr<PendingWrite>>& writes);
+  void answer(std::vector<std::shared_ptr<PendingWrite>>& writes, const Error* failure);
+  void let_out(Effects& effects);
+  void flush_sends();
+  bool send_now(io::ClientSocket& socket, Send& send);
+  void submit_jobs();
+  void publish_views();
+  void every_second(Time monotonic);
+
+  LoopOptions options_;
+  crypto::KeyRing ring_;
+  Log& log_;
+  io::SystemRandom random_;
+  std::unique_ptr<io::LmdbStore> raw_store_;
+  std::unique_ptr<ValueCodec> codec_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<io::BodyFiles> body_files_;
+  std::unique_ptr<io::FileBodies> bodies_;
+  Config config_;
+  Keys keys_;
+  std::unique_ptr<directory::Directory> directory_;
+  std::unique_ptr<audit::Log> audit_;
+  std::unique_ptr<Node> node_;
+
+  io::Context context_{1};
+  std::map<PartyId, BrokerSockets> sockets_;
+  std::unique_ptr<io::WorkerPool> pool_;
+  std::deque<std::shared_ptr<Job>> backlog_;
+  std::vector<Event> finished_;
+  std::unique_ptr<HttpServer> http_;
+  io::ClockWatch clock_;
+  Tokens tokens_;
+  api::UpkeepCursor upkeep_cursor_;
+  std::optional<Time> wake_at_;
+  Time next_second_, next_minute_, start_;
+  unsigned used_percent_ = 0;
+  bool reconnect_ = true;
+  bool stopping_ = false;
+  bool more_writes_ = false;
+
+  int wake_fd_ = -1;
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  std::deque<std::shared_ptr<PendingWrite>> writes_;
+  bool closed_ = false;
+  std::shared_ptr<const directory::Directory> directory_view_;
+  std::shared_ptr<const api::HealthView> health_view_;
+};
+
+}  // namespace tram::node
