@@ -1,7 +1,8 @@
 // The signed, append-only directory of agencies as every daemon keeps it: entries verified one by one against the
 // officers in force at their index, state at a time, codes and aliases, groups, brokers, policy, KX feeds.
 // Invariants: never rolls back; an entry is applied whole or not at all; what is not signed by enough officers changes
-// nothing (R25-R27). The store is the authority; the members are a cache that load() rebuilds.
+// nothing (R25-R27). The store is the authority; the members are a cache that load() rebuilds. Of a party's changes that
+// are in force at a time the last decided (highest index) counts: what was scheduled before never undoes it.
 // Not here: fetching (broker and node ask), witnesses (later), signing (signing.h).
 // Thread: the step's; reads may use any transaction of the same store.
 #pragma once
@@ -44,6 +45,39 @@ struct Query {
   std::optional<PartyId> parent;
 };
 
+namespace detail {
+/// Changes in the order in which they were decided; of those in force, the last decided counts.
+template <class T>
+using Decided = std::vector<std::pair<Time, T>>;
+
+/// What a Directory keeps in memory; the store holds the same.
+struct Held {
+  uint64_t size = 0;
+  crypto::Frontier frontier;
+  Hash last_payload;  // H("edx1/dir"; payload of size-1)
+  proto::RootChange root;
+  Decided<proto::PolicyChange> policies;
+  std::map<PartyId, Decided<Broker>> brokers;
+  std::map<PartyId, proto::RegistrarChange> registrars;  // as last decided: thresholds go by index, not by time
+};
+}  // namespace detail
+
+/// A set that must sign an entry, and who of it has (R25, R26). A rotation of the root needs two sets.
+struct SignerSet {
+  enum class Kind { root_officers, new_root_officers, registrar_officers, administrators } kind = Kind::root_officers;
+  std::vector<proto::RootOfficer> members;
+  uint32_t needed = 0;
+  std::vector<PartyId> valid_signers;
+  bool enough() const { return valid_signers.size() >= needed; }
+};
+
+/// What would happen to an entry at index size(): the sets, the first signature that is wrong, the first rule broken.
+struct Examination {
+  std::vector<SignerSet> sets;
+  std::optional<Error> bad_signature;
+  std::optional<Error> refusal;
+};
+
 class Directory {
  public:
   /// Accepts only entries of this realm; the genesis must hash to it.
@@ -52,17 +86,29 @@ class Directory {
   /// Rebuilds the cache from the store: at start-up and after an aborted transaction.
   Result<void> load(ReadTxn&);
 
-  /// Verifies and applies the entry at index size(). Applying an entry already held (same bytes or same payload) succeeds
+  /// Verifies and applies the entry at index size(). EntryPayload::registrar says who signs: zero the root officers, a
+  /// registrar its officers, an agency its administrators (two; OFFICER changes of that agency only). Applying an entry already held (same bytes or same payload) succeeds
   /// and changes nothing. Errors: rollback (other payload at an index held), bad_format, bad_signature,
   /// not_enough_signatures, forbidden (registrar outside its scope), wrong_realm, bad_request (a rule; detail says which).
+  /// The verdict depends on the entries alone, never on `now`: two daemons with different clocks must agree. The store
+  /// may be written to after an error of the entry; after an error of the store the transaction must be aborted.
   Result<void> apply(WriteTxn&, BytesView entry, Time now);
 
+  /// What apply() would say, without changing anything; signatures may be missing. Errors: only of the store.
+  Result<Examination> examine(ReadTxn&, const proto::Entry&) const;
+
   const RealmId& realm() const { return realm_; }
-  uint64_t size() const { return size_; }
+  uint64_t size() const { return held_.size; }
+  /// H("edx1/dir"; last payload): `previous` of the next entry; zero when empty.
+  const Hash& last_payload_hash() const { return held_.last_payload; }
   /// RFC 6962 root over payloads; with size(), what envelopes and receipts name.
   Hash root() const;
-  bool practice() const { return root_change_.practice; }
-  const proto::RootChange& root_change() const { return root_change_; }
+  /// The root when the directory had `size` entries (R27: the view a peer names); nothing when it never had.
+  Result<std::optional<Hash>> root_at(ReadTxn&, uint64_t size) const;
+  bool practice() const { return held_.root.practice; }
+  const proto::RootChange& root_change() const { return held_.root; }
+  /// Registrars as last decided, revoked ones included.
+  std::vector<proto::RegistrarChange> registrars() const;
   /// Policy in force at `now`; every zero field replaced by its default from limits.
   proto::PolicyChange policy(Time now) const;
   /// Brokers in force (not retired), in order of id.
@@ -72,15 +118,23 @@ class Directory {
   Result<std::optional<AgencyState>> agency(ReadTxn&, const PartyId&, Time at) const;
   /// The agency whose code or alias this is at `at`; exact, case-sensitive.
   Result<std::optional<PartyId>> find_code(ReadTxn&, std::string_view code, Time at) const;
-  /// SIG keys of a party (agency or broker) that were in force when the directory had `dir_size` entries and at `at`.
+  /// SIG key of a party (agency or broker) that was in force when the directory had `dir_size` entries and at `at`,
+  /// whatever its status: a closed agency still acknowledges (R31). Whether it may send is agency()'s to say.
   Result<std::optional<SigPublic>> sig_key(ReadTxn&, const PartyId&, uint64_t dir_size, Time at) const;
   /// By name, code or place, without diacritics (d = đ), ranked: code, prefix, words. `after` pages (last id seen).
   Result<std::vector<AgencyState>> search(ReadTxn&, const Query&, Time at, size_t limit, std::optional<PartyId> after = {}) const;
   /// Members of a group: "all", "provinces", "provinces/<branch>", "communes", "communes:<province>",
-  /// "communes:<province>/<branch>", "branch:<branch>", "children:<organ code>". Active agencies that have keys or not; sorted by id.
+  /// "communes:<province>/<branch>", "branch:<branch>", "children:<organ code>". Active agencies that have keys or not, no
+  /// units; sorted by id. "provinces" and "communes" are their leading bodies: a province's departments, whose superior
+  /// is of the same level, are its children.
   /// Errors: bad_request (unknown form).
   Result<std::vector<PartyId>> group(ReadTxn&, std::string_view name, Time at) const;
   Result<std::vector<AgencyState>> units(ReadTxn&, const PartyId& agency, Time at) const;
+  /// Officers of an agency as last decided, revoked ones included; sorted by id.
+  Result<std::vector<proto::OfficerChange>> officers(ReadTxn&, const PartyId& agency) const;
+  /// The party that holds or held this SIG, LOG or CURVE key.
+  Result<std::optional<PartyId>> key_holder(ReadTxn&, const SigPublic&) const;
+  Result<std::optional<PartyId>> key_holder(ReadTxn&, const CurvePublic&) const;
   /// A unit leads to its agency; an agency to itself.
   Result<std::optional<PartyId>> node_of(ReadTxn&, const PartyId&, Time at) const;
 
@@ -88,7 +142,8 @@ class Directory {
   Result<std::vector<Bytes>> entries(ReadTxn&, uint64_t from, size_t bytes_max) const;
   Result<Bytes> entry(ReadTxn&, uint64_t index) const;
 
-  /// CURVE keys that may connect: agencies (active or suspended) with keys, brokers, publishers (as party zero).
+  /// CURVE keys that may connect: agencies (active or suspended) with keys, closed ones until time_to_live + grace after
+  /// they closed so that they can drain (R31), brokers, publishers (as party zero).
   Result<std::map<CurvePublic, PartyId>> allow_list(ReadTxn&, Time at) const;
 
   /// Keeps a KX feed if it is signed by its agency and newer than the one held; true when it was new.
@@ -99,13 +154,7 @@ class Directory {
 
  private:
   RealmId realm_;
-  uint64_t size_ = 0;
-  crypto::Frontier frontier_;
-  Hash last_payload_;
-  proto::RootChange root_change_;
-  std::vector<std::pair<Time, proto::PolicyChange>> policies_;
-  std::map<PartyId, std::vector<std::pair<Time, Broker>>> brokers_;
-  std::map<PartyId, std::vector<std::pair<Time, proto::RegistrarChange>>> registrars_;
+  detail::Held held_;
 };
 
 /// Lower case, no diacritics (đ -> d), one space between words: for search and for look-alike checks.

@@ -1,6 +1,8 @@
 // Making directory entries: what an officer is asked to sign, in plain words; signing offline; collecting signatures.
 // Pure; the files, prompts and network are io's (tram-authority). Thread: any.
 #pragma once
+#include <functional>
+
 #include "crypto/keys.h"
 #include "directory/directory.h"
 
@@ -12,7 +14,9 @@ proto::EntrySignature sign_entry(BytesView payload, const PartyId& officer, cons
 
 /// One sentence a change, in the language asked: who gains or loses what, from when. What the officer reads before signing.
 enum class Language { vietnamese, english };
-std::vector<std::string> describe_entry(const proto::EntryPayload&, Language);
+/// `name_of` gives the name of a party that the entry only refers to; without it, or when it returns "", the id stands.
+using NameOf = std::function<std::string(const PartyId&)>;
+std::vector<std::string> describe_entry(const proto::EntryPayload&, Language, const NameOf& name_of = {});
 
 /// How far an entry is: who signed validly, how many are needed, of which set; and why it would be refused, if it would.
 struct SignatureState {
@@ -21,6 +25,17 @@ struct SignatureState {
   std::vector<std::string> problems;
 };
 Result<SignatureState> examine_entry(ReadTxn&, const Directory&, const proto::Entry&, Time now);
+
+/// Packs changes in their order into the payloads of as few entries as the limits allow, chained after `previous`.
+/// Error: too_large (a single change over the limit).
+struct Chain {
+  RealmId realm;
+  uint64_t next_index = 1;
+  Hash previous;       // hash of the payload before
+  PartyId registrar;   // who signs; zero = root officers
+  Time created;
+};
+Result<std::vector<Bytes>> pack_entries(const std::vector<proto::Change>&, Chain);
 
 // ---- enrolment --------------------------------------------------------------------------------------------
 
@@ -32,6 +47,7 @@ proto::EnrolRequest make_enrol_request(const proto::EnrolRequestPayload&, const 
 Result<proto::EnrolRequestPayload> check_enrol_request(const proto::EnrolRequest&);
 
 /// KX feeds.
+Hash kx_feed_hash(BytesView payload);  // H("edx1/kxfeed"; payload)
 proto::KxFeed sign_kx_feed(const proto::KxFeedPayload&, const crypto::SigningKey& sig);
 
 }  // namespace tram::directory

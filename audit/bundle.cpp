@@ -1,0 +1,263 @@
+#include "audit/bundle.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/limits.h"
+#include "crypto/hash.h"
+#include "directory/directory.h"
+
+namespace tram::audit {
+namespace {
+
+constexpr std::string_view magic = "EDXV";
+constexpr uint16_t version = 1;
+constexpr size_t custodies_max = 64;
+
+/// A store that lives as long as the verification: the directory's own rules run over it.
+class ScratchTxn final : public WriteTxn {
+ public:
+  Result<std::optional<Bytes>> get(const Table& table, BytesView key) override {
+    const auto& rows = tables_[std::string(table.name)];
+    const auto found = rows.find(to_bytes(key));
+    if (found == rows.end()) return std::optional<Bytes>{};
+    return std::optional<Bytes>(found->second);
+  }
+  Result<std::vector<Row>> scan(const Table& table, BytesView from, BytesView until, size_t limit, Direction direction) override {
+    const auto& rows = tables_[std::string(table.name)];
+    const auto begin = rows.lower_bound(to_bytes(from));
+    const auto end = until.empty() ? rows.end() : rows.lower_bound(to_bytes(until));
+    std::vector<Row> out;
+    if (!until.empty() && to_bytes(until) < to_bytes(from)) return out;
+    if (direction == Direction::forward) {
+      for (auto it = begin; it != end && out.size() < limit; ++it) out.push_back({it->first, it->second});
+    } else {
+      for (auto it = end; it != begin && out.size() < limit;) {
+        --it;
+        out.push_back({it->first, it->second});
+      }
+    }
+    return out;
+  }
+  Result<void> put(const Table& table, BytesView key, BytesView value) override {
+    tables_[std::string(table.name)][to_bytes(key)] = to_bytes(value);
+    return {};
+  }
+  Result<void> erase(const Table& table, BytesView key) override {
+    tables_[std::string(table.name)].erase(to_bytes(key));
+    return {};
+  }
+  Result<void> commit() override { return {}; }
+
+ private:
+  std::map<std::string, std::map<Bytes, Bytes>> tables_;
+};
+
+class Verifier {
+ public:
+  Verifier(const Bundle& bundle, std::optional<RealmId> trusted) : bundle_(bundle), trusted_(trusted) {}
+
+  Verification run() {
+    auto receipt = crypto::decode_receipt(bundle_.receipt);
+    if (!receipt) {
+      note("receipt_format", false, describe(receipt.error()));
+      return finish();
+    }
+    out_.receipt = *receipt;
+    if (!load_directory(*receipt)) return finish();
+    check_receipt(*receipt);
+    if (const auto envelope = check_envelope(*receipt)) check_header(*receipt, *envelope);
+    check_custody(*receipt);
+    return finish();
+  }
+
+ private:
+  void note(std::string_view what, std::optional<bool> ok, std::string detail = {}) {
+    out_.findings.push_back({what, ok, std::move(detail)});
+  }
+
+  Verification finish() {
+    bool missing = !out_.realm_pinned;
+    bool wrong = false;
+    for (const auto& finding : out_.findings) {
+      missing |= !finding.ok;
+      wrong |= finding.ok && !*finding.ok;
+    }
+    out_.verdict = wrong ? Verdict::invalid : missing ? Verdict::incomplete : Verdict::valid;
+    return std::move(out_);
+  }
+
+  bool load_directory(const crypto::Receipt& receipt) {
+    if (bundle_.entries.empty()) {
+      note("directory", std::nullopt, "no directory entries inside");
+      return false;
+    }
+    const auto genesis = proto::decode_entry(bundle_.entries.front());
+    if (!genesis) {
+      note("directory", false, "genesis: " + describe(genesis.error()));
+      return false;
+    }
+    out_.realm = directory::realm_of(genesis->payload);
+    if (trusted_) {
+      note("realm", *trusted_ == out_.realm, out_.realm.hex());
+      out_.realm_pinned = *trusted_ == out_.realm;
+    } else {
+      note("realm", std::nullopt, out_.realm.hex());
+    }
+    directory_.emplace(out_.realm);
+    for (size_t i = 0; i < bundle_.entries.size(); ++i)
+      if (const auto applied = directory_->apply(txn_, bundle_.entries[i], receipt.time); !applied) {
+        note("directory", false, "entry " + std::to_string(i) + ": " + describe(applied.error()));
+        return false;
+      }
+    note("directory", true, std::to_string(directory_->size()) + " entries");
+    out_.sender_name = name_of(receipt.sender, receipt.time);
+    out_.recipient_name = name_of(receipt.recipient, receipt.time);
+    return true;
+  }
+
+  std::string name_of(const PartyId& party, Time at) {
+    auto state = directory_->agency(txn_, party, at);
+    return state && *state ? (*state)->agency.name_vi : std::string();
+  }
+
+  /// The signer's key in force at that size of the directory and that time; notes under `what` when there is none.
+  std::optional<SigPublic> key_of(std::string_view what, const PartyId& party, uint64_t dir_size, Time at) {
+    if (dir_size > directory_->size()) {
+      note(what, std::nullopt, "needs directory entry " + std::to_string(dir_size));
+      return std::nullopt;
+    }
+    auto key = directory_->sig_key(txn_, party, dir_size, at);
+    if (!key || !*key) {
+      note(what, false, "no key of " + party.hex() + " was in force");
+      return std::nullopt;
+    }
+    return **key;
+  }
+
+  /// The directory the signer said it saw is a prefix of ours.
+  void check_view(std::string_view what, uint64_t dir_size, const Hash& dir_root) {
+    if (dir_size > directory_->size()) return note(what, std::nullopt, "needs directory entry " + std::to_string(dir_size));
+    auto root = directory_->root_at(txn_, dir_size);
+    note(what, root && *root && **root == dir_root);
+  }
+
+  void check_receipt(const crypto::Receipt& receipt) {
+    note("receipt_realm", receipt.realm == out_.realm);
+    note("receipt_issuer", receipt.issuer == receipt.recipient);
+    check_view("receipt_directory", receipt.dir_size, receipt.dir_root);
+    if (const auto key = key_of("receipt_signature", receipt.issuer, receipt.dir_size, receipt.time))
+      note("receipt_signature", crypto::key_id(crypto::KeyKind::sig, *key) == receipt.issuer_key && crypto::verify_receipt(receipt, *key));
+  }
+
+  std::optional<crypto::Envelope> check_envelope(const crypto::Receipt& receipt) {
+    if (bundle_.envelope.empty()) {
+      note("envelope", std::nullopt, "absent");
+      return std::nullopt;
+    }
+    const auto envelope = crypto::decode_envelope(bundle_.envelope);
+    if (!envelope) {
+      note("envelope", false, describe(envelope.error()));
+      return std::nullopt;
+    }
+    note("envelope", envelope->id == receipt.env_id && envelope->doc_id == receipt.doc_id && envelope->realm == receipt.realm &&
+                         envelope->sender == receipt.sender && envelope->recipient == receipt.recipient &&
+                         envelope->inc == receipt.inc && envelope->seq == receipt.seq);
+    note("receipt_answers", receipt.answers == crypto::answers_hash(bundle_.envelope));
+    check_view("envelope_directory", envelope->dir_size, envelope->dir_root);
+    if (const auto key = key_of("envelope_signature", envelope->sender, envelope->dir_size, envelope->created))
+      note("envelope_signature", crypto::verify_envelope(*envelope, *key));
+    return *envelope;
+  }
+
+  void check_header(const crypto::Receipt& receipt, const crypto::Envelope& envelope) {
+    if (bundle_.header.empty()) return note("header", std::nullopt, "absent");
+    const auto header = crypto::decode_header(bundle_.header);
+    if (!header) return note("header", false, describe(header.error()));
+    note("header", header->id == receipt.doc_id && header->sender == receipt.sender && header->realm == receipt.realm);
+    if (const auto key = key_of("header_signature", header->sender, envelope.dir_size, header->created))
+      note("header_signature", crypto::verify_header(*header, *key));
+  }
+
+  void check_custody(const crypto::Receipt& receipt) {
+    std::set<std::string> domains;
+    for (const Bytes& raw : bundle_.custodies) {
+      const auto custody = crypto::decode_custody(raw);
+      if (!custody) {
+        note("custody", false, describe(custody.error()));
+        continue;
+      }
+      const auto broker = directory_->broker(custody->broker);
+      const bool named = custody->env_id == receipt.env_id && custody->doc_id == receipt.doc_id &&
+                         custody->recipient == receipt.recipient && custody->realm == receipt.realm && broker;
+      const auto key = directory_->sig_key(txn_, custody->broker, directory_->size(), custody->time);
+      const bool good = named && key && *key && crypto::verify_custody(*custody, **key);
+      note("custody", good, custody->broker.hex());
+      if (good) domains.insert(broker->record.failure_domain);
+    }
+    out_.custody_domains.assign(domains.begin(), domains.end());
+    out_.custody_wanted = directory_->policy(receipt.time).custody_quorum;
+    if (domains.size() < out_.custody_wanted)
+      note("custody_quorum", std::nullopt, std::to_string(domains.size()) + " of " + std::to_string(out_.custody_wanted) + " failure domains");
+    else
+      note("custody_quorum", true, std::to_string(domains.size()) + " failure domains");
+  }
+
+  const Bundle& bundle_;
+  std::optional<RealmId> trusted_;
+  ScratchTxn txn_;
+  std::optional<directory::Directory> directory_;
+  Verification out_;
+};
+
+}  // namespace
+
+Bytes encode_bundle(const Bundle& bundle) {
+  Bytes out;
+  Writer writer(out);
+  writer.raw(magic).u16(version);
+  const auto part = [&](BundlePart kind, BytesView bytes) {
+    writer.u8(static_cast<uint8_t>(kind)).u32(static_cast<uint32_t>(bytes.size())).raw(bytes);
+  };
+  part(BundlePart::receipt, bundle.receipt);
+  if (!bundle.envelope.empty()) part(BundlePart::envelope, bundle.envelope);
+  if (!bundle.header.empty()) part(BundlePart::header, bundle.header);
+  for (const Bytes& custody : bundle.custodies) part(BundlePart::custody, custody);
+  for (const Bytes& entry : bundle.entries) part(BundlePart::entry, entry);
+  return out;
+}
+
+Result<Bundle> decode_bundle(BytesView raw) {
+  if (raw.size() > bundle_bytes_max) return fail(ErrorCode::too_large, "bundle");
+  Reader reader(raw);
+  if (text(reader.raw(magic.size())) != magic) return fail(ErrorCode::bad_format, "not a receipt bundle");
+  if (reader.u16() != version) return fail(ErrorCode::unsupported_version, "bundle");
+  Bundle bundle;
+  uint8_t last = 0;
+  while (reader.ok() && reader.left() > 0) {
+    const uint8_t kind = reader.u8();
+    const BytesView bytes = reader.raw(reader.u32());
+    if (!reader.ok() || bytes.empty()) return fail(ErrorCode::bad_format, "bundle: truncated");
+    const bool repeatable = kind >= static_cast<uint8_t>(BundlePart::custody);
+    if (kind < last || (kind == last && !repeatable)) return fail(ErrorCode::bad_format, "bundle: order of parts");
+    last = kind;
+    switch (static_cast<BundlePart>(kind)) {
+      case BundlePart::receipt: bundle.receipt = to_bytes(bytes); break;
+      case BundlePart::envelope: bundle.envelope = to_bytes(bytes); break;
+      case BundlePart::header: bundle.header = to_bytes(bytes); break;
+      case BundlePart::custody:
+        if (bundle.custodies.size() == custodies_max) return fail(ErrorCode::too_large, "bundle: custody receipts");
+        bundle.custodies.push_back(to_bytes(bytes));
+        break;
+      case BundlePart::entry: bundle.entries.push_back(to_bytes(bytes)); break;
+      default: return fail(ErrorCode::unsupported_version, "bundle: unknown part");
+    }
+  }
+  if (!reader.ok() || bundle.receipt.empty()) return fail(ErrorCode::bad_format, "bundle: no receipt");
+  return bundle;
+}
+
+Verification verify_bundle(const Bundle& bundle, std::optional<RealmId> trusted) { return Verifier(bundle, trusted).run(); }
+
+}  // namespace tram::audit

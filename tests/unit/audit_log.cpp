@@ -1,0 +1,140 @@
+#include <catch2/catch.hpp>
+#include <rapidcheck/catch.h>
+
+#include "audit/log.h"
+#include "tests/sim/mem_store.h"
+
+using namespace tram;
+
+namespace {
+
+struct CountingRandom final : Random {
+  uint64_t next = 1;
+  void fill(std::span<uint8_t> out) override {
+    for (auto& byte : out) byte = static_cast<uint8_t>((next = next * 6364136223846793005u + 1442695040888963407u) >> 56);
+  }
+};
+
+struct Fixture {
+  sim::MemStore store;
+  CountingRandom random;
+  audit::Log log;
+
+  void append(size_t count) {
+    auto txn = store.begin_write().value();
+    for (size_t i = 0; i < count; ++i) {
+      const uint64_t index = log.size();
+      const Bytes entry(index % 40, static_cast<uint8_t>(index));
+      REQUIRE(log.append(*txn, audit::LeafKind::handed, Time{int64_t(index) * 7}, entry, random).value() == index);
+    }
+    REQUIRE(log.store_head(*txn));
+    REQUIRE(txn->commit());
+  }
+  std::vector<Hash> recomputed(ReadTxn& txn) {
+    std::vector<Hash> leaves;
+    for (uint64_t i = 0; i < log.size(); ++i) {
+      const auto entry = audit::read_entry(txn, i).value().value();
+      leaves.push_back(crypto::merkle_leaf(
+          crypto::log_leaf_data(static_cast<uint16_t>(entry.kind), i, entry.time, entry.salt, entry.entry)));
+    }
+    return leaves;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an empty store opens an empty log") {
+  Fixture f;
+  auto txn = f.store.begin_read().value();
+  REQUIRE(f.log.load(*txn));
+  CHECK(f.log.size() == 0);
+  CHECK(f.log.root() == crypto::merkle_empty_root());
+  CHECK(audit::leaf_hashes(*txn, 0, 0).value().empty());
+  CHECK_FALSE(audit::read_entry(*txn, 0).value().has_value());
+}
+
+TEST_CASE("entries come back as written, each with its own salt") {
+  Fixture f;
+  f.append(3);
+  auto txn = f.store.begin_read().value();
+  const auto first = audit::read_entry(*txn, 1).value().value();
+  const auto second = audit::read_entry(*txn, 2).value().value();
+  CHECK(first.kind == audit::LeafKind::handed);
+  CHECK(first.time == Time{7});
+  CHECK(first.entry == Bytes{1});
+  CHECK(first.salt != second.salt);
+}
+
+TEST_CASE("tiles are written when they are full and agree with the entries") {
+  Fixture f;
+  f.append(255);
+  CHECK(f.store.dump()["log_tiles"].empty());
+  f.append(1);
+  CHECK(f.store.dump()["log_tiles"].size() == 1);
+  f.append(300);
+  CHECK(f.store.dump()["log_tiles"].size() == 2);
+  auto txn = f.store.begin_read().value();
+  const auto leaves = f.recomputed(*txn);
+  CHECK(audit::leaf_hashes(*txn, 0, 556).value() == leaves);
+  CHECK(audit::leaf_hashes(*txn, 250, 260).value() == std::vector<Hash>(leaves.begin() + 250, leaves.begin() + 260));
+  CHECK_FALSE(audit::leaf_hashes(*txn, 0, 557));
+  CHECK_FALSE(audit::leaf_hashes(*txn, 3, 2));
+}
+
+TEST_CASE("an aborted transaction leaves no trace after load") {
+  Fixture f;
+  f.append(10);
+  const Hash root = f.log.root();
+  {
+    auto txn = f.store.begin_write().value();
+    REQUIRE(f.log.append(*txn, audit::LeafKind::expired, Time{1}, view("x"), f.random));
+  }
+  auto txn = f.store.begin_read().value();
+  REQUIRE(f.log.load(*txn));
+  CHECK(f.log.size() == 10);
+  CHECK(f.log.root() == root);
+}
+
+TEST_CASE("a transaction that committed leaves without a head is found at load") {
+  Fixture f;
+  f.append(2);
+  auto txn = f.store.begin_write().value();
+  REQUIRE(f.log.append(*txn, audit::LeafKind::expired, Time{1}, view("x"), f.random));
+  REQUIRE(txn->commit());
+  txn.reset();
+  auto read = f.store.begin_read().value();
+  audit::Log other;
+  const auto loaded = other.load(*read);
+  REQUIRE_FALSE(loaded);
+  CHECK(loaded.error().code == ErrorCode::store_corrupt);
+}
+
+TEST_CASE("a damaged entry is found") {
+  Fixture f;
+  f.append(5);
+  auto image = f.store.dump();
+  image["log_entries"].erase(std::next(image["log_entries"].begin(), 2));
+  f.store.restore(image);
+  auto txn = f.store.begin_read().value();
+  audit::Log other;
+  CHECK_FALSE(other.load(*txn));
+}
+
+TEST_CASE("property: reopening equals recomputing, whatever the batches") {
+  rc::prop("head, tiles and entries agree", [] {
+    Fixture f;
+    const auto batches = *rc::gen::container<std::vector<size_t>>(rc::gen::inRange<size_t>(0, 200));
+    for (size_t count : batches) {
+      f.append(count);
+      audit::Log reopened;
+      auto txn = f.store.begin_read().value();
+      RC_ASSERT(bool(reopened.load(*txn)));
+      RC_ASSERT(reopened.root() == f.log.root());
+      f.log = reopened;
+    }
+    auto txn = f.store.begin_read().value();
+    const auto leaves = f.recomputed(*txn);
+    RC_ASSERT(f.log.root() == crypto::merkle_root(leaves));
+    RC_ASSERT(audit::leaf_hashes(*txn, 0, leaves.size()).value() == leaves);
+  });
+}
