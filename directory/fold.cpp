@@ -18,11 +18,13 @@ constexpr Range ranges[] = {
     {0x1eb8, 0x1ec7, 'e'}, {0x1ec8, 0x1ecb, 'i'}, {0x1ecc, 0x1ee3, 'o'}, {0x1ee4, 0x1ef1, 'u'}, {0x1ef2, 0x1ef9, 'y'},
 };
 
-/// Bytes of the UTF-8 sequence at the front, and its code point; a stray byte counts as itself.
+constexpr uint32_t stray = 0xffffffff;
+
+/// Bytes of the UTF-8 sequence at the front, and its code point; `stray` for a byte that begins none.
 size_t decode(std::string_view text, uint32_t& point) {
   const auto lead = static_cast<uint8_t>(text[0]);
   const size_t length = lead < 0x80 ? 1 : lead >> 5 == 6 ? 2 : lead >> 4 == 14 ? 3 : lead >> 3 == 30 ? 4 : 1;
-  point = lead;
+  point = lead < 0x80 ? lead : stray;
   if (length == 1 || text.size() < length) return 1;
   point = lead & (0xff >> (length + 1));
   for (size_t i = 1; i < length; ++i) point = point << 6 | (static_cast<uint8_t>(text[i]) & 0x3f);
