@@ -16,6 +16,16 @@ COMMUNES = [
 ]
 
 
+def record(branch, files, number, symbol, type_code, type_name, issued, organ_name, subject, signer, priority=0,
+           place="An Giang"):
+    """What the local API wants to know of a document (POST /v1/documents, "metadata"), and its files."""
+    competence, position, name = signer
+    return {"branch": branch, "code": number + ("-" if "/" in symbol else "/") + symbol, "files": files, "metadata": {
+        "number": number, "symbol": symbol, "type_code": type_code, "type_name": type_name, "subject": subject,
+        "issued": issued, "place": place, "organ_name": organ_name, "priority": priority,
+        "signer": {"competence": competence, "position": position, "name": name}}}
+
+
 def official_letter(folder):
     number, date = "125/UBND-KSTT", "ngày 07 tháng 9 năm 2026"
     reference = "(Kèm theo Công văn số %s %s của Ủy ban nhân dân tỉnh An Giang)" % (number, date)
@@ -73,9 +83,9 @@ def official_letter(folder):
         "Phụ lục II", "CÁC LOẠI VĂN BẢN GỬI KÈM BẢN GIẤY\nHOẶC KHÔNG GỬI QUA HỆ THỐNG", reference)
     annex.append(form.grid(["STT", "Loại văn bản", "Cách gửi"], rows, [12, 70, 83]))
     form.write(os.path.join(folder, files[2]), "Phụ lục II kèm theo Công văn 125/UBND-KSTT", author, annex)
-    return {"number": number, "branch": "state", "type": "Công văn", "date": "2026-09-07", "urgency": 0,
-            "sender": "H01", "issuer": author, "signer": "Trần Minh Phúc", "position": "Phó Chủ tịch", "authority": "KT.",
-            "subject": "V/v rà soát mã định danh và gửi, nhận văn bản điện tử giữa các cơ quan trên địa bàn tỉnh", "files": files}
+    return record("state", files, "125", "UBND-KSTT", "22", "Công văn", "2026-09-07", author,
+                  "V/v rà soát mã định danh và gửi, nhận văn bản điện tử giữa các cơ quan trên địa bàn tỉnh",
+                  ("KT.", "Phó Chủ tịch", "Trần Minh Phúc"))
 
 
 def telegram(folder):
@@ -111,9 +121,8 @@ def telegram(folder):
     files = ["cong-dien-08-CD-UBND.pdf"]
     author = "Ủy ban nhân dân tỉnh An Giang"
     form.write(os.path.join(folder, files[0]), "Công điện 08/CĐ-UBND", author, story)
-    return {"number": number, "branch": "state", "type": "Công điện", "date": "2026-10-21", "urgency": 3, "sender": "H01",
-            "issuer": author, "signer": "Lê Hoàng Nam", "position": "Chủ tịch", "authority": "",
-            "subject": "Về việc tập trung ứng phó bão số 9 trên vùng biển Phú Quốc - Thổ Châu", "files": files}
+    return record("state", files, "08", "CĐ-UBND", "23", "Công điện", "2026-10-21", author,
+                  "Về việc tập trung ứng phó bão số 9 trên vùng biển Phú Quốc - Thổ Châu", ("", "Chủ tịch", "Lê Hoàng Nam"), 3)
 
 
 def party_letter(folder):
@@ -140,9 +149,9 @@ def party_letter(folder):
                ["K/T CHÁNH VĂN PHÒNG"], ["PHÓ CHÁNH VĂN PHÒNG"], "Phạm Quốc Toàn", number, party=True)
     files = ["cong-van-05-CV-VPTW.pdf"]
     form.write(os.path.join(folder, files[0]), "Công văn 05-CV/VPTW", "Văn phòng Trung ương Đảng", story)
-    return {"number": number, "branch": "party", "type": "Công văn", "date": "2026-06-08", "urgency": 0, "sender": "VPTW",
-            "issuer": "Văn phòng Trung ương Đảng", "signer": "Phạm Quốc Toàn", "position": "Phó Chánh Văn phòng",
-            "authority": "K/T", "subject": "Về việc gửi, nhận văn bản điện tử của các cơ quan đảng", "files": files}
+    return record("party", files, "05", "CV/VPTW", "", "Công văn", "2026-06-08", "Văn phòng Trung ương Đảng",
+                  "Về việc gửi, nhận văn bản điện tử của các cơ quan đảng", ("K/T", "Phó Chánh Văn phòng", "Phạm Quốc Toàn"),
+                  place="Hà Nội")
 
 
 def party_notice(folder):
@@ -167,10 +176,9 @@ def party_notice(folder):
                ["T/L BAN THƯỜNG VỤ"], ["CHÁNH VĂN PHÒNG"], "Võ Thanh Hà", number, party=True)
     files = ["thong-bao-37-TB-TU.pdf"]
     form.write(os.path.join(folder, files[0]), "Thông báo 37-TB/TU", "Tỉnh ủy An Giang", story)
-    return {"number": number, "branch": "party", "type": "Thông báo", "date": "2026-11-03", "urgency": 1, "sender": "TU-AG",
-            "issuer": "Tỉnh ủy An Giang", "signer": "Võ Thanh Hà", "position": "Chánh Văn phòng", "authority": "T/L",
-            "subject": "Kết luận của Ban Thường vụ Tỉnh ủy về khắc phục hậu quả bão số 9 và bảo đảm đời sống nhân dân",
-            "files": files}
+    return record("party", files, "37", "TB/TU", "", "Thông báo", "2026-11-03", "Tỉnh ủy An Giang",
+                  "Kết luận của Ban Thường vụ Tỉnh ủy về khắc phục hậu quả bão số 9 và bảo đảm đời sống nhân dân",
+                  ("T/L", "Chánh Văn phòng", "Võ Thanh Hà"), 1)
 
 
 def front_plan(folder):
@@ -207,9 +215,9 @@ def front_plan(folder):
     files = ["ke-hoach-12-KH-MTTQ-BTT.pdf"]
     author = "Ủy ban Mặt trận Tổ quốc Việt Nam tỉnh An Giang"
     form.write(os.path.join(folder, files[0]), "Kế hoạch 12/KH-MTTQ-BTT", author, story)
-    return {"number": number, "branch": "front", "type": "Kế hoạch", "date": "2026-11-05", "urgency": 0, "sender": "MTTQ-AG",
-            "issuer": author, "signer": "Nguyễn Thị Kim Yến", "position": "Phó Chủ tịch", "authority": "TM.",
-            "subject": "Vận động, tiếp nhận và phân bổ nguồn ủng hộ đồng bào bị thiệt hại do bão số 9", "files": files}
+    return record("front", files, "12", "KH-MTTQ-BTT", "10", "Kế hoạch", "2026-11-05", author,
+                  "Vận động, tiếp nhận và phân bổ nguồn ủng hộ đồng bào bị thiệt hại do bão số 9",
+                  ("TM.", "Phó Chủ tịch", "Nguyễn Thị Kim Yến"))
 
 
 def make_all(folder):

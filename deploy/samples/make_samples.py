@@ -44,7 +44,7 @@ def main():
         json.dump(made, file, ensure_ascii=False, indent=1)
         file.write("\n")
     for document in made:
-        print("%-14s %s" % (document["number"], ", ".join(document["files"])))
+        print("%-14s %s" % (document["code"], ", ".join(document["files"])))
     return 0
 
 

@@ -35,16 +35,16 @@ class Documents(Folder):
         with open(os.path.join(out[0], "samples.json"), encoding="utf-8") as file:
             samples = json.load(file)
         self.assertEqual({sample["branch"] for sample in samples}, {"state", "party", "front"})
-        self.assertIn(3, [sample["urgency"] for sample in samples])
+        self.assertIn(3, [sample["metadata"]["priority"] for sample in samples])
         for sample in samples:
             for name in sample["files"]:
                 with open(os.path.join(out[0], name), "rb") as a, open(os.path.join(out[1], name), "rb") as b:
                     self.assertEqual(a.read(), b.read(), name)
             main = os.path.join(out[0], sample["files"][0])
             text = subprocess.run(["pdftotext", "-layout", main, "-"], capture_output=True, text=True, check=True).stdout
-            for part in (PARTY if sample["branch"] == "party" else STATE) + [sample["number"], sample["signer"]]:
-                self.assertIn(part, text, sample["number"])
-            self.assertEqual("HỎA TỐC" in text, sample["urgency"] == 3, sample["number"])
+            for part in (PARTY if sample["branch"] == "party" else STATE) + [sample["code"], sample["metadata"]["signer"]["name"]]:
+                self.assertIn(part, text, sample["code"])
+            self.assertEqual("HỎA TỐC" in text, sample["metadata"]["priority"] == 3, sample["code"])
             if sample["branch"] == "party":
                 self.assertNotIn("Số:", text)
 
