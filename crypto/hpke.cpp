@@ -16,13 +16,17 @@ constexpr uint8_t mode_base = 0;
 constexpr uint8_t mode_psk = 1;
 constexpr size_t psk_bytes_min = 32;
 
+void begin(crypto_auth_hmacsha256_state& state, BytesView key) {
+  static constexpr uint8_t nothing = 0;  // libsodium copies from the key's address even when it is empty
+  crypto_auth_hmacsha256_init(&state, key.empty() ? &nothing : key.data(), key.size());
+}
 void update(crypto_auth_hmacsha256_state& state, BytesView part) {
   crypto_auth_hmacsha256_update(&state, part.data(), part.size());
 }
 
 Secret32 labeled_extract(BytesView suite, BytesView salt, std::string_view label, BytesView input) {
   crypto_auth_hmacsha256_state state;
-  crypto_auth_hmacsha256_init(&state, salt.data(), salt.size());
+  begin(state, salt);
   update(state, view(version_label));
   update(state, suite);
   update(state, view(label));
@@ -39,7 +43,7 @@ void expand(BytesView key, std::initializer_list<BytesView> info, std::span<uint
   uint8_t counter = 0;
   for (size_t at = 0; at < out.size(); at += block.size()) {
     crypto_auth_hmacsha256_state state;
-    crypto_auth_hmacsha256_init(&state, key.data(), key.size());
+    begin(state, key);
     if (counter > 0) update(state, block);
     for (BytesView part : info) update(state, part);
     ++counter;
@@ -106,7 +110,7 @@ Result<HpkeSealed> seal_once(const KxPublic& to, BytesView info, BytesView aad, 
 
 std::array<uint8_t, 32> hmac_sha256(BytesView key, BytesView message) {
   crypto_auth_hmacsha256_state state;
-  crypto_auth_hmacsha256_init(&state, key.data(), key.size());
+  begin(state, key);
   update(state, message);
   std::array<uint8_t, 32> out;
   crypto_auth_hmacsha256_final(&state, out.data());
