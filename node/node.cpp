@@ -9,10 +9,10 @@ namespace {
 const Bytes self_key = to_bytes(std::string_view("self"));
 }
 
-Node::Node(Config config, Keys keys, directory::Directory& directory, audit::Log& audit, Log& log, Random& random)
+Node::Node(Identity config, Keys keys, directory::Directory& directory, audit::Log& audit, Log& log, Random& random)
     : config_(std::move(config)), keys_(std::move(keys)), directory_(directory), audit_(audit), log_(log), random_(random) {}
 
-Result<void> Node::initialize(WriteTxn& txn, const Config& config) {
+Result<void> Node::initialize(WriteTxn& txn, const Identity& config) {
   TRAM_TRY(held, txn.get(table::self, self_key));
   if (held) return fail(ErrorCode::wrong_state, "this store belongs to a node already");
   proto::NodeRecord record;

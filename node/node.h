@@ -16,7 +16,8 @@
 
 namespace tram::node {
 
-struct Config {
+/// Who this node is.
+struct Identity {
   PartyId self;
   RealmId realm;
   std::string software = "tram";
@@ -89,10 +90,10 @@ struct RegisterAct {
 
 class Node {
  public:
-  Node(Config, Keys, directory::Directory&, audit::Log&, Log&, Random&);
+  Node(Identity, Keys, directory::Directory&, audit::Log&, Log&, Random&);
 
   /// Writes the first row of a new store (init).
-  static Result<void> initialize(WriteTxn&, const Config&);
+  static Result<void> initialize(WriteTxn&, const Identity&);
   /// Start-up and recovery are one: rebuilds caches, resumes sealing, wrapping, sending.
   Result<void> start(WriteTxn&, Time now, Effects&);
   Result<void> step(WriteTxn&, Time now, std::span<Event>, Effects&);
@@ -125,7 +126,7 @@ class Node {
     Time last_heard;
   };
   std::vector<BrokerView> broker_views() const;
-  const Config& config() const { return config_; }
+  const Identity& config() const { return config_; }
   bool clock_ok() const { return clock_ok_; }
   /// When a broker last said that we hold every entry.
   Time directory_confirmed() const { return directory_confirmed_; }
@@ -291,7 +292,7 @@ class Node {
   uint64_t send(const PartyId& broker, proto::Endpoint, proto::FrameBody, Effects&, std::optional<ChunkSource> = {});
   Result<uint64_t> next_order(WriteTxn&);
 
-  Config config_;
+  Identity config_;
   Keys keys_;
   directory::Directory& directory_;
   audit::Log& audit_;

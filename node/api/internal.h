@@ -114,17 +114,46 @@ Result<Response> read_uploads(const ReadContext&, const Request&, const Parts&);
 Result<Response> read_health(const ReadContext&, const Request&);
 Result<Response> read_self(const ReadContext&, const Request&);
 
-Result<Response> write_documents(WriteContext&, const Request&, const Parts&);
+/// Passes everything on and counts the writes, so that an error after a write is known to need the transaction aborted.
+class WatchedTxn final : public WriteTxn {
+ public:
+  explicit WatchedTxn(WriteTxn& txn) : txn_(txn) {}
+  Result<std::optional<Bytes>> get(const Table& table, BytesView key) override { return txn_.get(table, key); }
+  Result<std::vector<Row>> scan(const Table& table, BytesView from, BytesView until, size_t limit, Direction direction) override {
+    return txn_.scan(table, from, until, limit, direction);
+  }
+  Result<void> put(const Table& table, BytesView key, BytesView value) override {
+    ++writes_;
+    return txn_.put(table, key, value);
+  }
+  Result<void> erase(const Table& table, BytesView key) override {
+    ++writes_;
+    return txn_.erase(table, key);
+  }
+  Result<void> commit() override { return fail(ErrorCode::internal, "a handler never commits"); }
+  size_t writes() const { return writes_; }
+  /// Everything written so far has been undone by hand.
+  void undone() { writes_ = 0; }
+
+ private:
+  WriteTxn& txn_;
+  size_t writes_ = 0;
+};
+struct Writing : WriteContext {
+  WatchedTxn& watched;  // the same as txn
+};
+
+Result<Response> write_documents(Writing&, const Request&, const Parts&);
 Result<Response> write_inbox(WriteContext&, const Request&, const Parts&);
 Result<Response> write_uploads(WriteContext&, const Request&, const Parts&);
 
-/// The body of POST /v1/documents as a submission (compose.cpp). Everything is checked; nothing is stored but files that
-/// do not fit the record, which become uploads.
-struct Composed;
-Result<Response> send_document(WriteContext&, const Request&);
+/// POST /v1/documents (compose.cpp): everything is checked before anything is stored.
+Result<Response> send_document(Writing&, const Request&);
 
 /// Seals `content` as a finished upload of `owner` and returns its id. Errors: storage_full, io_failed.
 Result<std::string> stage_upload(WriteContext&, BytesView content, std::string name, std::string media_type, const Principal& owner);
+/// Whether a document that is still being sealed reads it.
+Result<bool> upload_in_use(ReadTxn&, const std::string& id);
 /// The first bytes of a finished upload, at most `bytes`.
 Result<Bytes> upload_head(Bodies&, const proto::UploadRecord&, size_t bytes);
 

@@ -45,7 +45,7 @@ Result<io::SecretBytes> read_unlock_secret(const UnlockSource& source, std::stri
   };
   TRAM_TRY(secret, read());
   if (source.raw) return raw_key(std::move(secret));
-  return std::move(secret);
+  return secret;
 }
 
 Result<std::string> init_home(const InitOptions& options) {
@@ -125,7 +125,7 @@ Result<Accepted> accept_approval(const std::string& home, const std::string& app
   TRAM_TRY(state, directory.agency(*txn, approval.party, now));
   if (!state || !state->agency.keys || state->agency.keys->sig != sig.public_key())
     return fail(ErrorCode::bad_request, "the directory does not hold this node's keys under the approved agency");
-  ::tram::node::Config config;
+  Identity config;
   config.self = approval.party;
   config.realm = approval.realm;
   if (auto made = Node::initialize(*txn, config); !made) return fail(made.error());

@@ -87,7 +87,7 @@ class Loop final : public HttpBackend {
   std::unique_ptr<Store> store_;
   std::unique_ptr<io::BodyFiles> body_files_;
   std::unique_ptr<io::FileBodies> bodies_;
-  Config config_;
+  Identity config_;
   Keys keys_;
   std::unique_ptr<directory::Directory> directory_;
   std::unique_ptr<audit::Log> audit_;
