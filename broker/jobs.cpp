@@ -135,7 +135,7 @@ Result<void> write_chunk(const WriteChunkJob& job, Bodies& bodies) {
 
 JobDone run(WriteChunkJob&& job, Bodies& bodies) {
   auto outcome = write_chunk(job, bodies);
-  return WriteChunkDone{job.asker, job.doc_id, job.index, std::move(outcome)};
+  return WriteChunkDone{job.asker, job.doc_id, job.index, static_cast<uint32_t>(job.sealed.size()), std::move(outcome)};
 }
 
 JobDone run(SyncBodyJob&& job, Bodies& bodies) {

@@ -101,6 +101,7 @@ struct WriteChunkDone {
   Asker asker;
   DocId doc_id;
   uint32_t index = 0;
+  uint32_t bytes = 0;
   Result<void> outcome;           // bad_format: not the chunk of the manifest
 };
 struct SyncBodyJob {
@@ -180,6 +181,7 @@ struct VerifyMailJob {
   proto::MailPost post;
   std::vector<SigPublic> keys;
   bool again = false;
+  bool counted = false;         // among the statements in flight
 };
 struct VerifyMailDone {
   struct Part {

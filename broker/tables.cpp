@@ -41,9 +41,9 @@ Bytes access_key(const PartyId& recipient, const DocId& doc_id, const EnvelopeId
 }
 Bytes access_prefix(const PartyId& recipient, const DocId& doc_id) { return joined({recipient, doc_id}); }
 
-Bytes queue_key(const PartyId& recipient, Lane lane, uint64_t position) {
+Bytes queue_key(const PartyId& recipient, Lane lane, uint64_t q) {
   Bytes key = joined({recipient});
-  Writer(key).u8(static_cast<uint8_t>(lane)).u64(position);
+  Writer(key).u8(static_cast<uint8_t>(lane)).u64(q);
   return key;
 }
 
@@ -53,7 +53,7 @@ Bytes position_key(const PartyId& sender, const PartyId& recipient, Lane lane, u
   return key;
 }
 
-Bytes conflict_key(BytesView position, const EnvelopeId& env_id) { return joined({position, env_id}); }
+Bytes conflict_key(BytesView position_row, const EnvelopeId& env_id) { return joined({position_row, env_id}); }
 
 Bytes mail_key(const PartyId& addressee, uint64_t serial) {
   Bytes key = joined({addressee});

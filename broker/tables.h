@@ -27,13 +27,13 @@ Bytes body_key(const PartyId& sender, const DocId& doc_id);
 Bytes pin_key(const PartyId& sender, const DocId& doc_id, const EnvelopeId& env_id);
 Bytes access_key(const PartyId& recipient, const DocId& doc_id, const EnvelopeId& env_id);
 Bytes access_prefix(const PartyId& recipient, const DocId& doc_id);
-Bytes queue_key(const PartyId& recipient, Lane lane, uint64_t position);
+Bytes queue_key(const PartyId& recipient, Lane lane, uint64_t q);
 Bytes position_key(const PartyId& sender, const PartyId& recipient, Lane lane, uint32_t inc, uint64_t seq);
-Bytes conflict_key(BytesView position, const EnvelopeId& env_id);
+Bytes conflict_key(BytesView position_row, const EnvelopeId& env_id);
 Bytes mail_key(const PartyId& addressee, uint64_t serial);
 Bytes mail_id_key(const Hash& id, const PartyId& addressee);
 
-enum class TimerKind : uint8_t { envelope = 1, lease = 2, mail = 3 };
+enum class TimerKind : uint8_t { envelope_end = 1, lease_end = 2, mail_end = 3 };
 Bytes timer_key(Time at, TimerKind kind, BytesView id);
 struct TimerRow {
   Time at;

@@ -1,0 +1,285 @@
+// The private parts of a broker, shared by its .cpp files: caches, sessions, mailboxes, uploads, and one method an event.
+// Invariants: everything here can be lost; what matters is in the store. Containers are ordered or bounded.
+// Thread: the loop's.
+#pragma once
+#include <set>
+
+#include "broker/broker.h"
+#include "broker/fair_queue.h"
+#include "broker/tables.h"
+
+namespace tram::broker {
+
+using proto::BodyRecord;
+using proto::EnvelopeState;
+using proto::GoneReason;
+using proto::LeaseRecord;
+using proto::PartyRecord;
+using proto::StoredEnvelope;
+using proto::StoredMail;
+
+inline constexpr size_t puts_per_job_max = 16;
+inline constexpr size_t signatures_per_job_max = 64;
+inline constexpr size_t puts_in_flight_max = 4096;
+inline constexpr size_t bulk_jobs_max = 8;
+inline constexpr uint64_t chunk_bytes_waiting_max = 64u << 20;
+inline constexpr size_t contents_per_step_max = 64;
+inline constexpr size_t timers_per_step_max = 256;
+inline constexpr size_t announce_items_per_frame_max = 128;
+inline constexpr size_t mail_items_per_frame_max = 48;
+inline constexpr size_t inline_in_body_row_bytes_max = 60000;
+inline constexpr uint64_t conflicts_kept_max = 1000;
+inline constexpr size_t cached_parties_max = 16384;
+inline constexpr Duration info_kept = seconds(60);
+inline constexpr Duration session_idle_max = hours(24);
+
+/// Errors of the store itself: up to the loop. Everything else is the peer's.
+bool is_store_error(ErrorCode code);
+inline uint16_t number(ErrorCode code) { return static_cast<uint16_t>(code); }
+
+enum class PeerKind : uint8_t { unknown, agency, broker, publisher };
+
+/// What the directory says of a party, remembered for a minute.
+struct PartyInfo {
+  PeerKind kind = PeerKind::unknown;
+  proto::AgencyStatus status = proto::AgencyStatus::active;
+  bool has_keys = false;
+  SigPublic sig;
+  uint64_t entry = 0;
+  Time read;
+};
+
+struct CachedParty {
+  PartyRecord record;
+  bool dirty = false;
+};
+
+/// A complete body of this epoch.
+struct DocInfo {
+  bool inline_body = false;
+  uint32_t chunks = 0;
+  uint64_t bytes = 0;
+  bool pinned = false;
+};
+
+struct Session {
+  PartyId peer;
+  PeerKind kind = PeerKind::unknown;
+  Time heard;
+  uint64_t hello = 0;   // order of its Hello, 0: none
+  bool busy = false;
+  uint32_t reads = 0;   // chunk reads in flight
+};
+
+/// The live side of a recipient: what has been announced to its session.
+struct Mailbox {
+  SessionKey session;
+  struct LaneWindow {
+    uint64_t announced = 0;    // q of the last one announced
+    uint32_t outstanding = 0;  // announced and unanswered
+    bool more = true;
+  };
+  std::array<LaneWindow, lane_count> lanes;
+  uint64_t mail_delivered = 0;  // serial
+  uint32_t mail_outstanding = 0;
+  bool mail_more = true;
+};
+
+/// A body file that is being uploaded.
+struct Upload {
+  uint32_t chunks = 0;
+  uint64_t bytes = 0;
+  std::shared_ptr<const crypto::Manifest> manifest;  // none: side file
+  LeaseRecord lease;
+  std::map<uint32_t, std::vector<Asker>> waiters;  // writing or waiting for the sync
+  std::vector<uint32_t> written;                   // not yet synced
+  bool syncing = false;
+  Time used;
+  bool idle() const { return waiters.empty() && written.empty() && !syncing; }
+};
+
+struct ContentItem {
+  Asker asker;
+  EnvelopeId env_id;
+};
+struct ChunkItem {
+  Asker asker;
+  DocId doc_id;
+  uint32_t index = 0;
+  uint32_t bytes = 0;
+};
+
+struct PeerState {
+  bool greeted = false;
+  bool asking_directory = false;
+  bool asking_feeds = false;
+  Time next_directory;
+  Time next_feeds;
+  size_t feeds_at = 0;  // where in `agencies` the round stands
+};
+
+/// What a step started and what an abort therefore takes back: its jobs never ran.
+struct Started {
+  size_t puts = 0, acks = 0, bulk = 0;
+  uint64_t write_bytes = 0;
+  std::vector<DocId> offers;
+  std::vector<std::string> removing;
+  std::vector<SessionKey> reads;
+};
+
+/// One step under way.
+struct Step {
+  WriteTxn& txn;
+  Time now;
+  Effects& out;
+  VerifyPutJob puts;
+  VerifyAckJob acks;
+  std::vector<SignJob::Item> to_sign;
+  bool tick = false;
+};
+
+struct Broker::State {
+  State(Config c, std::shared_ptr<const crypto::SigningKey> k, directory::Directory& d, audit::Log& a, Log& l, Random& r)
+      : config(std::move(c)), signing_key(std::move(k)), directory(d), audit_log(a), log(l), random(r) {}
+
+  Config config;
+  std::shared_ptr<const crypto::SigningKey> signing_key;
+  directory::Directory& directory;
+  audit::Log& audit_log;
+  Log& log;
+  Random& random;
+
+  proto::BrokerRecord self;
+  bool self_dirty = false;
+  Counters counters;
+  unsigned disk_percent = 0;
+  bool clock_ok = true;
+  bool directory_grew = false;
+  uint64_t hellos = 0;
+  uint64_t peer_requests = 0;
+
+  std::map<PartyId, PartyInfo> infos;
+  std::map<uint64_t, Hash> roots;      // of directory sizes that envelopes named
+  std::map<PartyId, CachedParty> parties;
+  std::map<Bytes, DocInfo> docs;
+  std::map<SessionKey, Session> live;
+  std::map<PartyId, std::set<SessionKey>> sessions_of;
+  std::map<PartyId, Mailbox> mailboxes;
+  std::set<PartyId> dirty_mailboxes;
+  struct Bucket {
+    uint64_t tokens_milli = 0;
+    Time filled;
+  };
+  std::map<PartyId, Bucket> buckets;
+  std::vector<PartyId> dirty_parties;
+  size_t puts_in_flight = 0;
+  size_t acks_in_flight = 0;
+  Started started;
+
+  std::map<Bytes, Upload> uploads;     // body key -> upload
+  std::set<DocId> offers_in_flight;
+  std::set<std::string> removing;      // files being removed
+  std::deque<WriteChunkJob> writes;
+  uint64_t write_bytes_waiting = 0;    // in `writes` and in jobs
+  size_t bulk_jobs = 0;                // in flight
+  bool reads_turn = false;
+  FairQueue<ContentItem> contents;
+  FairQueue<ChunkItem> chunk_reads;
+  std::map<PartyId, PeerState> peers;
+  std::vector<PartyId> agencies;       // all of the directory, for asking peers for KX feeds
+  uint64_t agencies_size = 0;          // of the directory then
+
+  // broker.cpp: dispatch, sessions, small helpers
+  Result<void> on_event(Step&, Event&);
+  Result<void> on_frame(Step&, FrameReceived&);
+  Result<void> on_job(Step&, JobDone&);
+  Result<void> on_hello(Step&, const FrameReceived&, const proto::Hello&);
+  Result<void> finish(Step&);
+  Result<void> forget_caches(ReadTxn&);
+  void close_session(const SessionKey&);
+  Session& session(Step&, const SessionKey&, const PartyId&, PeerKind);
+  void send(Step&, const Asker&, proto::FrameBody, Bytes chunk = {});
+  void refuse(Step&, const Asker&, ErrorCode, Duration retry_after = {}, std::string_view detail = {});
+  Result<PartyInfo> info(Step&, const PartyId&);
+  Result<std::vector<SigPublic>> other_keys(Step&, const PartyId&, const std::vector<SigPublic>& tried,
+                                            const std::vector<std::pair<uint64_t, Time>>& views);
+  Result<PartyRecord*> party(Step&, const PartyId&);
+  Result<void> append(Step&, audit::LeafKind, std::initializer_list<BytesView>);
+  Result<std::optional<StoredEnvelope>> stored(ReadTxn&, const EnvelopeId&);
+  Result<void> keep(Step&, const EnvelopeId&, const StoredEnvelope&);
+  Result<std::optional<BodyRecord>> body(ReadTxn&, BytesView key);
+
+  // admission.cpp
+  Result<void> on_put(Step&, FrameReceived&, proto::Put&);
+  Result<void> on_verified(Step&, VerifyPutDone&);
+  Result<void> admit_put(Step&, VerifyPutDone::Item&);
+  Result<proto::PutResult> admit_envelope(Step&, VerifyPutDone::Item&, size_t part, std::optional<DocInfo>&);
+  Result<proto::PutResult> repeat_custody(Step&, const EnvelopeId&, StoredEnvelope&, const std::optional<DocInfo>&);
+  Result<void> store_inline_body(Step&, const VerifyPutDone::Item&);
+  Result<std::optional<DocInfo>> doc_info(Step&, const PartyId& sender, const DocId&);
+  Result<bool> sane_view(Step&, uint64_t dir_size, const Hash& dir_root);
+  bool take_tokens(const PartyId&, Time now, uint64_t count);
+  ErrorCode disk_refusal(Lane) const;
+  Result<void> on_offer(Step&, FrameReceived&, proto::Offer&);
+  Result<void> on_offered(Step&, OfferDone&);
+  void drop_offer(Step&, const OfferDone&);
+  Result<void> on_chunk_put(Step&, FrameReceived&, const proto::ChunkPut&);
+  Result<void> on_chunk_written(Step&, WriteChunkDone&);
+  Result<void> on_body_synced(Step&, SyncBodyDone&);
+  Result<Upload*> upload(Step&, const PartyId& sender, const DocId&);
+  void chunk_done(Step&, const Asker&, const DocId&, uint32_t index, uint16_t refusal);
+  void start_sync(Step&, const PartyId& sender, const DocId&, Upload&);
+  Result<void> on_reconcile(Step&, const Asker&, const proto::Reconcile&);
+
+  // delivery.cpp
+  void touch_mailbox(const PartyId& recipient, Lane);
+  Result<void> fill_mailbox(Step&, const PartyId& recipient, Mailbox&);
+  Result<void> on_fetch(Step&, const Asker&, const proto::Fetch&);
+  Result<void> serve_contents(Step&);
+  Result<proto::Content> content(Step&, const ContentItem&);
+  Result<void> mark_handed(Step&, const EnvelopeId&, StoredEnvelope&, const PartyId& recipient);
+  Result<std::optional<PartyId>> sender_of(Step&, const PartyId& recipient, const DocId&, Lane* lane);
+  Result<void> on_manifest_get(Step&, const Asker&, const proto::ManifestGet&);
+  Result<void> on_chunk_get(Step&, const Asker&, const proto::ChunkGet&);
+  Result<void> on_chunk_read(Step&, ReadChunkDone&);
+  void start_bulk_jobs(Step&);
+  Result<void> on_ack_put(Step&, FrameReceived&, proto::AckPut&);
+  Result<void> on_acks_verified(Step&, VerifyAckDone&);
+  /// An error number, or 0: nothing more is needed from the recipient.
+  Result<uint16_t> settle(Step&, const Asker&, const VerifyAckDone::Part&, const proto::AckItem&);
+  /// Leaves the queue: row, window, sender's count.
+  Result<void> leave_queue(Step&, const StoredEnvelope&);
+  /// Becomes a tombstone; its pin and access rows go, the body too when nobody else needs it.
+  Result<void> retire(Step&, const EnvelopeId&, StoredEnvelope&, GoneReason);
+
+  // mail.cpp
+  Result<void> on_mail_post(Step&, FrameReceived&, proto::MailPost&);
+  Result<void> on_mail_verified(Step&, VerifyMailDone&);
+  /// Error numbers: quota, unknown_agency; 0 stored or already there.
+  Result<uint16_t> store_mail(Step&, const PartyId& author, const PartyId& to, BytesView content, const Hash& id);
+  Result<void> cancel(Step&, const crypto::Notice&);
+  Result<void> on_mail_done(Step&, const Asker&, const proto::MailDone&);
+  Result<void> erase_mail(Step&, const PartyId& addressee, uint64_t serial, const StoredMail&);
+  Result<void> deliver_mail(Step&, const PartyId& addressee, Mailbox&);
+
+  // upkeep.cpp
+  Result<void> run_timers(Step&);
+  Result<void> envelope_ends(Step&, const EnvelopeId&);
+  Result<void> lease_ends(Step&, BytesView body_key);
+  Result<void> mail_ends(Step&, BytesView mail_key);
+  Result<void> body_unpinned(Step&, const PartyId& sender, const DocId&);
+  Result<void> free_body(Step&, const PartyId& sender, const DocId&, const BodyRecord&);
+  void remove_files(Step&, std::vector<std::string> names);
+  Result<void> on_files_listed(Step&, ListBodiesDone&);
+  Result<void> on_directory_get(Step&, const Asker&, const proto::DirectoryGet&);
+  Result<void> on_directory_put(Step&, const Asker&, PeerKind, const proto::DirectoryPut&);
+  Result<void> apply_entry(Step&, BytesView entry, std::optional<Error>& refused);
+  Result<void> on_kx_put(Step&, const Asker&, const proto::KxPut&);
+  Result<void> on_kx_get(Step&, const Asker&, const proto::KxGet&);
+  Result<void> on_peer_frame(Step&, const PartyId& broker, proto::Frame&);
+  void ask_peer(Step&, const PartyId& broker, proto::FrameBody);
+  Result<void> sync_peers(Step&);
+  Result<void> ask_feeds(Step&, const PartyId& broker, PeerState&);
+};
+
+}  // namespace tram::broker
