@@ -1,8 +1,7 @@
 // What the decoders must refuse, and how little memory a hostile message may cost.
-#include <malloc.h>
-
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -19,8 +18,8 @@ std::atomic<size_t> allocated_bytes{0};
 
 void* allocate(size_t size, size_t alignment) {
   if (counting) allocated_bytes += size;
-  void* memory = alignment <= alignof(std::max_align_t) ? std::malloc(size == 0 ? 1 : size)
-                                                        : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  const size_t rounded = alignment == 0 ? size : (size + alignment - 1) / alignment * alignment;
+  void* memory = alignment == 0 ? std::malloc(size == 0 ? 1 : size) : std::aligned_alloc(alignment, rounded);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
@@ -28,6 +27,7 @@ void* allocate(size_t size, size_t alignment) {
 }  // namespace
 
 void* operator new(size_t size) { return allocate(size, 0); }
+void* operator new(size_t size, const std::nothrow_t&) noexcept { return std::malloc(size == 0 ? 1 : size); }
 void* operator new(size_t size, std::align_val_t alignment) { return allocate(size, static_cast<size_t>(alignment)); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
@@ -283,7 +283,8 @@ TEST_CASE("proto: unknown and unspecified enumeration values are refused") {
     CHECK(metadata(1, 1, Raw().bytes(28, Raw().number(1, bad == 6 ? 4 : bad))) == ErrorCode::bad_format);
   }
   auto status = [](uint64_t value) {
-    return code(kind("entry_payload/status").refusal(Raw().bytes(6, Raw().bytes(14, Raw().bytes(1, id16).number(2, value)))));
+    const Raw change = Raw().bytes(14, Raw().bytes(1, id16).number(2, value));
+    return code(kind("entry_payload/status").refusal(Raw().bytes(6, change)));
   };
   CHECK(status(3) == std::nullopt);
   CHECK(status(0) == ErrorCode::bad_format);

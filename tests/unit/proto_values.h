@@ -109,7 +109,8 @@ class Draw {
     return out;
   }
   std::string text(size_t bytes_max) {
-    static const char* const pieces[] = {"a", "Z", "7", " ", "/", "-", "đ", "Ư", "ệ", "văn bản", "€", "\xf0\x9f\x93\x9c"};
+    static const char* const pieces[] = {"a", "Z", "7", " ", "/", "-", "đ", "Ư", "ệ",
+                                         "văn bản", "€", "\xf0\x9f\x93\x9c"};
     std::string out;
     for (size_t n = below(12); n > 0; --n) {
       const std::string piece = pieces[below(std::size(pieces))];
@@ -200,7 +201,8 @@ inline void fit(Draw& random, Addressee& v) {
 inline void fit(Draw& random, OrganCode& v) {
   static constexpr std::string_view letters = "GHabz0189.-_";
   v.code = "H";
-  for (size_t n = random.below(limits::organ_code_chars_max); n > 0; --n) v.code += letters[random.below(letters.size())];
+  for (size_t n = random.below(limits::organ_code_chars_max); n > 0; --n)
+    v.code += letters[random.below(letters.size())];
 }
 inline void fit(Draw& random, EntryPayload& v) {
   if (v.changes.empty()) v.changes.push_back(draw<Change>(random));
