@@ -1,0 +1,208 @@
+// How the node is, what is wrong with it and what to do: /v1/health; who it is: /v1/self.
+#include "base/limits.h"
+#include "node/api/internal.h"
+#include "node/metadata_rules.h"
+#include "node/node.h"
+#include "node/rows.h"
+
+namespace tram::node::api {
+namespace {
+
+constexpr Duration queue_age_alarm = hours(1);
+constexpr Duration certificate_alarm = days(30);
+constexpr Duration certificate_last_alarm = days(7);
+constexpr Duration directory_age_alarm = days(2);
+constexpr int64_t clock_offset_alarm_ms = 60000;
+
+enum class Severity { info, warning, error };
+
+class Problems {
+ public:
+  void add(Severity severity, const char* code, std::string vi, std::string en, std::string do_vi, std::string do_en) {
+    static constexpr const char* names[] = {"info", "warning", "error"};
+    worst_ = std::max(worst_, severity);
+    list_.push_back({{"severity", names[static_cast<size_t>(severity)]},
+                     {"code", code},
+                     {"what", {{"vi", std::move(vi)}, {"en", std::move(en)}}},
+                     {"do", {{"vi", std::move(do_vi)}, {"en", std::move(do_en)}}}});
+  }
+  const Json& list() const { return list_; }
+  const char* summary() const { return worst_ == Severity::error ? "failing" : worst_ == Severity::warning ? "degraded" : "ok"; }
+
+ private:
+  Json list_ = Json::array();
+  Severity worst_ = Severity::info;
+};
+
+/// When the oldest envelope that still lacks custody was made; a broker's rows are in order within a lane.
+Result<Time> oldest_queued(const ReadContext& context) {
+  Time oldest;
+  for (const auto& broker : context.health.brokers)
+    for (size_t lane = 0; lane < lane_count; ++lane) {
+      const Bytes prefix = row_key(broker.id, static_cast<Lane>(lane));
+      TRAM_TRY(rows, context.txn.scan(table::pending, prefix, prefix_end(prefix), 1));
+      if (rows.empty()) continue;
+      TRAM_TRY(envelope, find<proto::EnvelopeRecord>(context.txn, table::envelope, rows[0].value));
+      if (!envelope) continue;
+      TRAM_TRY(item, find<proto::ItemRecord>(context.txn, table::item, row_key(envelope->uuid, envelope->recipient)));
+      if (item && item->state <= proto::ItemState::queued && item->queued.ms && (oldest.ms == 0 || item->queued < oldest)) oldest = item->queued;
+    }
+  return oldest;
+}
+
+std::string percent(uint64_t part, uint64_t whole) { return std::to_string(whole ? part * 100 / whole : 0) + " %"; }
+
+void check_brokers(const ReadContext& context, Problems& problems) {
+  const auto& view = context.health;
+  const auto connected = static_cast<size_t>(std::count_if(view.brokers.begin(), view.brokers.end(), [](const auto& b) { return b.connected; }));
+  const uint32_t wanted = context.directory.policy(context.now).custody_quorum;
+  if (view.brokers.empty())
+    return problems.add(Severity::error, "no_brokers", "Danh bạ chưa có trạm nào.", "The directory names no broker.",
+                        "Kiểm tra tệp phê duyệt đã nhập đúng chưa.", "Check that the approval file was imported.");
+  if (connected == 0)
+    problems.add(Severity::error, "unreachable", "Không tới được trạm nào; văn bản nằm chờ và sẽ được gửi sau.",
+                 "No broker is reachable; documents wait and are sent later.",
+                 "Kiểm tra mạng và tường lửa tới các địa chỉ trạm trong danh bạ.", "Check the network and the firewall to the brokers' addresses in the directory.");
+  else if (connected < wanted)
+    problems.add(Severity::error, "too_few_brokers", "Chỉ tới được " + std::to_string(connected) + " trạm, cần " + std::to_string(wanted) + " để xác nhận gửi.",
+                 "Only " + std::to_string(connected) + " brokers are reachable; " + std::to_string(wanted) + " are needed to accept a document.",
+                 "Kiểm tra mạng tới các trạm còn lại.", "Check the network to the others.");
+  else if (connected < view.brokers.size())
+    problems.add(Severity::warning, "broker_down", "Mất kết nối " + std::to_string(view.brokers.size() - connected) + " trạm; văn bản vẫn được gửi qua các trạm khác.",
+                 std::to_string(view.brokers.size() - connected) + " brokers are not reachable; documents still go through the others.",
+                 "Nếu kéo dài, báo đơn vị vận hành trạm.", "If it lasts, tell the brokers' operator.");
+  bool offset = false;
+  for (const auto& broker : view.brokers) offset |= broker.connected && std::abs(broker.clock_offset.ms) > clock_offset_alarm_ms;
+  if (!view.clock_ok || offset)
+    problems.add(Severity::error, "clock_wrong", "Đồng hồ máy lệch so với các trạm.", "The clock differs from the brokers'.",
+                 "Bật đồng bộ thời gian: timedatectl set-ntp true.", "Synchronise it: timedatectl set-ntp true.");
+}
+
+void check_disk(const HealthView& view, Problems& problems) {
+  if (view.disk_total_bytes) {
+    const uint64_t used = view.disk_total_bytes - std::min(view.disk_free_bytes, view.disk_total_bytes);
+    const uint64_t at = used * 100 / view.disk_total_bytes;
+    if (at >= limits::disk_refuse_bulk_percent)
+      problems.add(at >= limits::disk_refuse_all_but_control_percent ? Severity::error : Severity::warning, "storage_full",
+                   "Đĩa đã dùng " + percent(used, view.disk_total_bytes) + ".", "The disk is " + percent(used, view.disk_total_bytes) + " full.",
+                   "Giải phóng dung lượng hoặc gắn đĩa lớn hơn cho thư mục dữ liệu.", "Free some space, or give the data directory a larger disk.");
+  }
+  if (view.store_map_bytes && view.store_used_bytes * 100 / view.store_map_bytes >= limits::disk_refuse_bulk_percent)
+    problems.add(Severity::warning, "map_full", "Kho đã dùng " + percent(view.store_used_bytes, view.store_map_bytes) + ".",
+                 "The store's map is " + percent(view.store_used_bytes, view.store_map_bytes) + " full.",
+                 "Tăng store.map_bytes rồi khởi động lại.", "Raise store.map_bytes and restart.");
+}
+
+void check_certificate(const ReadContext& context, Problems& problems) {
+  const Time expires = context.health.certificate_expires;
+  if (expires.ms == 0 || context.now + certificate_alarm < expires) return;
+  const bool past = expires <= context.now;
+  const std::string date = proto::to_text(local_date(expires));
+  problems.add(past || expires < context.now + certificate_last_alarm ? Severity::error : Severity::warning, "certificate_expires",
+               (past ? "Chứng thư TLS đã hết hạn ngày " : "Chứng thư TLS hết hạn ngày ") + date + ".",
+               (past ? "The TLS certificate expired on " : "The TLS certificate expires on ") + date + ".",
+               "Thay tệp chứng thư; nút tự đọc lại, không cần khởi động lại.", "Replace the certificate file; the node reads it by itself, without a restart.");
+}
+
+Result<void> check_self(const ReadContext& context, Problems& problems) {
+  TRAM_TRY(state, context.directory.agency(context.txn, context.self, context.now));
+  if (!state) {
+    problems.add(Severity::error, "unknown_agency", "Cơ quan này chưa có trong danh bạ.", "This agency is not in the directory yet.",
+                 "Gửi yêu cầu đăng ký tới cơ quan quản lý danh bạ và nhập tệp phê duyệt.", "Send the enrolment request to the directory authority and import its approval.");
+    return {};
+  }
+  if (state->status == proto::AgencyStatus::closed)
+    problems.add(Severity::error, "closed_agency", "Cơ quan này đã kết thúc hoạt động; không gửi được nữa.", "This agency is closed; it cannot send any more.",
+                 "Nhận nốt văn bản còn lại rồi bàn giao cho cơ quan kế thừa.", "Take the remaining mail, then hand over to the successor.");
+  if (state->status == proto::AgencyStatus::suspended)
+    problems.add(Severity::error, "suspended_agency", "Cơ quan này đang bị tạm đình chỉ.", "This agency is suspended.",
+                 "Liên hệ cơ quan quản lý danh bạ.", "Contact the directory authority.");
+  TRAM_TRY(epoch, context.directory.kx_epoch(context.txn, context.self, context.now));
+  if (!epoch)
+    problems.add(Severity::warning, "kx_missing", "Chưa công bố khóa nhận hôm nay; nơi khác chưa gửi tới được.", "No receiving key is published for today; others cannot send here.",
+                 "Giữ nút chạy và nối với trạm; khóa được công bố tự động.", "Keep the node running and connected; keys are published by themselves.");
+  return {};
+}
+
+Json brokers_json(const ReadContext& context) {
+  Json list = Json::array();
+  for (const auto& view : context.health.brokers) {
+    Json one{{"id", view.id.hex()}};
+    if (const auto broker = context.directory.broker(view.id)) {
+      one["name"] = broker->record.name;
+      one["failure_domain"] = broker->record.failure_domain;
+      one["endpoint"] = broker->record.control_endpoint;
+    }
+    one["connected"] = view.connected;
+    one["last_heard"] = time_json(view.last_heard);
+    one["pending"] = view.pending;
+    one["clock_offset_ms"] = view.clock_offset.ms;
+    list.push_back(one);
+  }
+  return list;
+}
+
+}  // namespace
+
+Result<Response> read_health(const ReadContext& context, const Request& request) {
+  TRAM_OK(check_query(request, {}));
+  const auto& view = context.health;
+  Problems problems;
+  TRAM_OK(check_self(context, problems));
+  check_brokers(context, problems);
+  TRAM_TRY(oldest, oldest_queued(context));
+  if (oldest.ms && oldest + queue_age_alarm < context.now)
+    problems.add(Severity::warning, "queue_old", "Có văn bản nằm chờ gửi quá một giờ.", "A document has waited to be sent for over an hour.",
+                 "Xem `tram outbox --state queued`.", "See `tram outbox --state queued`.");
+  check_disk(view, problems);
+  check_certificate(context, problems);
+  if (view.directory_confirmed.ms && view.directory_confirmed + directory_age_alarm < context.now)
+    problems.add(Severity::warning, "directory_old", "Danh bạ chưa được đối chiếu hơn hai ngày.", "The directory has not been confirmed for over two days.",
+                 "Kiểm tra kết nối tới các trạm.", "Check the connection to the brokers.");
+  if (context.directory.practice())
+    problems.add(Severity::info, "practice_realm", "Đây là mạng thực hành.", "This is a practice realm.", "Không dùng cho văn bản thật.", "Do not use it for real documents.");
+
+  uint64_t depth = 0;
+  for (const auto& broker : view.brokers) depth = std::max(depth, broker.pending);
+  TRAM_TRY(waiting, context.txn.scan(table::todo, {}, {}, limits::page_items_max));
+  TRAM_TRY(epoch, context.directory.kx_epoch(context.txn, context.self, context.now));
+  Json json;
+  json["status"] = problems.summary();
+  json["practice"] = context.directory.practice();
+  json["problems"] = problems.list();
+  json["brokers"] = brokers_json(context);
+  json["queue"] = {{"depth", depth}, {"without_envelope", waiting.size()}, {"without_envelope_more", waiting.size() == limits::page_items_max},
+                   {"oldest", time_json(oldest)}};
+  json["disk"] = {{"total_bytes", view.disk_total_bytes}, {"free_bytes", view.disk_free_bytes},
+                  {"store_used_bytes", view.store_used_bytes}, {"store_map_bytes", view.store_map_bytes}};
+  json["clock_ok"] = view.clock_ok;
+  json["directory"] = {{"size", context.directory.size()}, {"root", context.directory.root().hex()}, {"confirmed", time_json(view.directory_confirmed)}};
+  json["kx"] = {{"published", epoch.has_value()}, {"until", epoch ? time_json(epoch->not_after) : Json(nullptr)}};
+  json["certificate_expires"] = time_json(view.certificate_expires);
+  json["version"] = view.version;
+  json["started"] = time_json(view.started);
+  json["time"] = time_json(context.now);
+  return json_response(200, json);
+}
+
+Result<Response> read_self(const ReadContext& context, const Request& request) {
+  TRAM_OK(check_query(request, {}));
+  Parties parties(context.txn, context.directory, context.now);
+  TRAM_TRY(party, parties.json(context.self));
+  TRAM_TRY(state, context.directory.agency(context.txn, context.self, context.now));
+  TRAM_TRY(record, find<proto::NodeRecord>(context.txn, table::self, view("self")));
+  Json json;
+  json["agency"] = party;
+  if (state) {
+    json["branch"] = proto::to_text(state->agency.branch);
+    json["level"] = proto::to_text(state->agency.level);
+  }
+  json["realm"] = {{"id", context.directory.realm().hex()}, {"name", context.directory.root_change().realm_name}};
+  json["practice"] = context.directory.practice();
+  if (record) json["incarnation"] = {{"sender", record->inc}, {"recipient", record->rinc}};
+  json["version"] = context.health.version;
+  json["principal"] = {{"name", request.principal.name}, {"role", request.principal.role}};
+  return json_response(200, json);
+}
+
+}  // namespace tram::node::api
