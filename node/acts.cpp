@@ -155,7 +155,7 @@ Result<Submitted> Node::recall(WriteTxn& txn, Time now, const DocUuid& uuid, std
   if (original.relation.kind == proto::RelationKind::recall) return fail(ErrorCode::wrong_state, "a recall cannot be recalled");
 
   std::vector<proto::ItemRecord> sent, unsent;
-  TRAM_OK(for_each(txn, table::item, uuid, [&](const Row& row) -> Result<void> {
+  const auto walked = for_each(txn, table::item, uuid, [&](const Row& row) -> Result<void> {
     proto::ItemRecord item;
     TRAM_OK(proto::decode_record(row.value, item));
     using enum proto::ItemState;
@@ -163,7 +163,8 @@ Result<Submitted> Node::recall(WriteTxn& txn, Time now, const DocUuid& uuid, std
     else if (item.state != refused && item.state != rejected && item.state != cancelled && item.state != recalled && !item.pending_change)
       sent.push_back(std::move(item));
     return {};
-  }));
+  });
+  TRAM_OK(walked);
   for (const auto& item : unsent)
     if (wrapping_.count({item.recipient, record->lane})) return fail(ErrorCode::busy, "an envelope is being made; try again");
   if (sent.empty() && unsent.empty()) return fail(ErrorCode::wrong_state, "nobody holds this document");

@@ -163,7 +163,7 @@ Result<Hash> Node::post_mail(WriteTxn& txn, Time now, const PartyId& to, Bytes c
 
 Result<void> Node::post_pending_mail(WriteTxn& txn, const PartyId& broker, Link& link, Effects& effects) {
   proto::MailPost post;
-  TRAM_OK(for_each(txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
+  const auto walked = for_each(txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
     const auto id = id_at<Hash>(row.key, 0);
     if (link.mail_in_flight.size() > 1000 || link.mail_in_flight.count(id)) return {};
     proto::MailRecord record;
@@ -176,7 +176,8 @@ Result<void> Node::post_pending_mail(WriteTxn& txn, const PartyId& broker, Link&
       post = {};
     }
     return {};
-  }));
+  });
+  TRAM_OK(walked);
   if (!post.items.empty()) send(broker, proto::Endpoint::control, std::move(post), effects);
   return {};
 }
@@ -265,9 +266,9 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
 
   const Bytes item_key = row_key(envelope->uuid, envelope->recipient);
   TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
-  using Event = crypto::ReceiptEvent;
+  using Kind = crypto::ReceiptEvent;
   switch (receipt.event) {
-    case Event::rejected: {
+    case Kind::rejected: {
       TRAM_OK(close_envelope(txn, receipt.env_id));
       if (item.env_id != receipt.env_id) break;
       if (static_cast<ErrorCode>(receipt.reason) == ErrorCode::rekey) {  // wrap again for the key of the day (R30)
@@ -284,8 +285,8 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
       item.decided = now;
       break;
     }
-    case Event::change_agreed:
-    case Event::change_refused:
+    case Kind::change_agreed:
+    case Kind::change_refused:
       TRAM_OK(apply_change_answer(txn, now, receipt, *envelope, text));
       item.status = code_of(receipt.event);
       item.decided = receipt.time;
@@ -296,15 +297,15 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
       if (!item.received.ms) item.received = receipt.time;
       const auto status = code_of(receipt.event);
       const bool settled = item.state == proto::ItemState::refused || item.state == proto::ItemState::recalled;
-      if (!settled) item.state = receipt.event == Event::refused ? proto::ItemState::refused : proto::ItemState::delivered;
+      if (!settled) item.state = receipt.event == Kind::refused ? proto::ItemState::refused : proto::ItemState::delivered;
       if (rank(status) > rank(item.status) && item.state != proto::ItemState::recalled) item.status = status;
-      if (receipt.event == Event::registered) {
+      if (receipt.event == Kind::registered) {
         item.register_number = text.register_number;
         item.register_date = proto::to_text(text.register_date);
         item.person = text.person;
         item.decided = receipt.time;
       }
-      if (receipt.event == Event::refused) {
+      if (receipt.event == Kind::refused) {
         item.reason = text.reason;
         item.person = text.person;
         item.decided = receipt.time;

@@ -128,7 +128,7 @@ Result<void> Node::void_custodies(WriteTxn& txn, Time now, const PartyId& broker
     link.void_cursor.reset();
     link.cursor.clear();
     std::vector<std::pair<Bytes, proto::MailRecord>> lost;
-    TRAM_OK(for_each(txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
+    const auto walked = for_each(txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
       proto::MailRecord mail;
       TRAM_OK(proto::decode_record(row.value, mail));
       auto it = std::find(mail.brokers.begin(), mail.brokers.end(), broker);
@@ -136,7 +136,8 @@ Result<void> Node::void_custodies(WriteTxn& txn, Time now, const PartyId& broker
       mail.brokers.erase(it);
       lost.emplace_back(row.key, std::move(mail));
       return {};
-    }));
+    });
+    TRAM_OK(walked);
     for (auto& [mail_key, mail] : lost) TRAM_OK(save(txn, table::mail_out, mail_key, mail));
     return {};
   }
