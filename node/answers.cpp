@@ -262,7 +262,8 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
   if (known) return {};
   TRAM_OK(save(txn, table::receipt, key, proto::ReceiptRecord{to_bytes(bytes), false, now}));
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::receipt_held, {crypto::hash("edx1/rcpt", {bytes})}));
-  TRAM_TRY(text, proto::decode_receipt_text(view(receipt.text)));
+  // Signed but unreadable words change no state: the event itself stands (one bad peer must not stop a step).
+  const proto::ReceiptText text = proto::decode_receipt_text(view(receipt.text)).value_or(proto::ReceiptText{});
 
   const Bytes item_key = row_key(envelope->uuid, envelope->recipient);
   TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
