@@ -224,8 +224,9 @@ Result<void> BodyFiles::sync(std::string_view name) {
   TRAM_TRY(raw, open_file(name, O_WRONLY));
   Fd fd(raw);
   auto final_failure = [&](int error, std::string_view what) {
-    if (error != ENOSPC && error != EDQUOT) failed_ = true;  // D2: never retried
-    return fail(errno_error(error, what));
+    Error mapped = errno_error(error, what);
+    if (mapped.code != ErrorCode::storage_full) failed_ = true;  // D2: never retried
+    return fail(std::move(mapped));
   };
   int error = EINTR;
   while (error == EINTR) error = ::fdatasync(raw) == 0 ? 0 : errno;

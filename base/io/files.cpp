@@ -13,7 +13,8 @@ Error errno_error(int error, std::string_view what) {
   std::string detail(what);
   detail += ": ";
   detail += strerror_r(error, buffer, sizeof buffer);
-  return {error == ENOSPC || error == EDQUOT ? ErrorCode::storage_full : ErrorCode::io_failed, std::move(detail)};
+  bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  return {full ? ErrorCode::storage_full : ErrorCode::io_failed, std::move(detail)};
 }
 
 int write_all(int fd, BytesView bytes) {

@@ -1,6 +1,7 @@
-// Small helpers over descriptors for the other files of this folder: owned descriptors, whole reads and writes, and the
-// one mapping from errno to the error table. Private to base/io.
-// Invariants: EINTR and short writes are never visible (D3); ENOSPC and EDQUOT are storage_full, all else io_failed.
+// Descriptors for the other files of this folder: owned descriptors, whole reads and writes, and the one mapping from
+// errno to the error table. Private to base/io.
+// Invariants: EINTR and short writes are never visible (D3); ENOSPC, EDQUOT and EFBIG are storage_full, all
+// else io_failed.
 // Thread: any.
 #pragma once
 #include <unistd.h>

@@ -76,6 +76,7 @@ struct LmdbStore::State {
         return fail(ErrorCode::map_full, std::string(what));
       case ENOSPC:
       case EDQUOT:
+      case EFBIG:
         return fail(ErrorCode::storage_full, describe_lmdb(rc, what));
       case MDB_TXN_FULL:
         return fail(ErrorCode::too_large, "transaction");
@@ -107,6 +108,15 @@ struct LmdbStore::State {
 namespace {
 
 using State = LmdbStore::State;
+
+/// Runs a call that may write. LMDB 0.9.24 reports a short write, which is how a disk becomes full in the middle of a
+/// run of pages, as EIO; a real EIO also set errno, a short write did not.
+template <class Call>
+int writing(Call call) {
+  errno = 0;
+  int rc = call();
+  return rc == EIO && errno != EIO ? ENOSPC : rc;
+}
 
 Result<std::optional<Bytes>> get_value(State& state, MDB_txn* txn, const Table& table, BytesView key) {
   if (key.empty() || key.size() > limits::key_bytes_max) return std::optional<Bytes>{};
@@ -207,7 +217,8 @@ class LmdbWriteTxn final : public WriteTxn {
     if (key.empty() || key.size() > limits::key_bytes_max) return fail(ErrorCode::too_large, "key");
     if (value.size() > limits::value_bytes_max) return fail(ErrorCode::too_large, std::string(table.name));
     MDB_val k = value_of(key), v = value_of(value);
-    int rc = mdb_put(txn_, state_.dbi(table), &k, &v, 0);
+    MDB_dbi dbi = state_.dbi(table);
+    int rc = writing([&] { return mdb_put(txn_, dbi, &k, &v, 0); });
     if (rc) return remember(Result<void>(state_.error(rc, table.name)));
     return {};
   }
@@ -215,7 +226,8 @@ class LmdbWriteTxn final : public WriteTxn {
     TRAM_OK(usable());
     if (key.empty() || key.size() > limits::key_bytes_max) return {};
     MDB_val k = value_of(key);
-    int rc = mdb_del(txn_, state_.dbi(table), &k, nullptr);
+    MDB_dbi dbi = state_.dbi(table);
+    int rc = writing([&] { return mdb_del(txn_, dbi, &k, nullptr); });
     if (rc && rc != MDB_NOTFOUND) return remember(Result<void>(state_.error(rc, table.name)));
     return {};
   }
@@ -226,7 +238,7 @@ class LmdbWriteTxn final : public WriteTxn {
       return fail(*failed_);
     }
     // LMDB frees the transaction whatever the outcome.
-    int rc = end([&] { return mdb_txn_commit(txn_); });
+    int rc = end([&] { return writing([&] { return mdb_txn_commit(txn_); }); });
     if (rc) return state_.error(rc, "commit");
     return {};
   }

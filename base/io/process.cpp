@@ -40,10 +40,11 @@ Result<uint64_t> prepare_process(const ProcessOptions& options) {
   ::umask(0077);
   if (::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return fail(setup_error("SIGPIPE"));
 
-  // Small idle daemons: few arenas, freed memory goes back, big buffers by mmap.
+  // Small idle daemons: few arenas, freed memory goes back. Chunks (256 KiB) stay below the mmap threshold, or every one
+  // would cost a mapping and its page faults.
   ::mallopt(M_ARENA_MAX, 2);
-  ::mallopt(M_TRIM_THRESHOLD, 256 << 10);
-  ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
+  ::mallopt(M_TRIM_THRESHOLD, 2 << 20);
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) == 0) {
     if (pthread_attr_setstacksize(&attributes, 512u << 10) == 0) pthread_setattr_default_np(&attributes);

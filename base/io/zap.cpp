@@ -125,7 +125,10 @@ Result<std::unique_ptr<ZapAuthority>> ZapAuthority::start(Context& context) {
     reply = receive_frames(probe, 0);
   zmq_close(probe);
   if (reply.size() != 6 || reply[1] != "probe" || reply[2] != "300") return fail(ErrorCode::internal, "zap probe");
-  state->counters = {};
+  {
+    std::lock_guard lock(state->mutex);
+    state->counters = {};
+  }
   return std::unique_ptr<ZapAuthority>(new ZapAuthority(std::move(state)));
 }
 
