@@ -349,7 +349,7 @@ def make_statements(env_id):
 
 
 def make_receipt_and_cell(recipient, kid, envelope, env_id):
-    doc_id, text = b"\x05" * 32, 'Số đến 1234/CV-UBND'.encode()
+    doc_id, text = b"\x05" * 32, 'number: Số đến 1234/CV-UBND'.encode()
     kid_issuer = H("edx1/kid", u8(1), SIGNER_PUBLIC)[:8]
     answers, custody_seen = H("edx1/answers", envelope), b"\x0c" * 32
     unsigned = (b"EDXR" + u16(1) + u16(3) + u16(0) + REALM + env_id + doc_id + SENDER + RECIPIENT + u32(3) + u64(8) + u32(4) +
@@ -375,6 +375,8 @@ def make_receipt_and_cell(recipient, kid, envelope, env_id):
             reject("bad_format", "text of 1,025 bytes", at=299, set=u16(1025), append_zeros=1025 - len(text)),
             reject("bad_format", "text is not UTF-8: stray continuation", at=301, set=b"\x80"),
             reject("bad_format", "text is not UTF-8: overlong", at=301, set=b"\xc0\xaf"),
+            reject("bad_format", "text is not UTF-8: overlong in three bytes", at=301, set=b"\xe0\x9f\xbf"),
+            reject("bad_format", "text is not UTF-8: overlong in four bytes", at=301, set=b"\xf0\x8f\xbf\xbf"),
             reject("bad_format", "text is not UTF-8: surrogate", at=301, set=b"\xed\xa0\x80"),
             reject("bad_format", "text is not UTF-8: beyond U+10FFFF", at=301, set=b"\xf4\x90\x80\x80"),
             reject("bad_format", "text ends inside a character", at=301 + len(text) - 1, set=b"\xc3"),
