@@ -1,6 +1,5 @@
 #include "tests/bench/http_client.h"
 
-#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -69,7 +68,9 @@ HttpResponse HttpClient::request(std::string_view method, std::string_view path,
     const auto name = field.substr(0, colon);
     auto value = colon < field.size() ? field.substr(colon + 1) : std::string_view();
     while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
-    const auto is = [&](std::string_view known) { return name.size() == known.size() && strncasecmp(name.data(), known.data(), known.size()) == 0; };
+    const auto is = [&](std::string_view known) {
+      return std::equal(name.begin(), name.end(), known.begin(), known.end(), [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
+    };
     if (is("content-length")) length = std::strtoull(std::string(value).c_str(), nullptr, 10);
     if (is("location")) response.location = value;
     at = stop + 2;
