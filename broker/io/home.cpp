@@ -1,0 +1,236 @@
+#include "broker/io/home.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "audit/log.h"
+#include "base/io/clock.h"
+#include "base/io/config_file.h"
+#include "base/io/system_random.h"
+#include "broker/broker.h"
+#include "broker/io/config.h"
+#include "broker/tables.h"
+#include "directory/signing.h"
+
+namespace tram::broker {
+namespace {
+
+constexpr size_t key_file_bytes_max = 65536;
+
+std::string key_path(const std::string& home) { return home + "/keys.tram"; }
+std::string request_path(const std::string& home) { return home + "/enrol.request"; }
+
+/// A raw key may be written as 64 hex digits.
+io::SecretBytes raw_key(io::SecretBytes secret) {
+  if (secret.size() != 64) return secret;
+  auto bytes = from_hex(text(secret.view()));
+  if (!bytes) return secret;
+  io::SecretBytes out(bytes->size());
+  std::copy(bytes->begin(), bytes->end(), out.writable().begin());
+  std::fill(bytes->begin(), bytes->end(), uint8_t{0});
+  return out;
+}
+
+Result<io::SecretBytes> read_unlock_secret(const UnlockSource& source, std::string_view prompt, bool confirm) {
+  auto read = [&]() -> Result<io::SecretBytes> {
+    if (source.fd >= 0) return io::read_secret_fd(source.fd);
+    if (!source.credential.empty()) {
+      auto credential = io::read_credential(source.credential);
+      if (credential || credential.error().code != ErrorCode::not_found) return credential;
+    }
+    return io::prompt_passphrase(prompt, confirm);
+  };
+  TRAM_TRY(secret, read());
+  if (source.raw) return raw_key(std::move(secret));
+  return secret;
+}
+
+/// tcp://host:port, as nodes connect to it.
+Result<void> check_endpoint(const std::string& endpoint, const char* option) {
+  const auto colon = endpoint.rfind(':');
+  const bool good = endpoint.rfind("tcp://", 0) == 0 && colon != std::string::npos && colon > 6 && colon + 1 < endpoint.size() &&
+                    std::all_of(endpoint.begin() + static_cast<ptrdiff_t>(colon) + 1, endpoint.end(),
+                                [](char c) { return c >= '0' && c <= '9'; });
+  if (!good) return fail(ErrorCode::bad_request, std::string(option) + ": tcp://host:port");
+  return {};
+}
+
+/// Where to bind: loopback stays loopback, everything else listens on all addresses of the host.
+std::string listen_address(const std::string& endpoint) {
+  const auto colon = endpoint.rfind(':');
+  const std::string host = endpoint.substr(6, colon - 6);
+  const std::string port = endpoint.substr(colon);
+  if (host == "localhost") return "tcp://127.0.0.1" + port;
+  if (host.rfind("127.", 0) == 0) return "tcp://" + host + port;
+  return "tcp://0.0.0.0" + port;
+}
+
+/// What is read next comes from the disk, not from pages that a failed sync may have left clean (R2).
+void drop_cached_pages(const std::string& file) {
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  ::close(fd);
+}
+
+Result<std::optional<proto::BrokerRecord>> read_self(ReadTxn& txn) {
+  TRAM_TRY(row, txn.get(table::self, view(table::self_key)));
+  if (!row) return std::optional<proto::BrokerRecord>{};
+  proto::BrokerRecord record;
+  TRAM_OK(proto::decode_record(*row, record));
+  return std::optional<proto::BrokerRecord>(record);
+}
+
+}  // namespace
+
+std::string config_path(const std::string& home) { return home + "/broker.toml"; }
+std::string status_path(const std::string& home) { return home + "/status.json"; }
+std::string doubt_path(const std::string& home) { return home + "/needs-recovery"; }
+
+Result<std::string> init_home(const InitOptions& options) {
+  TRAM_OK(check_endpoint(options.control, "--control"));
+  TRAM_OK(check_endpoint(options.bulk, "--bulk"));
+  if (options.control == options.bulk) return fail(ErrorCode::bad_request, "--bulk: another port than --control");
+  if (options.name.empty()) return fail(ErrorCode::bad_request, "--name");
+  if (options.failure_domain.empty()) return fail(ErrorCode::bad_request, "--failure-domain");
+  if (::mkdir(options.directory.c_str(), 0700) != 0 && errno != EEXIST) return fail(ErrorCode::io_failed, options.directory);
+  struct stat info {};
+  if (::stat(key_path(options.directory).c_str(), &info) == 0) {
+    return fail(ErrorCode::conflict, options.directory + " holds a broker's keys already");
+  }
+  TRAM_TRY(secret, read_unlock_secret(options.unlock, "Passphrase for the new key file: ", true));
+
+  io::SystemRandom random;
+  const crypto::KeyRing ring = crypto::make_key_ring(random);
+  const auto kind = options.unlock.raw ? crypto::UnlockKind::raw_key : crypto::UnlockKind::passphrase;
+  TRAM_TRY(sealed, crypto::seal_key_file(ring, kind, secret.view(), {3, options.argon_memory_bytes}, random));
+
+  const crypto::SigningKey sig(ring.sig_seed);
+  proto::EnrolRequestPayload payload;
+  payload.kind = proto::EnrolKind::broker;
+  payload.name = options.name;
+  payload.failure_domain = options.failure_domain;
+  payload.control_endpoint = options.control;
+  payload.bulk_endpoint = options.bulk;
+  payload.keys = {sig.public_key(), crypto::LogKey(ring.log_seed).public_key(),
+                  crypto::curve_pair_from(ring.curve_secret).public_key};
+  payload.created = io::wall_now();
+  const auto request = directory::make_enrol_request(payload, sig);
+
+  ::tram::Config config(config_keys());
+  TRAM_OK(config.set("listen.control", listen_address(options.control), "--control"));
+  TRAM_OK(config.set("listen.bulk", listen_address(options.bulk), "--bulk"));
+  TRAM_OK(io::write_private_file_atomic(key_path(options.directory), sealed, io::Replace::refused));
+  TRAM_OK(io::write_private_file_atomic(config_path(options.directory), view(print_config(config))));
+  TRAM_OK(io::write_private_file_atomic(request_path(options.directory), proto::encode_enrol_request(request)));
+  return directory::short_code(directory::enrol_request_hash(request.payload));
+}
+
+Result<crypto::KeyRing> open_key_ring(const std::string& directory, const UnlockSource& source) {
+  TRAM_TRY(file, io::read_private_file(key_path(directory), key_file_bytes_max));
+  TRAM_TRY(kind, crypto::key_file_unlock_kind(file.view()));
+  UnlockSource matching = source;
+  matching.raw = kind == crypto::UnlockKind::raw_key;
+  TRAM_TRY(secret, read_unlock_secret(matching, "Passphrase of the key file: ", false));
+  return crypto::open_key_file(file.view(), secret.view());
+}
+
+Result<OpenHome> open_home(const std::string& directory, const ::tram::Config& config, const crypto::KeyRing& ring) {
+  OpenHome home;
+  io::LmdbOptions lmdb;
+  lmdb.directory = directory + "/store";
+  lmdb.map_bytes = config.byte_size("store.map_bytes");
+  lmdb.preallocate_bytes = config.byte_size("store.preallocate_bytes");
+  lmdb.tables = table::all();
+  TRAM_TRY(raw, io::LmdbStore::open(lmdb));
+  home.raw_store = std::move(raw);
+  home.codec = crypto::make_mac_codec(ring.storage_key);
+  home.store = coded_store(*home.raw_store, *home.codec);
+  TRAM_TRY(files, io::BodyFiles::open(directory + "/bodies", config.byte_size("bodies.free_floor_bytes")));
+  home.body_files = std::move(files);
+  home.bodies = std::make_unique<io::FileBodies>(*home.body_files);
+  return home;
+}
+
+Result<Accepted> accept_approval(const std::string& home, const std::string& approval_file, const UnlockSource& unlock,
+                                 const std::optional<RealmId>& realm) {
+  TRAM_TRY(approval_bytes, io::read_file(approval_file, limits::approval_bytes_max));
+  TRAM_TRY(approval, proto::decode_approval(approval_bytes));
+  TRAM_TRY(request_bytes, io::read_private_file(request_path(home), key_file_bytes_max));
+  TRAM_TRY(request, proto::decode_enrol_request(request_bytes.view()));
+  if (approval.request != directory::enrol_request_hash(request.payload)) {
+    return fail(ErrorCode::bad_request, "this approval answers another request");
+  }
+  if (realm && *realm != approval.realm) return fail(ErrorCode::wrong_realm, "the approval is of realm " + approval.realm.hex());
+  TRAM_TRY(config, io::read_config(config_path(home), config_keys()));
+  TRAM_TRY(ring, open_key_ring(home, unlock));
+  TRAM_TRY(opened, open_home(home, config, ring));
+  TRAM_TRY(txn, opened.store->begin_write());
+
+  const Time now = io::wall_now();
+  io::SystemRandom random;
+  struct Silent final : Log {
+    void write(LogLevel, std::string_view, std::span<const LogField>) override {}
+  } silent;
+  directory::Directory directory(approval.realm);
+  TRAM_OK(directory.load(*txn));
+  audit::Log audit_log;
+  auto key = std::make_shared<crypto::SigningKey>(ring.sig_seed);
+  Config broker_config;
+  broker_config.self = approval.party;
+  broker_config.realm = approval.realm;
+  TRAM_TRY(self, read_self(*txn));
+  if (self && (self->party != approval.party || self->realm != approval.realm)) {
+    return fail(ErrorCode::conflict, "this home belongs to another broker");
+  }
+  if (!self) {
+    Broker broker(broker_config, key, directory, audit_log, silent, random);
+    TRAM_OK(broker.initialize(*txn, now));
+  } else {
+    TRAM_OK(audit_log.load(*txn));
+  }
+  for (size_t index = directory.size(); index < approval.entries.size(); ++index) {
+    TRAM_OK(directory.apply(*txn, approval.entries[index], now));
+    Bytes leaf;
+    Writer(leaf).u64(index).raw(directory.last_payload_hash());
+    TRAM_OK(audit_log.append(*txn, audit::LeafKind::directory_applied, now, leaf, random));
+  }
+  const auto record = directory.broker(approval.party);
+  if (!record || record->record.sig != key->public_key() ||
+      record->record.curve != crypto::curve_pair_from(ring.curve_secret).public_key) {
+    return fail(ErrorCode::bad_request, "the directory does not hold this broker's keys under the approved party");
+  }
+  TRAM_OK(audit_log.store_head(*txn));
+  TRAM_OK(txn->commit());
+  return Accepted{approval.realm, directory.root_change().realm_name, directory.practice(), approval.party,
+                  record->record.name, directory.size()};
+}
+
+Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlock, Log& log) {
+  TRAM_TRY(config, io::read_config(config_path(home), config_keys()));
+  TRAM_TRY(ring, open_key_ring(home, unlock));
+  drop_cached_pages(home + "/store/data.mdb");
+  TRAM_TRY(opened, open_home(home, config, ring));
+  std::optional<proto::BrokerRecord> self;
+  {
+    TRAM_TRY(txn, opened.store->begin_read());
+    TRAM_TRY(found, read_self(*txn));
+    self = found;
+  }
+  if (!self) return fail(ErrorCode::wrong_state, "not accepted yet: run `tram-broker accept`");
+  directory::Directory directory(self->realm);
+  audit::Log audit_log;
+  io::SystemRandom random;
+  Config broker_config;
+  broker_config.self = self->party;
+  broker_config.realm = self->realm;
+  Broker broker(broker_config, std::make_shared<crypto::SigningKey>(ring.sig_seed), directory, audit_log, log, random);
+  TRAM_TRY(dropped, broker.recover(*opened.store, *opened.bodies, io::wall_now()));
+  if (::unlink(doubt_path(home).c_str()) != 0 && errno != ENOENT) return fail(ErrorCode::io_failed, doubt_path(home));
+  return Recovered{broker.epoch(), dropped};
+}
+
+}  // namespace tram::broker

@@ -1,0 +1,70 @@
+// The files of a broker's home: broker.toml, keys.tram, enrol.request, store/, bodies/, status.json; the commands that
+// make one (init, accept) and that open a new epoch after doubt (recover). Thread: main, before the loop.
+#pragma once
+#include "base/config.h"
+#include "base/io/body_files.h"
+#include "base/io/file_bodies.h"
+#include "base/io/lmdb_store.h"
+#include "base/io/secret_input.h"
+#include "crypto/key_file.h"
+
+namespace tram::broker {
+
+/// Where the secret that unlocks the key file comes from; never argv or the environment (K5).
+struct UnlockSource {
+  int fd = -1;             // read from this descriptor
+  std::string credential;  // systemd credential, tried when it is there
+  bool raw = false;        // 64 hex digits or 32 bytes instead of a passphrase
+};
+
+struct InitOptions {
+  std::string directory;
+  std::string name;
+  std::string failure_domain;
+  std::string control;  // tcp://host:port that nodes connect to
+  std::string bulk;
+  UnlockSource unlock;
+  uint64_t argon_memory_bytes = 256ull << 20;
+};
+/// Makes the home: keys, configuration, enrolment request. Returns the request's short code. Errors: conflict (the home
+/// holds keys already), bad_request, unsafe_permissions.
+Result<std::string> init_home(const InitOptions&);
+
+Result<crypto::KeyRing> open_key_ring(const std::string& directory, const UnlockSource&);
+
+/// Store and bodies of a home, opened; one process at a time.
+struct OpenHome {
+  std::unique_ptr<io::LmdbStore> raw_store;
+  std::unique_ptr<ValueCodec> codec;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<io::BodyFiles> body_files;
+  std::unique_ptr<io::FileBodies> bodies;
+};
+Result<OpenHome> open_home(const std::string& directory, const ::tram::Config&, const crypto::KeyRing&);
+
+/// Takes the authority's approval: checks it against the request and the keys, applies the whole directory snapshot,
+/// opens the first epoch. Errors: wrong_realm, bad_signature, bad_request (another request, not this broker).
+struct Accepted {
+  RealmId realm;
+  std::string realm_name;
+  bool practice = false;
+  PartyId party;
+  std::string name;
+  uint64_t entries = 0;
+};
+Result<Accepted> accept_approval(const std::string& directory, const std::string& approval_file, const UnlockSource&,
+                                 const std::optional<RealmId>& realm);
+
+/// Reads everything back and opens a new epoch (R2, R7, R8). Errors: wrong_state (not accepted), store_corrupt.
+struct Recovered {
+  Epoch epoch;
+  uint64_t dropped = 0;  // envelopes whose body was damaged
+};
+Result<Recovered> recover_home(const std::string& directory, const UnlockSource&, Log&);
+
+std::string config_path(const std::string& home);
+std::string status_path(const std::string& home);
+/// Present after an exit with 74: only recover_home() removes it.
+std::string doubt_path(const std::string& home);
+
+}  // namespace tram::broker
