@@ -2,17 +2,16 @@
 // CURVE over loopback, LMDB commits, fdatasync. The bound (bound.py) is computed from these figures.
 // Costs are core-microseconds (processor time, kernel work of the process included); latencies are wall time.
 // usage: bench_anchors --dir SCRATCH [--phase all|latency]   (latency: only what the latency rows are compared with)
+#include <array>
+#include <cstring>
 #include <fcntl.h>
 #include <lmdb.h>
 #include <openssl/evp.h>
 #include <sodium.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 #include <zmq.h>
-
-#include <array>
-#include <cstring>
-#include <thread>
 
 #include "tests/bench/measure.h"
 
@@ -39,7 +38,8 @@ std::string size_name(size_t bytes) {
 
 // ---- public-key operations --------------------------------------------------------------------------------------
 
-/// The HMAC calls of RFC 9180 for one single-shot seal or open: 2 in the KEM's extract and expand, 7 in the key schedule.
+/// The HMAC calls of RFC 9180 for one single-shot seal or open: 2 in the KEM's extract and expand, 7 in the key
+/// schedule.
 void hpke_key_schedule(const uint8_t* secret, uint8_t* key) {
   static const Buffer info = random_bytes(340);
   uint8_t round[32];
@@ -58,18 +58,26 @@ void public_key_operations() {
   std::array<uint8_t, 64> secret_key{}, signature{};
   crypto_sign_keypair(public_key.data(), secret_key.data());
   const auto message = random_bytes(50);  // LP("edx1/sig") || LP(label) || id
-  figure("sign", core_us([&] { crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(), secret_key.data()); }), "core-us");
+  figure("sign", core_us([&] {
+           crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(), secret_key.data());
+         }),
+         "core-us");
   figure("verify", core_us([&] {
-           must(crypto_sign_verify_detached(signature.data(), message.data(), message.size(), public_key.data()) == 0, "verify");
-         }), "core-us");
+           must(crypto_sign_verify_detached(signature.data(), message.data(), message.size(), public_key.data()) == 0,
+                "verify");
+         }),
+         "core-us");
 
   std::array<uint8_t, 32> mine{}, mine_public{}, other{}, other_public{}, shared{}, key{};
   randombytes_buf(mine.data(), 32);
   randombytes_buf(other.data(), 32);
   crypto_scalarmult_base(mine_public.data(), mine.data());
   crypto_scalarmult_base(other_public.data(), other.data());
-  figure("x25519", core_us([&] { must(crypto_scalarmult(shared.data(), mine.data(), other_public.data()) == 0, "x25519"); }), "core-us");
-  figure("x25519 of the base point", core_us([&] { crypto_scalarmult_base(mine_public.data(), mine.data()); }), "core-us");
+  figure("x25519",
+         core_us([&] { must(crypto_scalarmult(shared.data(), mine.data(), other_public.data()) == 0, "x25519"); }),
+         "core-us");
+  figure("x25519 of the base point", core_us([&] { crypto_scalarmult_base(mine_public.data(), mine.data()); }),
+         "core-us");
   for (const size_t plain : {size_t{32}, size_t{1474}}) {
     const auto text = random_bytes(plain);
     Buffer sealed(plain + 16), opened(plain);
@@ -80,16 +88,22 @@ void public_key_operations() {
              crypto_scalarmult_base(mine_public.data(), seed.data());
              must(crypto_scalarmult(shared.data(), seed.data(), other_public.data()) == 0, "x25519");
              hpke_key_schedule(shared.data(), key.data());
-             crypto_aead_chacha20poly1305_ietf_encrypt(sealed.data(), nullptr, text.data(), plain, nullptr, 0, nullptr, nonce.data(), key.data());
-           }), "core-us");
-    crypto_aead_chacha20poly1305_ietf_encrypt(sealed.data(), nullptr, text.data(), plain, nullptr, 0, nullptr, nonce.data(), key.data());
+             crypto_aead_chacha20poly1305_ietf_encrypt(sealed.data(), nullptr, text.data(), plain, nullptr, 0, nullptr,
+                                                       nonce.data(), key.data());
+           }),
+           "core-us");
+    crypto_aead_chacha20poly1305_ietf_encrypt(sealed.data(), nullptr, text.data(), plain, nullptr, 0, nullptr,
+                                              nonce.data(), key.data());
     const auto right_key = key;
-    figure(name + ", open", core_us([&] {
-             must(crypto_scalarmult(shared.data(), other.data(), mine_public.data()) == 0, "x25519");
-             hpke_key_schedule(shared.data(), key.data());
-             must(crypto_aead_chacha20poly1305_ietf_decrypt(opened.data(), nullptr, nullptr, sealed.data(), sealed.size(), nullptr, 0,
-                                                            nonce.data(), right_key.data()) == 0, "open");
-           }), "core-us");
+    figure(
+        name + ", open", core_us([&] {
+          must(crypto_scalarmult(shared.data(), other.data(), mine_public.data()) == 0, "x25519");
+          hpke_key_schedule(shared.data(), key.data());
+          must(crypto_aead_chacha20poly1305_ietf_decrypt(opened.data(), nullptr, nullptr, sealed.data(), sealed.size(),
+                                                         nullptr, 0, nonce.data(), right_key.data()) == 0,
+               "open");
+        }),
+        "core-us");
   }
 }
 
@@ -116,19 +130,25 @@ void sealing_and_hashing() {
     uint8_t hash[32];
     const auto name = size_name(size);
     figure("ChaCha20-Poly1305, libsodium, " + name, core_us([&] {
-             crypto_aead_chacha20poly1305_ietf_encrypt(out.data(), nullptr, in.data(), size, nullptr, 0, nullptr, nonce.data(), key.data());
-           }), "core-us");
+             crypto_aead_chacha20poly1305_ietf_encrypt(out.data(), nullptr, in.data(), size, nullptr, 0, nullptr,
+                                                       nonce.data(), key.data());
+           }),
+           "core-us");
     figure("ChaCha20-Poly1305, OpenSSL, " + name, core_us([&] { evp_seal(cipher, key.data(), in, out); }), "core-us");
     figure("XChaCha20-Poly1305, libsodium, " + name, core_us([&] {
-             crypto_aead_xchacha20poly1305_ietf_encrypt(out.data(), nullptr, in.data(), size, nullptr, 0, nullptr, nonce.data(), key.data());
-           }), "core-us");
-    figure("BLAKE2b-256, " + name, core_us([&] { crypto_generichash(hash, 32, in.data(), size, nullptr, 0); }), "core-us");
+             crypto_aead_xchacha20poly1305_ietf_encrypt(out.data(), nullptr, in.data(), size, nullptr, 0, nullptr,
+                                                        nonce.data(), key.data());
+           }),
+           "core-us");
+    figure("BLAKE2b-256, " + name, core_us([&] { crypto_generichash(hash, 32, in.data(), size, nullptr, 0); }),
+           "core-us");
     figure("SHA-256, OpenSSL, " + name, core_us([&] {
              unsigned length = 0;
              EVP_DigestInit_ex(digest, EVP_sha256(), nullptr);
              EVP_DigestUpdate(digest, in.data(), size);
              EVP_DigestFinal_ex(digest, hash, &length);
-           }), "core-us");
+           }),
+           "core-us");
     figure("SHA-256, libsodium, " + name, core_us([&] { crypto_hash_sha256(hash, in.data(), size); }), "core-us");
   }
   EVP_MD_CTX_free(digest);
@@ -279,7 +299,9 @@ class Environment {
     must(mdb_env_set_mapsize(env_, 4ull << 30) == 0, "mdb_env_set_mapsize");
     must(mdb_env_open(env_, path_.c_str(), MDB_NOSUBDIR, 0600) == 0, "mdb_env_open");
     MDB_txn* txn = nullptr;
-    must(mdb_txn_begin(env_, nullptr, 0, &txn) == 0 && mdb_dbi_open(txn, nullptr, 0, &dbi_) == 0 && mdb_txn_commit(txn) == 0, "mdb_dbi_open");
+    must(mdb_txn_begin(env_, nullptr, 0, &txn) == 0 && mdb_dbi_open(txn, nullptr, 0, &dbi_) == 0 &&
+             mdb_txn_commit(txn) == 0,
+         "mdb_dbi_open");
   }
   ~Environment() {
     mdb_env_close(env_);
@@ -391,7 +413,8 @@ int main(int count, char** values) {
   }
   public_key_operations();
   sealing_and_hashing();
-  for (const size_t size : {size_t{64}, size_t{1024}, size_t{8192}, size_t{65536}, size_t{262144}, size_t{1048576}}) curve_throughput(size);
+  for (const size_t size : {size_t{64}, size_t{1024}, size_t{8192}, size_t{65536}, size_t{262144}, size_t{1048576}})
+    curve_throughput(size);
   for (const size_t size : {size_t{1024}, size_t{65536}, size_t{1048576}}) curve_round_trip(size);
   lmdb(directory, std::array<size_t, 3>{256, 1024, 6144});
   disk(directory);

@@ -23,7 +23,9 @@ int main() {
   const auto id = random.id<Hash>();
   auto signature = key.sign(crypto::envelope_label, id);
   figure("ours: sign", core_us([&] { signature = key.sign(crypto::envelope_label, id); }), "core-us");
-  figure("ours: verify", core_us([&] { must(crypto::verify(key.public_key(), crypto::envelope_label, id, signature), "verify"); }), "core-us");
+  figure("ours: verify",
+         core_us([&] { must(crypto::verify(key.public_key(), crypto::envelope_label, id, signature), "verify"); }),
+         "core-us");
 
   const auto kx = crypto::make_kx_pair(random);
   const auto document_key = crypto::make_secret(random);
@@ -33,13 +35,17 @@ int main() {
   envelope.not_after = {2};
   envelope.recipient_kx = crypto::key_id(crypto::KeyKind::kx, kx.public_key);
   figure("ours: HPKE of a key, seal",
-         core_us([&] { must(crypto::wrap_key(envelope, document_key, kx.public_key, random).has_value(), "wrap"); }), "core-us");
-  figure("ours: HPKE of a key, open", core_us([&] { must(crypto::unwrap_key(envelope, kx).has_value(), "unwrap"); }), "core-us");
+         core_us([&] { must(crypto::wrap_key(envelope, document_key, kx.public_key, random).has_value(), "wrap"); }),
+         "core-us");
+  figure("ours: HPKE of a key, open", core_us([&] { must(crypto::unwrap_key(envelope, kx).has_value(), "unwrap"); }),
+         "core-us");
   const Bytes receipt(365, 1);
   auto cell = crypto::seal_cell(receipt, kx.public_key, random);
   must(cell.has_value(), "cell");
-  figure("ours: HPKE of a cell, seal", core_us([&] { cell = crypto::seal_cell(receipt, kx.public_key, random); }), "core-us");
-  figure("ours: HPKE of a cell, open", core_us([&] { must(crypto::open_cell(*cell, kx).has_value(), "open cell"); }), "core-us");
+  figure("ours: HPKE of a cell, seal", core_us([&] { cell = crypto::seal_cell(receipt, kx.public_key, random); }),
+         "core-us");
+  figure("ours: HPKE of a cell, open", core_us([&] { must(crypto::open_cell(*cell, kx).has_value(), "open cell"); }),
+         "core-us");
 
   const crypto::BodyKeys keys(document_key, {});
   for (const size_t size : {size_t{1024}, limits::chunk_bytes}) {
@@ -47,7 +53,8 @@ int main() {
     Bytes sealed(size + 16), opened(size);
     const auto name = std::to_string(size >> 10) + " KiB";
     figure("ours: chunk seal, " + name, core_us([&] { keys.seal_chunk(0, true, plain, sealed); }), "core-us");
-    figure("ours: chunk open, " + name, core_us([&] { must(keys.open_chunk(0, true, sealed, opened).has_value(), "open"); }), "core-us");
+    figure("ours: chunk open, " + name,
+           core_us([&] { must(keys.open_chunk(0, true, sealed, opened).has_value(), "open"); }), "core-us");
     figure("ours: chunk id, " + name, core_us([&] { (void)crypto::chunk_id(sealed); }), "core-us");
   }
   const auto storage = crypto::make_secret(random);

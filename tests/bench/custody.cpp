@@ -1,9 +1,9 @@
 // One broker's custody rate over CURVE: signed documents and envelopes are made beforehand, sent as Put frames by a few
 // senders with a window each, and counted when the signed custody receipt is here; each receipt is decoded, and one in
 // `check` is verified during the run, all of the kept ones are after it.
-// fresh: every document has its own header, body and one envelope. known: envelopes of documents whose header the broker
-// has verified, 64 to a frame.
-// usage: bench_custody --agencies FILE --realm HEX --broker ENDPOINT,CURVE_HEX --broker-sig HEX --phase fresh|known
+// fresh: every document has its own header, body and one envelope. known: envelopes of documents whose header the
+// broker has verified, 64 to a frame. usage: bench_custody --agencies FILE --realm HEX --broker ENDPOINT,CURVE_HEX
+// --broker-sig HEX --phase fresh|known
 //        [--senders N] [--documents N] [--window N]
 #include <atomic>
 #include <map>
@@ -26,7 +26,8 @@ constexpr size_t body_bytes = 1024;
 /// The documents and envelopes of one sender. Bodies and wraps are random: a broker cannot tell.
 class Maker {
  public:
-  Maker(const bench::Agency& sender, const RealmId& realm, uint64_t directory_size) : sender_(sender), key_(sender.sig_seed), realm_(realm), directory_size_(directory_size) {}
+  Maker(const bench::Agency& sender, const RealmId& realm, uint64_t directory_size)
+      : sender_(sender), key_(sender.sig_seed), realm_(realm), directory_size_(directory_size) {}
 
   struct Document {
     Bytes header, manifest, chunk;
@@ -100,9 +101,9 @@ struct Outgoing {
 
 struct Sender {
   const bench::Agency* agency = nullptr;
-  std::vector<Outgoing> before;   // sent and answered before the clock starts
+  std::vector<Outgoing> before;  // sent and answered before the clock starts
   std::vector<Outgoing> frames;
-  std::vector<Bytes> receipts;    // one in `check`
+  std::vector<Bytes> receipts;  // one in `check`
   uint64_t held = 0;
   double begin = 0, end = 0;
 };
@@ -132,7 +133,8 @@ void drive(bench::BrokerClient& client, std::vector<Outgoing>& frames, size_t wi
 }  // namespace
 
 int main(int count, char** values) {
-  constexpr std::string_view known[] = {"agencies", "realm", "broker", "broker-sig", "phase", "senders", "documents", "window", "directory-size"};
+  constexpr std::string_view known[] = {"agencies", "realm",     "broker", "broker-sig",    "phase",
+                                        "senders",  "documents", "window", "directory-size"};
   const bench::Arguments arguments(count, values, known);
   crypto::initialize();
   const auto broker = bench::parse_broker(arguments.text("broker"));
@@ -161,7 +163,8 @@ int main(int count, char** values) {
       if (fresh) {
         for (size_t i = 0; i < mine; ++i) {
           auto document = maker.document();
-          proto::Put put{std::move(document.header), std::move(document.manifest), std::move(document.chunk), document.id, {}};
+          proto::Put put{
+              std::move(document.header), std::move(document.manifest), std::move(document.chunk), document.id, {}};
           put.items.push_back(maker.envelope(document.id, agencies[(i * senders.size() + s) % recipients].id));
           sender.frames.push_back({proto::encode_frame({++request, std::move(put)}), 1});
         }
@@ -169,7 +172,8 @@ int main(int count, char** values) {
       }
       for (size_t made = 0; made < mine;) {
         auto document = maker.document();
-        proto::Put first{std::move(document.header), std::move(document.manifest), std::move(document.chunk), document.id, {}};
+        proto::Put first{
+            std::move(document.header), std::move(document.manifest), std::move(document.chunk), document.id, {}};
         first.items.push_back(maker.envelope(document.id, agencies[0].id));
         sender.before.push_back({proto::encode_frame({++request, std::move(first)}), 1});
         for (size_t to = 1; to + 64 <= recipients && made < mine; to += 64) {

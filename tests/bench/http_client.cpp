@@ -1,13 +1,12 @@
 #include "tests/bench/http_client.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "tests/bench/measure.h"
 
@@ -18,7 +17,8 @@ HttpClient::HttpClient(const std::string& socket_path) : fd_(socket(AF_UNIX, SOC
   address.sun_family = AF_UNIX;
   must(socket_path.size() < sizeof address.sun_path, "a short socket path");
   std::memcpy(address.sun_path, socket_path.data(), socket_path.size());
-  must(fd_ >= 0 && connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0, "connect to " + socket_path);
+  must(fd_ >= 0 && connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0,
+       "connect to " + socket_path);
 }
 
 HttpClient::~HttpClient() { close(fd_); }
@@ -42,7 +42,8 @@ bool HttpClient::fill() {
   return true;
 }
 
-HttpResponse HttpClient::request(std::string_view method, std::string_view path, const Headers& headers, std::string_view body) {
+HttpResponse HttpClient::request(std::string_view method, std::string_view path, const Headers& headers,
+                                 std::string_view body) {
   std::string head;
   head.append(method).append(" ").append(path).append(" HTTP/1.1\r\nHost: localhost\r\n");
   for (const auto& [name, value] : headers) head.append(name).append(": ").append(value).append("\r\n");
@@ -69,7 +70,8 @@ HttpResponse HttpClient::request(std::string_view method, std::string_view path,
     auto value = colon < field.size() ? field.substr(colon + 1) : std::string_view();
     while (!value.empty() && value.front() == ' ') value.remove_prefix(1);
     const auto is = [&](std::string_view known) {
-      return std::equal(name.begin(), name.end(), known.begin(), known.end(), [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
+      return std::equal(name.begin(), name.end(), known.begin(), known.end(),
+                        [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
     };
     if (is("content-length")) length = std::strtoull(std::string(value).c_str(), nullptr, 10);
     if (is("location")) response.location = value;

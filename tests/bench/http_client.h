@@ -25,7 +25,8 @@ class HttpClient {
 
   using Headers = std::vector<std::pair<std::string_view, std::string>>;
   /// A broken connection ends the program.
-  HttpResponse request(std::string_view method, std::string_view path, const Headers& headers = {}, std::string_view body = {});
+  HttpResponse request(std::string_view method, std::string_view path, const Headers& headers = {},
+                       std::string_view body = {});
 
  private:
   void send_all(std::string_view bytes);

@@ -30,7 +30,8 @@ std::string base64(std::string_view bytes) {
   std::string out;
   for (size_t i = 0; i < bytes.size(); i += 3) {
     uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k) group = group << 8 | (i + k < bytes.size() ? static_cast<uint8_t>(bytes[i + k]) : 0u);
+    for (size_t k = 0; k < 3; ++k)
+      group = group << 8 | (i + k < bytes.size() ? static_cast<uint8_t>(bytes[i + k]) : 0u);
     for (size_t k = 0; k < 4; ++k) out += i + k > bytes.size() ? '=' : digits[group >> (18 - 6 * k) & 63];
   }
   return out;
@@ -59,9 +60,13 @@ class Author {
                             {"type_name", "Công văn"},
                             {"subject", "Về việc đo tốc độ"}};
     document["to"] = to_;
-    if (staged) document["files"] = {{{"name", "van-ban.pdf"}, {"upload", upload(content)}}};
-    else document["files"] = {{{"name", "van-ban.txt"}, {"content", base64(content)}}};
-    const auto response = client_.request("POST", "/v1/documents", {{"Content-Type", "application/json"}, {"Idempotency-Key", new_key()}}, document.dump());
+    if (staged)
+      document["files"] = {{{"name", "van-ban.pdf"}, {"upload", upload(content)}}};
+    else
+      document["files"] = {{{"name", "van-ban.txt"}, {"content", base64(content)}}};
+    const auto response =
+        client_.request("POST", "/v1/documents", {{"Content-Type", "application/json"}, {"Idempotency-Key", new_key()}},
+                        document.dump());
     must(response.status == 202, "POST /v1/documents: " + std::to_string(response.status) + " " + response.body);
     return Json::parse(response.body).at("id").get<std::string>();
   }
@@ -69,9 +74,17 @@ class Author {
  private:
   std::string new_key() { return std::to_string(random_()) + "-" + std::to_string(random_()); }
   std::string upload(const std::string& content) {
-    const auto made = client_.request("POST", "/v1/uploads", {{"Tus-Resumable", "1.0.0"}, {"Upload-Length", std::to_string(content.size())}, {"Upload-Metadata", "filename " + base64("van-ban.pdf")}, {"Idempotency-Key", new_key()}});
-    must(made.status == 201 && !made.location.empty(), "POST /v1/uploads: " + std::to_string(made.status) + " " + made.body);
-    const auto sent = client_.request("PATCH", made.location, {{"Tus-Resumable", "1.0.0"}, {"Upload-Offset", "0"}, {"Content-Type", "application/offset+octet-stream"}}, content);
+    const auto made = client_.request("POST", "/v1/uploads",
+                                      {{"Tus-Resumable", "1.0.0"},
+                                       {"Upload-Length", std::to_string(content.size())},
+                                       {"Upload-Metadata", "filename " + base64("van-ban.pdf")},
+                                       {"Idempotency-Key", new_key()}});
+    must(made.status == 201 && !made.location.empty(),
+         "POST /v1/uploads: " + std::to_string(made.status) + " " + made.body);
+    const auto sent = client_.request(
+        "PATCH", made.location,
+        {{"Tus-Resumable", "1.0.0"}, {"Upload-Offset", "0"}, {"Content-Type", "application/offset+octet-stream"}},
+        content);
     must(sent.status == 204, "PATCH of an upload: " + std::to_string(sent.status) + " " + sent.body);
     return made.location.substr(made.location.rfind('/') + 1);
   }
@@ -151,7 +164,8 @@ void sustained(const Options& options) {
   HttpClient watcher(options.socket);
   const double deadline = begin + options.seconds;
   while (held < options.documents) {
-    must(wall_seconds() < deadline, "receipts of all documents in time; " + std::to_string(held) + " of " + std::to_string(options.documents) + " are here");
+    must(wall_seconds() < deadline, "receipts of all documents in time; " + std::to_string(held) + " of " +
+                                        std::to_string(options.documents) + " are here");
     size_t step = 1;
     std::string probe;
     {
@@ -225,7 +239,8 @@ void latency(const Options& options) {
   const double begin = wall_seconds();
   for (size_t i = 0; i < options.documents; ++i) {
     const double due = begin + static_cast<double>(i) / options.rate;
-    if (const double wait = due - wall_seconds(); wait > 0) std::this_thread::sleep_for(std::chrono::duration<double>(wait));
+    if (const double wait = due - wall_seconds(); wait > 0)
+      std::this_thread::sleep_for(std::chrono::duration<double>(wait));
     const double at = wall_seconds();
     auto id = author.submit();
     std::lock_guard lock(mutex);
@@ -272,7 +287,8 @@ void once(const Options& options) {
 }  // namespace
 
 int main(int count, char** values) {
-  constexpr std::string_view known[] = {"socket", "to", "phase", "documents", "connections", "open", "bytes", "rate", "seconds", "wait"};
+  constexpr std::string_view known[] = {"socket", "to",    "phase", "documents", "connections",
+                                        "open",   "bytes", "rate",  "seconds",   "wait"};
   const bench::Arguments arguments(count, values, known);
   Options options;
   options.socket = arguments.text("socket");
@@ -285,8 +301,11 @@ int main(int count, char** values) {
   options.seconds = arguments.number("seconds", 120);
   options.wait = arguments.text("wait");
   const auto phase = arguments.text("phase", "sustained");
-  if (phase == "latency") latency(options);
-  else if (phase == "once") once(options);
-  else sustained(options);
+  if (phase == "latency")
+    latency(options);
+  else if (phase == "once")
+    once(options);
+  else
+    sustained(options);
   return 0;
 }

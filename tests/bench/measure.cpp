@@ -1,7 +1,5 @@
 #include "tests/bench/measure.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -9,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <sys/resource.h>
 
 namespace bench {
 
@@ -74,7 +73,8 @@ std::vector<double> core_us(const std::function<void()>& operation, double secon
     for (long i = 0; i < calls; ++i) operation();
     const double spent = thread_cpu_seconds() - before;
     if (spent < seconds / 2) {
-      calls = spent <= 0 ? calls * 2 : static_cast<long>(static_cast<double>(calls) * std::min(100.0, 1.2 * seconds / spent)) + 1;
+      calls = spent <= 0 ? calls * 2
+                         : static_cast<long>(static_cast<double>(calls) * std::min(100.0, 1.2 * seconds / spent)) + 1;
       continue;
     }
     out.push_back(spent * 1e6 / static_cast<double>(calls));
@@ -91,7 +91,8 @@ void must(bool ok, std::string_view what) {
 Arguments::Arguments(int count, char** values, std::span<const std::string_view> known) {
   for (int i = 1; i < count; ++i) {
     const std::string_view name = values[i];
-    const bool is_known = name.starts_with("--") && std::find(known.begin(), known.end(), name.substr(2)) != known.end();
+    const bool is_known =
+        name.starts_with("--") && std::find(known.begin(), known.end(), name.substr(2)) != known.end();
     if (!is_known || i + 1 >= count) {
       std::fprintf(stderr, "usage: %s", values[0]);
       for (const auto one : known) std::fprintf(stderr, " --%.*s VALUE", static_cast<int>(one.size()), one.data());

@@ -10,8 +10,8 @@
 
 namespace bench {
 
-double wall_seconds();            // monotonic
-double process_cpu_seconds();     // all threads of this process, kernel work included
+double wall_seconds();         // monotonic
+double process_cpu_seconds();  // all threads of this process, kernel work included
 double thread_cpu_seconds();
 
 /// Value at `percent` of the sorted samples; 0 when there are none.

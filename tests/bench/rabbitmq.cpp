@@ -1,18 +1,17 @@
 // RabbitMQ quorum queues as a peer: persistent messages, publisher confirms, manual acknowledgements.
-// publish: fresh messages until every one is confirmed, at 1 and at 16 producers. flow: producers and consumers at once.
-// latency: one message at a time, 50 a second. The body starts with the send time.
-// usage: bench_rabbitmq --port N [--port N ...] --phase publish|flow|latency --bytes N [--seconds S] [--runs N]
+// publish: fresh messages until every one is confirmed, at 1 and at 16 producers. flow: producers and consumers at
+// once. latency: one message at a time, 50 a second. The body starts with the send time. usage: bench_rabbitmq --port N
+// [--port N ...] --phase publish|flow|latency --bytes N [--seconds S] [--runs N]
 #include <amqp.h>
 #include <amqp_framing.h>
 #include <amqp_tcp_socket.h>
-#include <sys/time.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <random>
 #include <set>
+#include <sys/time.h>
 #include <thread>
 
 #include "tests/bench/measure.h"
@@ -32,8 +31,11 @@ class Connection {
  public:
   explicit Connection(size_t index) : state_(amqp_new_connection()) {
     auto* socket = amqp_tcp_socket_new(state_);
-    must(socket != nullptr && amqp_socket_open(socket, "127.0.0.1", ports[index % ports.size()]) == AMQP_STATUS_OK, "connect");
-    must(amqp_login(state_, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest").reply_type == AMQP_RESPONSE_NORMAL, "login");
+    must(socket != nullptr && amqp_socket_open(socket, "127.0.0.1", ports[index % ports.size()]) == AMQP_STATUS_OK,
+         "connect");
+    must(amqp_login(state_, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest").reply_type ==
+             AMQP_RESPONSE_NORMAL,
+         "login");
     amqp_channel_open(state_, 1);
     check("channel");
   }
@@ -63,7 +65,8 @@ class Producer {
     const double now = wall_seconds();
     std::memcpy(body.data(), &now, sizeof now);
     must(amqp_basic_publish(connection_.state(), 1, amqp_empty_bytes, bytes_of(queue_name), 0, 0, &properties_,
-                            {body.size(), body.data()}) == AMQP_STATUS_OK, "publish");
+                            {body.size(), body.data()}) == AMQP_STATUS_OK,
+         "publish");
     open_.insert(open_.end(), ++last_tag_);
     if (last_tag_ % 16 == 0)
       while (take_confirms(0)) {}
@@ -82,8 +85,10 @@ class Producer {
     must(status == AMQP_STATUS_OK && frame.frame_type == AMQP_FRAME_METHOD, "frame");
     must(frame.payload.method.id == AMQP_BASIC_ACK_METHOD, "confirm (basic.ack)");
     const auto* ack = static_cast<const amqp_basic_ack_t*>(frame.payload.method.decoded);
-    if (ack->multiple) open_.erase(open_.begin(), open_.upper_bound(ack->delivery_tag));
-    else open_.erase(ack->delivery_tag);
+    if (ack->multiple)
+      open_.erase(open_.begin(), open_.upper_bound(ack->delivery_tag));
+    else
+      open_.erase(ack->delivery_tag);
     return true;
   }
   Connection connection_;
@@ -190,10 +195,12 @@ int main(int count, char** values) {
       for (int run = 0; run < runs; ++run) {
         new_queue();
         const double begin = wall_seconds();
-        const long done = produce(producers, producers == 1 ? window : std::max<size_t>(2, window / 8), bytes, seconds, limit);
+        const long done =
+            produce(producers, producers == 1 ? window : std::max<size_t>(2, window / 8), bytes, seconds, limit);
         rate.push_back(static_cast<double>(done) / (wall_seconds() - begin));
       }
-      bench::figure("RabbitMQ publishes a second, " + size + ", " + std::to_string(producers) + " producers", rate, "1/s");
+      bench::figure("RabbitMQ publishes a second, " + size + ", " + std::to_string(producers) + " producers", rate,
+                    "1/s");
     }
   } else if (phase == "flow") {
     std::vector<double> rate, bandwidth;
@@ -209,7 +216,8 @@ int main(int count, char** values) {
         });
       const double begin = wall_seconds();
       const long sent = produce(4, std::max<size_t>(4, window / 8), bytes, seconds, limit);
-      while (taken < sent && wall_seconds() - begin < seconds + 60) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      while (taken < sent && wall_seconds() - begin < seconds + 60)
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
       const double spent = wall_seconds() - begin;
       stop = true;
       for (auto& thread : consumers) thread.join();
@@ -234,7 +242,8 @@ int main(int count, char** values) {
       const double begin = wall_seconds();
       for (int i = 0; i < 150; ++i) {
         const double due = begin + i / 50.0;
-        if (const double wait = due - wall_seconds(); wait > 0) std::this_thread::sleep_for(std::chrono::duration<double>(wait));
+        if (const double wait = due - wall_seconds(); wait > 0)
+          std::this_thread::sleep_for(std::chrono::duration<double>(wait));
         const double sent = wall_seconds();
         producer.publish(body);
         producer.wait_for_confirms();

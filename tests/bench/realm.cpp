@@ -1,6 +1,7 @@
 // A realm for the bench, with one root officer: from the enrolment requests that the daemons wrote it makes the
 // directory and an approval for each, adds agencies that have keys and no process, and publishes their KX keys.
-// phase make: --out DIR --silent N --floor BYTES --request FILE ... -> DIR/<n>.approval in the requests' order, DIR/agencies,
+// phase make: --out DIR --silent N --floor BYTES --request FILE ... -> DIR/<n>.approval in the requests' order,
+// DIR/agencies,
 //             one JSON line with the ids of all requests.
 // phase publish: --agencies DIR/agencies --broker ENDPOINT,CURVE_HEX ... -> each agency's KX feed at each broker.
 #include <algorithm>
@@ -108,11 +109,13 @@ void make(const bench::Arguments& arguments) {
                                                   payload->bulk_endpoint, payload->keys.sig, payload->keys.log,
                                                   payload->keys.curve, false}});
     } else {
-      changes.push_back({now, proto::AgencyChange{agency_record(id, payload->name, payload->organ_code, payload->keys)}});
+      changes.push_back(
+          {now, proto::AgencyChange{agency_record(id, payload->name, payload->organ_code, payload->keys)}});
     }
     enrolled.push_back({id, directory::enrol_request_hash(request->payload), payload->keys.curve.hex()});
-    listed += (listed.empty() ? "" : ",") + std::string("{\"id\":\"") + id.hex() + "\",\"curve\":\"" + payload->keys.curve.hex() +
-              "\",\"sig\":\"" + payload->keys.sig.hex() + "\",\"control_endpoint\":" + bench::json_string(payload->control_endpoint) + "}";
+    listed += (listed.empty() ? "" : ",") + std::string("{\"id\":\"") + id.hex() + "\",\"curve\":\"" +
+              payload->keys.curve.hex() + "\",\"sig\":\"" + payload->keys.sig.hex() +
+              "\",\"control_endpoint\":" + bench::json_string(payload->control_endpoint) + "}";
     flush(60);
   }
 
@@ -125,7 +128,8 @@ void make(const bench::Arguments& arguments) {
     keys.sig = crypto::SigningKey(one.sig_seed).public_key();
     keys.log = crypto::LogKey(crypto::make_secret(random)).public_key();
     keys.curve = crypto::curve_pair_from(one.curve_secret).public_key;
-    changes.push_back({now, proto::AgencyChange{agency_record(one.id, "Silent " + std::to_string(i), "S" + std::to_string(i), keys)}});
+    changes.push_back({now, proto::AgencyChange{
+                                agency_record(one.id, "Silent " + std::to_string(i), "S" + std::to_string(i), keys)}});
     flush(60);
   }
   flush(0);
@@ -141,9 +145,12 @@ void make(const bench::Arguments& arguments) {
   bench::save_agencies(out + "/agencies", agencies);
   for (size_t i = 0; i < enrolled.size(); ++i) {
     const proto::Approval approval{entries.realm(), enrolled[i].id, enrolled[i].request, entries.all()};
-    must(io::write_private_file_atomic(out + "/" + std::to_string(i) + ".approval", proto::encode_approval(approval)).has_value(), "approval");
+    must(io::write_private_file_atomic(out + "/" + std::to_string(i) + ".approval", proto::encode_approval(approval))
+             .has_value(),
+         "approval");
   }
-  bench::line("{\"realm\":\"" + entries.realm().hex() + "\",\"entries\":" + std::to_string(entries.all().size()) + ",\"enrolled\":[" + listed + "]}");
+  bench::line("{\"realm\":\"" + entries.realm().hex() + "\",\"entries\":" + std::to_string(entries.all().size()) +
+              ",\"enrolled\":[" + listed + "]}");
 }
 
 Bytes kx_feed(const bench::Agency& agency, const RealmId& realm, Time now) {
@@ -190,7 +197,9 @@ int main(int count, char** values) {
   constexpr std::string_view known[] = {"phase", "out", "silent", "floor", "request", "agencies", "realm", "broker"};
   const bench::Arguments arguments(count, values, known);
   crypto::initialize();
-  if (arguments.text("phase") == "make") make(arguments);
-  else publish(arguments);
+  if (arguments.text("phase") == "make")
+    make(arguments);
+  else
+    publish(arguments);
   return 0;
 }

@@ -20,7 +20,10 @@ void save_agencies(const std::string& path, std::span<const Agency> agencies) {
   Bytes out;
   Writer writer(out);
   for (const auto& agency : agencies) {
-    writer.raw(agency.id.view()).raw(agency.sig_seed.view()).raw(agency.curve_secret.view()).raw(agency.kx_secret.view());
+    writer.raw(agency.id.view())
+        .raw(agency.sig_seed.view())
+        .raw(agency.curve_secret.view())
+        .raw(agency.kx_secret.view());
   }
   must(io::write_private_file_atomic(path, out).has_value(), path);
 }
@@ -68,7 +71,8 @@ BrokerClient::BrokerClient(io::Context& context, const BrokerAddress& broker, co
       hello_ = *reply;
       return;
     }
-    if (const auto* refused = std::get_if<proto::Refused>(&frame->body)) must(false, "Hello, refused: " + refused->detail);
+    if (const auto* refused = std::get_if<proto::Refused>(&frame->body))
+      must(false, "Hello, refused: " + refused->detail);
   }
 }
 
@@ -85,7 +89,8 @@ std::optional<proto::Frame> BrokerClient::receive(double seconds) {
     std::vector<io::PollItem> items;
     socket_->add_poll_items(items);
     io::poll(items, static_cast<int>(std::min(left, 1.0) * 1000) + 1);
-    for (const auto event : socket_->maintain(io::monotonic_now())) must(event == io::LinkEvent::connected, "the connection to the broker");
+    for (const auto event : socket_->maintain(io::monotonic_now()))
+      must(event == io::LinkEvent::connected, "the connection to the broker");
   }
 }
 

@@ -1,9 +1,8 @@
 // Redis streams with appendfsync always as a peer: XADD pipelined by 1 and 16 producers until every reply is here, and
 // XREADGROUP + XACK + XDEL beside it. The server answers after its fsync, one for each turn of its event loop.
 // usage: bench_redis --port N --bytes N [--seconds S] [--runs N]
-#include <hiredis/hiredis.h>
-
 #include <atomic>
+#include <hiredis/hiredis.h>
 #include <random>
 #include <thread>
 
@@ -18,14 +17,17 @@ int port = 0;
 
 class Client {
  public:
-  Client() : context_(redisConnect("127.0.0.1", port)) { must(context_ != nullptr && context_->err == 0, "connect to Redis"); }
+  Client() : context_(redisConnect("127.0.0.1", port)) {
+    must(context_ != nullptr && context_->err == 0, "connect to Redis");
+  }
   ~Client() { redisFree(context_); }
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
   redisContext* operator*() { return context_; }
   void take_reply() {
     void* reply = nullptr;
-    must(redisGetReply(context_, &reply) == REDIS_OK && static_cast<redisReply*>(reply)->type != REDIS_REPLY_ERROR, "reply");
+    must(redisGetReply(context_, &reply) == REDIS_OK && static_cast<redisReply*>(reply)->type != REDIS_REPLY_ERROR,
+         "reply");
     freeReplyObject(reply);
   }
 
@@ -46,7 +48,8 @@ double publish(const std::string& stream, int producers, size_t bytes, double se
       for (auto& c : body) c = static_cast<char>(random());
       int open = 0;
       while (wall_seconds() - begin < seconds) {
-        for (int n = 0; n < window / 4; ++n) redisAppendCommand(*client, "XADD %s * b %b", stream.c_str(), body.data(), body.size());
+        for (int n = 0; n < window / 4; ++n)
+          redisAppendCommand(*client, "XADD %s * b %b", stream.c_str(), body.data(), body.size());
         for (int flushed = 0; flushed == 0;) must(redisBufferWrite(*client, &flushed) == REDIS_OK, "write");
         for (open += window / 4; open > window * 3 / 4; --open) client.take_reply();
         total += window / 4;
@@ -77,7 +80,9 @@ int main(int count, char** values) {
       redisAppendCommand(*client, "DEL %s", stream.c_str());
       client.take_reply();
     }
-    bench::figure("Redis streams, appendfsync always, XADD a second, " + size + ", " + std::to_string(producers) + " producers", rate, "1/s");
+    bench::figure(
+        "Redis streams, appendfsync always, XADD a second, " + size + ", " + std::to_string(producers) + " producers",
+        rate, "1/s");
   }
   return 0;
 }
