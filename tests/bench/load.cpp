@@ -37,11 +37,15 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
-/// Makes and submits documents; every one has its own number and its own bytes.
+/// Makes and submits documents; every one has its own number, key and bytes, in this run and in any other.
 class Author {
  public:
-  Author(const std::string& socket, std::vector<std::string> to, size_t bytes, unsigned seed)
-      : client_(socket), to_(std::move(to)), bytes_(bytes), random_(seed), seed_(seed) {}
+  Author(const std::string& socket, std::vector<std::string> to, size_t bytes)
+      : client_(socket),
+        to_(std::move(to)),
+        bytes_(bytes),
+        random_(uint64_t{std::random_device{}()} << 32 | std::random_device{}()),
+        first_number_(10000000000ull + random_() % 80000000000ull) {}
 
   /// The id of the submitted document.
   std::string submit() {
@@ -54,7 +58,7 @@ class Author {
     }
     ++made_;
     Json document;
-    document["metadata"] = {{"number", std::to_string(100000000ull * (seed_ % 90 + 1) + made_)},
+    document["metadata"] = {{"number", std::to_string(first_number_ + made_)},
                             {"symbol", "UBND-VX"},
                             {"type_code", "22"},
                             {"type_name", "Công văn"},
@@ -93,7 +97,7 @@ class Author {
   std::vector<std::string> to_;
   size_t bytes_;
   std::mt19937_64 random_;
-  unsigned seed_;
+  uint64_t first_number_;
   uint64_t made_ = 0;
 };
 
@@ -142,8 +146,8 @@ void sustained(const Options& options) {
   const double begin = wall_seconds();
   std::vector<std::thread> authors;
   for (size_t c = 0; c < options.connections; ++c)
-    authors.emplace_back([&, c] {
-      Author author(options.socket, options.to, options.bytes, static_cast<unsigned>(c + 1));
+    authors.emplace_back([&] {
+      Author author(options.socket, options.to, options.bytes);
       while (true) {
         {
           std::unique_lock lock(mutex);
@@ -235,7 +239,7 @@ void latency(const Options& options) {
       std::this_thread::sleep_for(std::chrono::microseconds(300));
     }
   });
-  Author author(options.socket, options.to, options.bytes, 7);
+  Author author(options.socket, options.to, options.bytes);
   const double begin = wall_seconds();
   for (size_t i = 0; i < options.documents; ++i) {
     const double due = begin + static_cast<double>(i) / options.rate;
@@ -258,7 +262,7 @@ void latency(const Options& options) {
 }
 
 void once(const Options& options) {
-  Author author(options.socket, options.to, options.bytes, 9);
+  Author author(options.socket, options.to, options.bytes);
   HttpClient client(options.socket);
   const double begin = wall_seconds();
   const auto id = author.submit();
