@@ -24,7 +24,8 @@ class ScratchTxn final : public WriteTxn {
     if (found == rows.end()) return std::optional<Bytes>{};
     return std::optional<Bytes>(found->second);
   }
-  Result<std::vector<Row>> scan(const Table& table, BytesView from, BytesView until, size_t limit, Direction direction) override {
+  Result<std::vector<Row>> scan(const Table& table, BytesView from, BytesView until, size_t limit,
+                                Direction direction) override {
     const auto& rows = tables_[std::string(table.name)];
     const auto begin = rows.lower_bound(to_bytes(from));
     const auto end = until.empty() ? rows.end() : rows.lower_bound(to_bytes(until));
@@ -138,7 +139,8 @@ class Verifier {
 
   /// The directory the signer said it saw is a prefix of ours.
   void check_view(std::string_view what, uint64_t dir_size, const Hash& dir_root) {
-    if (dir_size > directory_->size()) return note(what, std::nullopt, "needs directory entry " + std::to_string(dir_size));
+    if (dir_size > directory_->size())
+      return note(what, std::nullopt, "needs directory entry " + std::to_string(dir_size));
     auto root = directory_->root_at(txn_, dir_size);
     note(what, root && *root && **root == dir_root);
   }
@@ -148,7 +150,8 @@ class Verifier {
     note("receipt_issuer", receipt.issuer == receipt.recipient);
     check_view("receipt_directory", receipt.dir_size, receipt.dir_root);
     if (const auto key = key_of("receipt_signature", receipt.issuer, receipt.dir_size, receipt.time))
-      note("receipt_signature", crypto::key_id(crypto::KeyKind::sig, *key) == receipt.issuer_key && crypto::verify_receipt(receipt, *key));
+      note("receipt_signature",
+           crypto::key_id(crypto::KeyKind::sig, *key) == receipt.issuer_key && crypto::verify_receipt(receipt, *key));
   }
 
   std::optional<crypto::Envelope> check_envelope(const crypto::Receipt& receipt) {
@@ -161,9 +164,10 @@ class Verifier {
       note("envelope", false, describe(envelope.error()));
       return std::nullopt;
     }
-    note("envelope", envelope->id == receipt.env_id && envelope->doc_id == receipt.doc_id && envelope->realm == receipt.realm &&
-                         envelope->sender == receipt.sender && envelope->recipient == receipt.recipient &&
-                         envelope->inc == receipt.inc && envelope->seq == receipt.seq);
+    note("envelope", envelope->id == receipt.env_id && envelope->doc_id == receipt.doc_id &&
+                         envelope->realm == receipt.realm && envelope->sender == receipt.sender &&
+                         envelope->recipient == receipt.recipient && envelope->inc == receipt.inc &&
+                         envelope->seq == receipt.seq);
     note("receipt_answers", receipt.answers == crypto::answers_hash(bundle_.envelope));
     check_view("envelope_directory", envelope->dir_size, envelope->dir_root);
     if (const auto key = key_of("envelope_signature", envelope->sender, envelope->dir_size, envelope->created))
@@ -199,7 +203,8 @@ class Verifier {
     out_.custody_domains.assign(domains.begin(), domains.end());
     out_.custody_wanted = directory_->policy(receipt.time).custody_quorum;
     if (domains.size() < out_.custody_wanted)
-      note("custody_quorum", std::nullopt, std::to_string(domains.size()) + " of " + std::to_string(out_.custody_wanted) + " failure domains");
+      note("custody_quorum", std::nullopt,
+           std::to_string(domains.size()) + " of " + std::to_string(out_.custody_wanted) + " failure domains");
     else
       note("custody_quorum", true, std::to_string(domains.size()) + " failure domains");
   }
@@ -258,6 +263,8 @@ Result<Bundle> decode_bundle(BytesView raw) {
   return bundle;
 }
 
-Verification verify_bundle(const Bundle& bundle, std::optional<RealmId> trusted) { return Verifier(bundle, trusted).run(); }
+Verification verify_bundle(const Bundle& bundle, std::optional<RealmId> trusted) {
+  return Verifier(bundle, trusted).run();
+}
 
 }  // namespace tram::audit

@@ -1,9 +1,8 @@
-// The evidence bundle of one receipt: everything that verifying it offline needs, and the verification (protocol.md 4.5;
-// log proofs and witnesses come with a later issue).
-// Layout: "EDXV" || u16 version (1) || n x (u8 kind || u32 length || bytes), kinds in ascending order. Every object is
-// carried as it was received, never re-serialised. Directory entries are all of them from the genesis, so that "this was
-// the key in force" is checked and not believed.
-// Not here: collecting (node/api), files and words for people (node/cli). Thread: any; values only.
+// The evidence bundle of one receipt: everything that verifying it offline needs, and the verification
+// (protocol.md 4.5; log proofs and witnesses come with a later issue). Layout: "EDXV" || u16 version (1) || n x (u8
+// kind || u32 length || bytes), kinds in ascending order. Every object is carried as it was received, never
+// re-serialised. Directory entries are all of them from the genesis, so that "this was the key in force" is checked and
+// not believed. Not here: collecting (node/api), files and words for people (node/cli). Thread: any; values only.
 #pragma once
 #include "base/ids.h"
 #include "base/result.h"
@@ -15,11 +14,11 @@ namespace tram::audit {
 enum class BundlePart : uint8_t { receipt = 1, envelope = 2, header = 3, custody = 4, entry = 5 };
 
 struct Bundle {
-  Bytes receipt;                // one
-  Bytes envelope;               // empty: absent
-  Bytes header;                 // empty: absent
+  Bytes receipt;   // one
+  Bytes envelope;  // empty: absent
+  Bytes header;    // empty: absent
   std::vector<Bytes> custodies;
-  std::vector<Bytes> entries;   // of the directory, from index 0
+  std::vector<Bytes> entries;  // of the directory, from index 0
 };
 inline constexpr size_t bundle_bytes_max = 64u << 20;
 
@@ -33,26 +32,27 @@ enum class Verdict : uint8_t {
   incomplete = 2,  // nothing is wrong, but something is missing
 };
 
-/// One thing that was checked. `what` is a constant name (docs/api.md lists them), `ok` empty when it could not be checked.
+/// One thing that was checked. `what` is a constant name (docs/api.md lists them), `ok` empty when it could not be
+/// checked.
 struct Finding {
   std::string_view what;
   std::optional<bool> ok;
-  std::string detail;           // ids and numbers
+  std::string detail;  // ids and numbers
 };
 
 struct Verification {
   Verdict verdict = Verdict::incomplete;
   std::vector<Finding> findings;
-  RealmId realm;                // of the genesis inside
-  bool realm_pinned = false;    // it is the one the caller trusts
+  RealmId realm;              // of the genesis inside
+  bool realm_pinned = false;  // it is the one the caller trusts
   std::optional<crypto::Receipt> receipt;
   std::string sender_name, recipient_name;
   std::vector<std::string> custody_domains;
   uint32_t custody_wanted = 0;
 };
 
-/// Verifies without network or clock. Without a trusted realm the bundle can only be consistent in itself: the verdict is
-/// then at best incomplete.
+/// Verifies without network or clock. Without a trusted realm the bundle can only be consistent in itself: the verdict
+/// is then at best incomplete.
 Verification verify_bundle(const Bundle&, std::optional<RealmId> trusted);
 
 }  // namespace tram::audit

@@ -52,14 +52,16 @@ std::string moment(Time time) {
   const int64_t mp = (5 * doy + 2) / 153, day = doy - (153 * mp + 2) / 5 + 1;
   const int64_t month = mp < 10 ? mp + 3 : mp - 9, year = yoe + era * 400 + (month <= 2);
   auto two = [](int64_t n) { return (n < 10 ? "0" : "") + std::to_string(n); };
-  return two(day) + "/" + two(month) + "/" + std::to_string(year) + " " + two(day_minutes / 60) + ":" + two(day_minutes % 60);
+  return two(day) + "/" + two(month) + "/" + std::to_string(year) + " " + two(day_minutes / 60) + ":" +
+         two(day_minutes % 60);
 }
 
 std::string key_mark(BytesView key) { return to_hex(key.first(6)) + "..."; }
 
 std::string officer_list(const std::vector<proto::RootOfficer>& officers) {
   std::string out;
-  for (const auto& officer : officers) out += (out.empty() ? "" : ", ") + officer.name + " (" + key_mark(officer.key) + ")";
+  for (const auto& officer : officers)
+    out += (out.empty() ? "" : ", ") + officer.name + " (" + key_mark(officer.key) + ")";
   return out;
 }
 
@@ -72,8 +74,9 @@ struct Describer {
     const std::string rm = std::to_string(root.root_threshold) + "/" + std::to_string(root.officers.size());
     return w("Mạng \"" + root.realm_name + "\"" + (root.practice ? " (THỰC HÀNH)" : "") + ": danh bạ do " + officers +
                  " ký; cần " + m + " chữ ký, thay đổi gốc và chính sách cần " + rm,
-             "Realm \"" + root.realm_name + "\"" + (root.practice ? " (PRACTICE)" : "") + ": the directory is signed by " +
-                 officers + "; " + m + " signatures are needed, " + rm + " for the root and the policy");
+             "Realm \"" + root.realm_name + "\"" + (root.practice ? " (PRACTICE)" : "") +
+                 ": the directory is signed by " + officers + "; " + m + " signatures are needed, " + rm +
+                 " for the root and the policy");
   }
   std::string operator()(const proto::RegistrarChange& registrar) const {
     const std::string scope = w.branch(registrar.branch) + ", " + w("tỉnh ", "province ") + registrar.province;
@@ -81,8 +84,10 @@ struct Describer {
       return w("\"" + registrar.name + "\" KHÔNG còn được ký danh bạ cho " + scope,
                "\"" + registrar.name + "\" may NO longer sign the directory for " + scope);
     const std::string m = std::to_string(registrar.threshold) + "/" + std::to_string(registrar.officers.size());
-    return w("\"" + registrar.name + "\" được ký danh bạ cho " + scope + " bằng " + m + " chữ ký của " + officer_list(registrar.officers),
-             "\"" + registrar.name + "\" may sign the directory for " + scope + " with " + m + " signatures of " + officer_list(registrar.officers));
+    return w("\"" + registrar.name + "\" được ký danh bạ cho " + scope + " bằng " + m + " chữ ký của " +
+                 officer_list(registrar.officers),
+             "\"" + registrar.name + "\" may sign the directory for " + scope + " with " + m + " signatures of " +
+                 officer_list(registrar.officers));
   }
   std::string operator()(const proto::AgencyChange& change) const {
     const proto::Agency& agency = change.agency;
@@ -94,21 +99,26 @@ struct Describer {
                        w.branch(agency.branch) + ", " + w("cấp ", "level ") + w.level(agency.level);
     if (!agency.province.empty()) text += w(", tỉnh ", ", province ") + agency.province;
     if (!agency.parent.is_zero()) text += w(", trực thuộc ", ", under ") + w.name(agency.parent);
-    text += agency.keys ? w(": ĐƯỢC nhận và gửi bằng khóa ", ": MAY send and receive with key ") + key_mark(agency.keys->sig)
-                        : w(": có trong danh bạ, chưa có nút", ": is listed, without a node");
+    text += agency.keys
+                ? w(": ĐƯỢC nhận và gửi bằng khóa ", ": MAY send and receive with key ") + key_mark(agency.keys->sig)
+                : w(": có trong danh bạ, chưa có nút", ": is listed, without a node");
     return text;
   }
   std::string operator()(const proto::OfficerChange& officer) const {
     const std::string who = "\"" + officer.name + "\" (" + officer.role + ", " + key_mark(officer.key) + ")";
-    return officer.revoked ? w(who + " THÔI làm cán bộ của " + w.name(officer.agency), who + " is NO longer an officer of " + w.name(officer.agency))
-                           : w(who + " làm cán bộ của " + w.name(officer.agency), who + " becomes an officer of " + w.name(officer.agency));
+    return officer.revoked ? w(who + " THÔI làm cán bộ của " + w.name(officer.agency),
+                               who + " is NO longer an officer of " + w.name(officer.agency))
+                           : w(who + " làm cán bộ của " + w.name(officer.agency),
+                               who + " becomes an officer of " + w.name(officer.agency));
   }
   std::string operator()(const proto::StatusChange& status) const {
     const std::string reason = status.reason.empty() ? "" : w("; lý do: ", "; reason: ") + status.reason;
     const std::string until = status.until.ms ? w(" đến ", " until ") + moment(status.until) : "";
     switch (status.status) {
-      case proto::AgencyStatus::active: return w.name(status.agency) + w(" hoạt động trở lại", " is active again") + reason;
-      case proto::AgencyStatus::suspended: return w.name(status.agency) + w(" bị TẠM ĐÌNH CHỈ", " is SUSPENDED") + until + reason;
+      case proto::AgencyStatus::active:
+        return w.name(status.agency) + w(" hoạt động trở lại", " is active again") + reason;
+      case proto::AgencyStatus::suspended:
+        return w.name(status.agency) + w(" bị TẠM ĐÌNH CHỈ", " is SUSPENDED") + until + reason;
       case proto::AgencyStatus::closed: return w.name(status.agency) + w(" bị ĐÓNG", " is CLOSED") + reason;
     }
     return "?";
@@ -118,12 +128,15 @@ struct Describer {
       return w(w.names(succeed.from) + " bị CHIA thành " + w.names(succeed.to) + "; người gửi phải chọn nơi nhận",
                w.names(succeed.from) + " is SPLIT into " + w.names(succeed.to) + "; senders must choose");
     return w(w.names(succeed.from) + " bị ĐÓNG, kế thừa bởi " + w.names(succeed.to),
-             w.names(succeed.from) + " is CLOSED and succeeded by " + w.names(succeed.to)) + " (" + succeed.policy + ")";
+             w.names(succeed.from) + " is CLOSED and succeeded by " + w.names(succeed.to)) +
+           " (" + succeed.policy + ")";
   }
   std::string operator()(const proto::BrokerChange& broker) const {
-    const std::string where = " " + broker.control_endpoint + ", " + broker.bulk_endpoint + " (" + broker.failure_domain + ", " + key_mark(broker.curve) + ")";
-    return broker.retired ? w("Trạm \"" + broker.name + "\" NGỪNG phục vụ", "Broker \"" + broker.name + "\" is RETIRED")
-                          : w("Trạm \"" + broker.name + "\" phục vụ tại", "Broker \"" + broker.name + "\" serves at") + where;
+    const std::string where = " " + broker.control_endpoint + ", " + broker.bulk_endpoint + " (" +
+                              broker.failure_domain + ", " + key_mark(broker.curve) + ")";
+    return broker.retired
+               ? w("Trạm \"" + broker.name + "\" NGỪNG phục vụ", "Broker \"" + broker.name + "\" is RETIRED")
+               : w("Trạm \"" + broker.name + "\" phục vụ tại", "Broker \"" + broker.name + "\" serves at") + where;
   }
   std::string operator()(const proto::WitnessChange& witness) const {
     const std::string who = "\"" + witness.name + "\" (" + witness.organisation + ", " + key_mark(witness.log) + ")";
@@ -132,13 +145,21 @@ struct Describer {
   }
   std::string operator()(const proto::PolicyChange& policy) const {
     auto days = [](uint64_t ms) { return std::to_string(ms / 86400000); };
-    std::string text = w("Chính sách: ", "Policy: ") + std::to_string(policy.custody_quorum) + w(" trạm phải giữ văn bản", " brokers must hold a document");
-    if (policy.body_floor_bytes) text += w(", nội dung đệm tới ", ", bodies padded to ") + std::to_string(policy.body_floor_bytes) + w(" byte", " bytes");
-    if (policy.time_to_live_ms) text += w(", thời hạn chuyển ", ", transfer time ") + days(policy.time_to_live_ms) + w(" ngày", " days");
+    std::string text = w("Chính sách: ", "Policy: ") + std::to_string(policy.custody_quorum) +
+                       w(" trạm phải giữ văn bản", " brokers must hold a document");
+    if (policy.body_floor_bytes)
+      text += w(", nội dung đệm tới ", ", bodies padded to ") + std::to_string(policy.body_floor_bytes) +
+              w(" byte", " bytes");
+    if (policy.time_to_live_ms)
+      text += w(", thời hạn chuyển ", ", transfer time ") + days(policy.time_to_live_ms) + w(" ngày", " days");
     if (policy.retention_ms) text += w(", lưu giữ ", ", retention ") + days(policy.retention_ms) + w(" ngày", " days");
-    if (policy.document_bytes_max) text += w(", văn bản tối đa ", ", documents up to ") + std::to_string(policy.document_bytes_max) + w(" byte", " bytes");
-    text += policy.recall_refusal_allowed ? w(", được từ chối thu hồi", ", a recall may be refused") : w(", không được từ chối thu hồi", ", a recall may not be refused");
-    text += policy.update_refusal_allowed ? w(", được từ chối cập nhật", ", an update may be refused") : w(", không được từ chối cập nhật", ", an update may not be refused");
+    if (policy.document_bytes_max)
+      text += w(", văn bản tối đa ", ", documents up to ") + std::to_string(policy.document_bytes_max) +
+              w(" byte", " bytes");
+    text += policy.recall_refusal_allowed ? w(", được từ chối thu hồi", ", a recall may be refused")
+                                          : w(", không được từ chối thu hồi", ", a recall may not be refused");
+    text += policy.update_refusal_allowed ? w(", được từ chối cập nhật", ", an update may be refused")
+                                          : w(", không được từ chối cập nhật", ", an update may not be refused");
     return text;
   }
 };
@@ -149,7 +170,8 @@ std::vector<std::string> describe_entry(const proto::EntryPayload& payload, Lang
   // Agencies that the entry itself names are known by that name, whoever else knows them.
   std::map<PartyId, std::string> named;
   for (const auto& change : payload.changes)
-    if (const auto* agency = std::get_if<proto::AgencyChange>(&change.body)) named[agency->agency.id] = agency->agency.name_vi;
+    if (const auto* agency = std::get_if<proto::AgencyChange>(&change.body))
+      named[agency->agency.id] = agency->agency.name_vi;
   const NameOf lookup = [&](const PartyId& party) {
     const std::string known = name_of ? name_of(party) : std::string();
     if (!known.empty()) return known;

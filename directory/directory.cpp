@@ -10,8 +10,8 @@
 namespace tram::directory {
 namespace {
 
-constexpr std::array all_tables{rows::entries, rows::roots, rows::head,  rows::parties,  rows::history,
-                                rows::special, rows::officers, rows::keys, rows::codes, rows::words,
+constexpr std::array all_tables{rows::entries, rows::roots,    rows::head, rows::parties, rows::history,
+                                rows::special, rows::officers, rows::keys, rows::codes,   rows::words,
                                 rows::groups,  rows::children, rows::kx};
 
 BytesView head_key() { return view("head"); }
@@ -23,8 +23,8 @@ Result<void> check_frame(const proto::EntryPayload& payload, const RealmId& real
     return fail(ErrorCode::bad_request, "an entry holds 1..128 changes");
   if (payload.created.ms < 0) return fail(ErrorCode::bad_request, "created is out of range");
   if (payload.index != held.size)
-    return fail(ErrorCode::bad_request, "entry " + std::to_string(payload.index) + " comes before entry " +
-                                            std::to_string(held.size));
+    return fail(ErrorCode::bad_request,
+                "entry " + std::to_string(payload.index) + " comes before entry " + std::to_string(held.size));
   if (payload.index == 0) {
     if (!payload.realm.is_zero() || !payload.previous.is_zero() || !payload.registrar.is_zero())
       return fail(ErrorCode::bad_request, "the first entry names no realm, predecessor or registrar");
@@ -52,7 +52,8 @@ Result<void> stage_entry(EntryContext& context, BytesView entry, BytesView paylo
 
 void restore_special(detail::Held& held, uint64_t index, const proto::Change& change) {
   if (const auto* root = std::get_if<proto::RootChange>(&change.body)) held.root = *root;
-  if (const auto* registrar = std::get_if<proto::RegistrarChange>(&change.body)) held.registrars[registrar->id] = *registrar;
+  if (const auto* registrar = std::get_if<proto::RegistrarChange>(&change.body))
+    held.registrars[registrar->id] = *registrar;
   if (const auto* policy = std::get_if<proto::PolicyChange>(&change.body))
     held.policies.emplace_back(change.effective_from, *policy);
   if (const auto* broker = std::get_if<proto::BrokerChange>(&change.body))
@@ -77,7 +78,8 @@ Result<void> Directory::load(ReadTxn& txn) {
     held.frontier = std::move(*frontier);
     TRAM_TRY(genesis, entry(txn, 0));
     TRAM_TRY(first, proto::decode_entry(genesis));
-    if (realm_of(first.payload) != realm_) return fail(ErrorCode::wrong_realm, "the store holds another realm's directory");
+    if (realm_of(first.payload) != realm_)
+      return fail(ErrorCode::wrong_realm, "the store holds another realm's directory");
   }
   TRAM_OK(rows::for_each(txn, rows::special, {}, [&](const Row& row) -> Result<bool> {
     TRAM_TRY(change, rows::decode_change(row.value));

@@ -1,10 +1,10 @@
 // The signed, append-only directory of agencies as every daemon keeps it: entries verified one by one against the
 // officers in force at their index, state at a time, codes and aliases, groups, brokers, policy, KX feeds.
 // Invariants: never rolls back; an entry is applied whole or not at all; what is not signed by enough officers changes
-// nothing (R25-R27). The store is the authority; the members are a cache that load() rebuilds. Of a party's changes that
-// are in force at a time the last decided (highest index) counts: what was scheduled before never undoes it.
-// Not here: fetching (broker and node ask), witnesses (later), signing (signing.h).
-// Thread: the step's; reads may use any transaction of the same store.
+// nothing (R25-R27). The store is the authority; the members are a cache that load() rebuilds. Of a party's changes
+// that are in force at a time the last decided (highest index) counts: what was scheduled before never undoes it. Not
+// here: fetching (broker and node ask), witnesses (later), signing (signing.h). Thread: the step's; reads may use any
+// transaction of the same store.
 #pragma once
 #include <map>
 
@@ -26,10 +26,10 @@ struct AgencyState {
   proto::Agency agency;
   proto::AgencyStatus status = proto::AgencyStatus::active;
   std::string status_reason;
-  Time suspended_until;                // 0 = until lifted
-  std::vector<PartyId> successors;     // of a closed agency
+  Time suspended_until;             // 0 = until lifted
+  std::vector<PartyId> successors;  // of a closed agency
   std::string succession_policy;
-  uint64_t entry_index = 0;            // the entry that last changed it
+  uint64_t entry_index = 0;  // the entry that last changed it
 };
 
 struct Broker {
@@ -38,7 +38,7 @@ struct Broker {
 };
 
 struct Query {
-  std::string text;                    // words, any case, with or without diacritics
+  std::string text;  // words, any case, with or without diacritics
   std::optional<proto::Branch> branch;
   std::optional<proto::Level> level;
   std::string province;
@@ -87,11 +87,12 @@ class Directory {
   Result<void> load(ReadTxn&);
 
   /// Verifies and applies the entry at index size(). EntryPayload::registrar says who signs: zero the root officers, a
-  /// registrar its officers, an agency its administrators (two; OFFICER changes of that agency only). Applying an entry already held (same bytes or same payload) succeeds
-  /// and changes nothing. Errors: rollback (other payload at an index held), bad_format, bad_signature,
-  /// not_enough_signatures, forbidden (registrar outside its scope), wrong_realm, bad_request (a rule; detail says which).
-  /// The verdict depends on the entries alone, never on `now`: two daemons with different clocks must agree. The store
-  /// may be written to after an error of the entry; after an error of the store the transaction must be aborted.
+  /// registrar its officers, an agency its administrators (two; OFFICER changes of that agency only). Applying an entry
+  /// already held (same bytes or same payload) succeeds and changes nothing. Errors: rollback (other payload at an
+  /// index held), bad_format, bad_signature, not_enough_signatures, forbidden (registrar outside its scope),
+  /// wrong_realm, bad_request (a rule; detail says which). The verdict depends on the entries alone, never on `now`:
+  /// two daemons with different clocks must agree. The store may be written to after an error of the entry; after an
+  /// error of the store the transaction must be aborted.
   Result<void> apply(WriteTxn&, BytesView entry, Time now);
 
   /// What apply() would say, without changing anything; signatures may be missing. Errors: only of the store.
@@ -122,12 +123,12 @@ class Directory {
   /// whatever its status: a closed agency still acknowledges (R31). Whether it may send is agency()'s to say.
   Result<std::optional<SigPublic>> sig_key(ReadTxn&, const PartyId&, uint64_t dir_size, Time at) const;
   /// By name, code or place, without diacritics (d = đ), ranked: code, prefix, words. `after` pages (last id seen).
-  Result<std::vector<AgencyState>> search(ReadTxn&, const Query&, Time at, size_t limit, std::optional<PartyId> after = {}) const;
+  Result<std::vector<AgencyState>> search(ReadTxn&, const Query&, Time at, size_t limit,
+                                          std::optional<PartyId> after = {}) const;
   /// Members of a group: "all", "provinces", "provinces/<branch>", "communes", "communes:<province>",
-  /// "communes:<province>/<branch>", "branch:<branch>", "children:<organ code>". Active agencies that have keys or not, no
-  /// units; sorted by id. "provinces" and "communes" are their leading bodies: a province's departments, whose superior
-  /// is of the same level, are its children.
-  /// Errors: bad_request (unknown form).
+  /// "communes:<province>/<branch>", "branch:<branch>", "children:<organ code>". Active agencies that have keys or not,
+  /// no units; sorted by id. "provinces" and "communes" are their leading bodies: a province's departments, whose
+  /// superior is of the same level, are its children. Errors: bad_request (unknown form).
   Result<std::vector<PartyId>> group(ReadTxn&, std::string_view name, Time at) const;
   Result<std::vector<AgencyState>> units(ReadTxn&, const PartyId& agency, Time at) const;
   /// Officers of an agency as last decided, revoked ones included; sorted by id.
@@ -142,8 +143,8 @@ class Directory {
   Result<std::vector<Bytes>> entries(ReadTxn&, uint64_t from, size_t bytes_max) const;
   Result<Bytes> entry(ReadTxn&, uint64_t index) const;
 
-  /// CURVE keys that may connect: agencies (active or suspended) with keys, closed ones until time_to_live + grace after
-  /// they closed so that they can drain (R31), brokers, publishers (as party zero).
+  /// CURVE keys that may connect: agencies (active or suspended) with keys, closed ones until time_to_live + grace
+  /// after they closed so that they can drain (R31), brokers, publishers (as party zero).
   Result<std::map<CurvePublic, PartyId>> allow_list(ReadTxn&, Time at) const;
 
   /// Keeps a KX feed if it is signed by its agency and newer than the one held; true when it was new.

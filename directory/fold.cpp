@@ -56,8 +56,10 @@ std::string fold(std::string_view vietnamese) {
     char base = 0;
     for (const Range& range : ranges)
       if (point >= range.first && point <= range.last) base = range.base;
-    if (base) out += base;
-    else out += letter;
+    if (base)
+      out += base;
+    else
+      out += letter;
   }
   return out;
 }

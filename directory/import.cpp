@@ -59,10 +59,14 @@ Result<CsvTable> CsvTable::parse(std::string_view text) {
     field.clear();
     was_quoted = false;
     const bool blank = fields.size() == 1 && fields.front().empty();
-    if (blank) fields.clear();
-    else if (table.header_.empty()) table.header_ = std::move(fields);
-    else if (fields.size() != table.header_.size()) return malformed(row_line, "wrong number of fields");
-    else table.rows_.push_back(std::move(fields));
+    if (blank)
+      fields.clear();
+    else if (table.header_.empty())
+      table.header_ = std::move(fields);
+    else if (fields.size() != table.header_.size())
+      return malformed(row_line, "wrong number of fields");
+    else
+      table.rows_.push_back(std::move(fields));
     fields.clear();
     return {};
   };
@@ -70,9 +74,15 @@ Result<CsvTable> CsvTable::parse(std::string_view text) {
     const char c = text[i];
     if (c == '\n') ++line;
     if (quoted) {
-      if (c != '"') field += c;
-      else if (i + 1 < text.size() && text[i + 1] == '"') { field += '"'; ++i; }
-      else { quoted = false; was_quoted = true; }
+      if (c != '"')
+        field += c;
+      else if (i + 1 < text.size() && text[i + 1] == '"') {
+        field += '"';
+        ++i;
+      } else {
+        quoted = false;
+        was_quoted = true;
+      }
     } else if (c == '"') {
       if (!field.empty() || was_quoted) return malformed(line, "a quote inside a field");
       quoted = true;
@@ -131,7 +141,8 @@ Result<Imported> agencies_from_csv(const CsvTable& table, Time valid_from, const
     agency.branch = *branch;
     agency.level = *level;
     agency.province = table.at(row, "province");
-    agency.contact = {table.at(row, "address"), table.at(row, "telephone"), table.at(row, "email"), table.at(row, "duty_person")};
+    agency.contact = {table.at(row, "address"), table.at(row, "telephone"), table.at(row, "email"),
+                      table.at(row, "duty_person")};
     agency.codes.push_back({code, valid_from, {}});
     for (const std::string& alias : split(table.at(row, "aliases"))) agency.codes.push_back({alias, valid_from, {}});
     if (const std::string& parent = table.at(row, "parent_code"); !parent.empty()) {
@@ -150,8 +161,11 @@ namespace {
 
 /// "Tỉnh An Giang" -> "tỉnh An Giang", "Đặc khu Côn Đảo" -> "đặc khu Côn Đảo": the kind of unit inside a body's name.
 std::string inside_name(const std::string& name) {
-  static constexpr std::pair<std::string_view, std::string_view> kinds[] = {
-      {"Tỉnh ", "tỉnh "}, {"Thành phố ", "thành phố "}, {"Xã ", "xã "}, {"Phường ", "phường "}, {"Đặc khu ", "đặc khu "}};
+  static constexpr std::pair<std::string_view, std::string_view> kinds[] = {{"Tỉnh ", "tỉnh "},
+                                                                            {"Thành phố ", "thành phố "},
+                                                                            {"Xã ", "xã "},
+                                                                            {"Phường ", "phường "},
+                                                                            {"Đặc khu ", "đặc khu "}};
   for (const auto& [capital, small] : kinds)
     if (name.substr(0, capital.size()) == capital) return std::string(small) + name.substr(capital.size());
   return name;
@@ -228,7 +242,8 @@ Result<National> national_agencies(const CsvTable& provinces, const CsvTable& co
     const std::string& code = level1->at(row, "code");
     const std::string& name = level1->at(row, "name");
     if (code.substr(0, 1) == "H") {
-      if (name.substr(0, 5) == "UBND " && level1->at(row, "basis") == "source") national_code[fold(name.substr(5))] = code;
+      if (name.substr(0, 5) == "UBND " && level1->at(row, "basis") == "source")
+        national_code[fold(name.substr(5))] = code;
       continue;
     }
     proto::Agency agency;

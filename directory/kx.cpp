@@ -30,7 +30,8 @@ Result<bool> Directory::store_kx_feed(WriteTxn& txn, BytesView bytes, Time now) 
   TRAM_TRY(state, agency(txn, payload.agency, now));
   if (!state) return fail(ErrorCode::unknown_agency, "feed of " + payload.agency.hex());
   if (!state->agency.keys) return fail(ErrorCode::no_node, "feed of " + payload.agency.hex());
-  if (state->status == proto::AgencyStatus::closed) return fail(ErrorCode::closed_agency, "feed of " + payload.agency.hex());
+  if (state->status == proto::AgencyStatus::closed)
+    return fail(ErrorCode::closed_agency, "feed of " + payload.agency.hex());
   if (!crypto::verify(state->agency.keys->sig, "edx1/kxfeed", kx_feed_hash(feed.payload), feed.signature))
     return fail(ErrorCode::bad_signature, "feed of " + payload.agency.hex());
   TRAM_OK(check_epochs(payload.epochs));
@@ -39,8 +40,8 @@ Result<bool> Directory::store_kx_feed(WriteTxn& txn, BytesView bytes, Time now) 
     TRAM_TRY(held_feed, proto::decode_kx_feed(*held));
     TRAM_TRY(held_payload, proto::decode_kx_feed_payload(held_feed.payload));
     // What an earlier key signed gives way: whoever stole that key cannot block the number.
-    const bool current = crypto::verify(state->agency.keys->sig, "edx1/kxfeed", kx_feed_hash(held_feed.payload),
-                                        held_feed.signature);
+    const bool current =
+        crypto::verify(state->agency.keys->sig, "edx1/kxfeed", kx_feed_hash(held_feed.payload), held_feed.signature);
     if (current && payload.number <= held_payload.number) return false;
   }
   TRAM_OK(txn.put(rows::kx, payload.agency, bytes));

@@ -11,9 +11,7 @@ namespace {
 using proto::AgencyStatus;
 using proto::Level;
 
-PartyId party_at_end(const Bytes& key) {
-  return PartyId::from(BytesView(key).last(PartyId::size)).value_or(PartyId{});
-}
+PartyId party_at_end(const Bytes& key) { return PartyId::from(BytesView(key).last(PartyId::size)).value_or(PartyId{}); }
 
 /// Who is in charge at the top of its level: the superior, if any, is of another level.
 Result<bool> leads_its_level(ReadTxn& txn, const proto::Agency& agency, Time at, std::map<PartyId, Level>& known) {
@@ -50,9 +48,12 @@ std::optional<GroupName> parse_group(std::string_view name) {
     group.province = std::string(name.substr(9));
     name = "communes";
   }
-  if (name == "provinces") group.levels = {Level::province};
-  else if (name == "communes") group.levels = {Level::commune};
-  else return std::nullopt;
+  if (name == "provinces")
+    group.levels = {Level::province};
+  else if (name == "communes")
+    group.levels = {Level::commune};
+  else
+    return std::nullopt;
   return group;
 }
 
@@ -67,18 +68,22 @@ Result<void> collect(ReadTxn& txn, Level level, std::optional<proto::Branch> bra
     return true;
   };
   if (branch || !province) return rows::for_each(txn, rows::groups, rows::group_prefix(level, branch, province), add);
-  for (proto::Branch each : all_branches) TRAM_OK(rows::for_each(txn, rows::groups, rows::group_prefix(level, each, province), add));
+  for (proto::Branch each : all_branches)
+    TRAM_OK(rows::for_each(txn, rows::groups, rows::group_prefix(level, each, province), add));
   return {};
 }
 
 bool matches(const Query& query, const AgencyState& state) {
   const proto::Agency& agency = state.agency;
   return (!query.branch || agency.branch == *query.branch) && (!query.level || agency.level == *query.level) &&
-         (query.province.empty() || agency.province == query.province) && (!query.parent || agency.parent == *query.parent);
+         (query.province.empty() || agency.province == query.province) &&
+         (!query.parent || agency.parent == *query.parent);
 }
 
-/// 0 a code in full, 1 the beginning of a code, 2 the beginning of the name, 3 all words; nothing when a word is missing.
-std::optional<int> rank_of(const proto::Agency& agency, std::string_view folded, const std::vector<std::string>& wanted) {
+/// 0 a code in full, 1 the beginning of a code, 2 the beginning of the name, 3 all words; nothing when a word is
+/// missing.
+std::optional<int> rank_of(const proto::Agency& agency, std::string_view folded,
+                           const std::vector<std::string>& wanted) {
   int rank = fold(agency.name_vi).substr(0, folded.size()) == folded ? 2 : 3;
   for (const auto& code : agency.codes) {
     const std::string text = fold(code.code);
@@ -160,7 +165,8 @@ Result<std::optional<PartyId>> Directory::find_code(ReadTxn& txn, std::string_vi
   return closed;
 }
 
-Result<std::optional<SigPublic>> Directory::sig_key(ReadTxn& txn, const PartyId& party, uint64_t dir_size, Time at) const {
+Result<std::optional<SigPublic>> Directory::sig_key(ReadTxn& txn, const PartyId& party, uint64_t dir_size,
+                                                    Time at) const {
   if (auto found = held_.brokers.find(party); found != held_.brokers.end()) {
     for (auto it = found->second.rbegin(); it != found->second.rend(); ++it)
       if (it->second.entry_index < dir_size && it->first <= at) return std::optional<SigPublic>(it->second.record.sig);
@@ -208,8 +214,10 @@ Result<std::vector<AgencyState>> Directory::search(ReadTxn& txn, const Query& qu
   bool started = !after;
   for (Match& match : matched) {
     if (out.size() >= limit) break;
-    if (started) out.push_back(std::move(match.state));
-    else started = match.state.agency.id == *after;
+    if (started)
+      out.push_back(std::move(match.state));
+    else
+      started = match.state.agency.id == *after;
   }
   return out;
 }
@@ -233,8 +241,10 @@ Result<std::vector<PartyId>> Directory::group(ReadTxn& txn, std::string_view nam
     }
     return out;
   }
-  if (auto parsed = parse_group(name)) group = std::move(*parsed);
-  else return fail(ErrorCode::bad_request, "no such form of group");
+  if (auto parsed = parse_group(name))
+    group = std::move(*parsed);
+  else
+    return fail(ErrorCode::bad_request, "no such form of group");
   for (Level level : group.levels) TRAM_OK(collect(txn, level, group.branch, group.province, found));
   std::vector<PartyId> out;
   std::map<PartyId, Level> known;
@@ -243,7 +253,8 @@ Result<std::vector<PartyId>> Directory::group(ReadTxn& txn, std::string_view nam
     if (!state || state->status != AgencyStatus::active) continue;
     const proto::Agency& agency = state->agency;
     if (std::find(group.levels.begin(), group.levels.end(), agency.level) == group.levels.end()) continue;
-    if ((group.branch && agency.branch != *group.branch) || (group.province && agency.province != *group.province)) continue;
+    if ((group.branch && agency.branch != *group.branch) || (group.province && agency.province != *group.province))
+      continue;
     if (group.leading) {
       TRAM_TRY(leads, leads_its_level(txn, agency, at, known));
       if (!leads) continue;

@@ -169,8 +169,10 @@ Result<std::optional<Time>> closed_from(ReadTxn& txn, const PartyId& party) {
   for (const Decision& decision : statuses) {
     const auto* status = std::get_if<proto::StatusChange>(&decision.change.body);
     if (status && temporary(*status)) continue;
-    if (closes(decision)) closed = closed ? std::min(*closed, decision.effective) : decision.effective;
-    else closed.reset();
+    if (closes(decision))
+      closed = closed ? std::min(*closed, decision.effective) : decision.effective;
+    else
+      closed.reset();
   }
   return closed;
 }

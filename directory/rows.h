@@ -10,12 +10,14 @@
 
 namespace tram::directory::rows {
 
-inline constexpr Table entries{"dir_entries"};    // u64 index -> the signed entry as received
-inline constexpr Table roots{"dir_roots"};        // u64 size -> RFC 6962 root
-inline constexpr Table head{"dir_head"};          // "head" -> hash of the last payload || frontier
-inline constexpr Table parties{"dir_parties"};    // party -> u8 kind || owner(16): what an id means, for ever
-inline constexpr Table history{"dir_history"};    // party || u8 stream || u64 index || u16 number -> u64 effective || change
-inline constexpr Table special{"dir_special"};    // u64 index || u16 number -> change, of ROOT REGISTRAR BROKER WITNESS POLICY
+inline constexpr Table entries{"dir_entries"};  // u64 index -> the signed entry as received
+inline constexpr Table roots{"dir_roots"};      // u64 size -> RFC 6962 root
+inline constexpr Table head{"dir_head"};        // "head" -> hash of the last payload || frontier
+inline constexpr Table parties{"dir_parties"};  // party -> u8 kind || owner(16): what an id means, for ever
+inline constexpr Table history{
+    "dir_history"};  // party || u8 stream || u64 index || u16 number -> u64 effective || change
+inline constexpr Table special{
+    "dir_special"};  // u64 index || u16 number -> change, of ROOT REGISTRAR BROKER WITNESS POLICY
 inline constexpr Table officers{"dir_officers"};  // agency || officer -> change, the last one
 inline constexpr Table keys{"dir_keys"};          // u8 curve || public key -> party || u8 purpose, the first holder
 inline constexpr Table codes{"dir_codes"};        // code || 0 || party -> ""

@@ -41,7 +41,8 @@ Result<void> stage_registrar(EntryContext& context, const proto::RegistrarChange
   TRAM_OK(check_line(registrar.name, name_bytes_max, "registrar name"));
   TRAM_OK(check_line(registrar.province, 10, "registrar province"));
   TRAM_OK(claim_id(context.txn, registrar.id, PartyKind::registrar));
-  TRAM_OK(check_officers(context.txn, registrar.officers, registrar.threshold, PartyKind::registrar_officer, registrar.id));
+  TRAM_OK(
+      check_officers(context.txn, registrar.officers, registrar.threshold, PartyKind::registrar_officer, registrar.id));
   if (auto held = context.held.registrars.find(registrar.id); held != context.held.registrars.end())
     if (held->second.branch != registrar.branch || held->second.province != registrar.province)
       return refuse("a registrar's province and branch can never change");
@@ -76,7 +77,8 @@ Result<void> check_endpoint(std::string_view endpoint, std::string_view what) {
   if (!tcp) return refuse(std::string(what) + " must be tcp://host:port");
   const std::string_view port = endpoint.substr(colon + 1);
   uint32_t value = 0;
-  for (char c : port) value = c >= '0' && c <= '9' && value < 100000 ? value * 10 + static_cast<uint32_t>(c - '0') : 100000;
+  for (char c : port)
+    value = c >= '0' && c <= '9' && value < 100000 ? value * 10 + static_cast<uint32_t>(c - '0') : 100000;
   if (port.empty() || value == 0 || value > 65535) return refuse(std::string(what) + " needs a port 1..65535");
   const std::string_view host = endpoint.substr(6, colon - 6);
   const bool plain = std::all_of(host.begin(), host.end(), [](char c) {
@@ -113,8 +115,10 @@ Result<void> stage_policy(EntryContext& context, const proto::Change& change, co
   if (policy.body_floor_bytes && policy.body_floor_bytes < limits::body_floor_bytes)
     return refuse("body_floor_bytes is below the format's floor");
   if (policy.body_floor_bytes > limits::inline_body_bytes_max) return refuse("body_floor_bytes is over 64 KiB");
-  if (policy.time_to_live_ms > static_cast<uint64_t>(limits::time_to_live.ms)) return refuse("time_to_live_ms is over the limit");
-  if (policy.retention_ms > static_cast<uint64_t>(limits::retention.ms)) return refuse("retention_ms is over the limit");
+  if (policy.time_to_live_ms > static_cast<uint64_t>(limits::time_to_live.ms))
+    return refuse("time_to_live_ms is over the limit");
+  if (policy.retention_ms > static_cast<uint64_t>(limits::retention.ms))
+    return refuse("retention_ms is over the limit");
   if (policy.document_bytes_max > limits::document_bytes_max) return refuse("document_bytes_max is over the limit");
   context.held.policies.emplace_back(change.effective_from, policy);
   return {};
@@ -178,7 +182,8 @@ Result<void> check_officers(StagedTxn& txn, const std::vector<proto::RootOfficer
 
 Result<void> stage_change(EntryContext& context, uint16_t number) {
   const proto::Change& change = context.payload.changes[number];
-  if (change.effective_from.ms < 0 || change.effective_from > last_time) return refuse("effective_from is out of range");
+  if (change.effective_from.ms < 0 || change.effective_from > last_time)
+    return refuse("effective_from is out of range");
   if (context.payload.index == 0 && number == 0 && !std::holds_alternative<proto::RootChange>(change.body))
     return refuse("the first entry begins with ROOT");
   const bool by_registrar = context.held.registrars.contains(context.payload.registrar);
@@ -199,10 +204,22 @@ Result<void> stage_change(EntryContext& context, uint16_t number) {
     Result<void> operator()(const proto::BrokerChange& body) { return stage_broker(context, change, body); }
     Result<void> operator()(const proto::WitnessChange& body) { return stage_witness(context, body); }
     Result<void> operator()(const proto::PolicyChange& body) { return stage_policy(context, change, body); }
-    Result<void> operator()(const proto::OfficerChange& body) { special = false; return stage_officer(context, change, body); }
-    Result<void> operator()(const proto::AgencyChange& body) { special = false; return stage_agency(context, change, body, number); }
-    Result<void> operator()(const proto::StatusChange& body) { special = false; return stage_status(context, change, body, number); }
-    Result<void> operator()(const proto::SucceedChange& body) { special = false; return stage_succession(context, change, body, number); }
+    Result<void> operator()(const proto::OfficerChange& body) {
+      special = false;
+      return stage_officer(context, change, body);
+    }
+    Result<void> operator()(const proto::AgencyChange& body) {
+      special = false;
+      return stage_agency(context, change, body, number);
+    }
+    Result<void> operator()(const proto::StatusChange& body) {
+      special = false;
+      return stage_status(context, change, body, number);
+    }
+    Result<void> operator()(const proto::SucceedChange& body) {
+      special = false;
+      return stage_succession(context, change, body, number);
+    }
   };
   if (auto staged = std::visit(Visitor{context, change, number, special}, change.body); !staged) {
     Error error = staged.error();

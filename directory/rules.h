@@ -19,7 +19,8 @@ Result<void> stage_change(EntryContext&, uint16_t number);
 
 /// The sets that must sign the entry, nobody counted yet. Error: forbidden (no such registrar or agency).
 Result<std::vector<SignerSet>> signer_sets(ReadTxn&, const detail::Held&, const proto::EntryPayload&);
-/// Counts valid signatures; each officer once. Returns the first fault: bad_signature (unknown signer, wrong signature).
+/// Counts valid signatures; each officer once. Returns the first fault: bad_signature (unknown signer, wrong
+/// signature).
 std::optional<Error> count_signatures(const proto::Entry&, std::vector<SignerSet>&);
 
 // ---- pieces that the files of rules share -------------------------------------------------------------------

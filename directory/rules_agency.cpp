@@ -23,7 +23,8 @@ tl::unexpected<Error> refuse(std::string detail) { return fail(ErrorCode::bad_re
 bool is_code(std::string_view code) {
   return !code.empty() && code.size() <= limits::organ_code_chars_max &&
          std::all_of(code.begin(), code.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_';
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' ||
+                  c == '_';
          });
 }
 
@@ -59,7 +60,8 @@ Result<void> check_fields(const proto::Agency& agency) {
   for (size_t i = 0; i < agency.codes.size(); ++i) {
     const proto::OrganCode& code = agency.codes[i];
     if (!is_code(code.code)) return refuse("a code must be 1..35 of [A-Za-z0-9.-_]");
-    if (code.valid_from.ms < 0 || code.valid_until.ms < 0 || (code.valid_until.ms && code.valid_until <= code.valid_from))
+    if (code.valid_from.ms < 0 || code.valid_until.ms < 0 ||
+        (code.valid_until.ms && code.valid_until <= code.valid_from))
       return refuse("the validity of code " + code.code + " is empty");
     for (size_t j = 0; j < i; ++j)
       if (agency.codes[j].code == code.code) return refuse("code " + code.code + " is named twice");
@@ -178,7 +180,8 @@ Result<void> stage_agency(EntryContext& context, const proto::Change& change, co
   TRAM_OK(claim_id(context.txn, agency.id, PartyKind::agency));
   if (held && (held->level == Level::unit) != (agency.level == Level::unit))
     return refuse("a unit stays a unit, an agency an agency");
-  if (held && held->level == Level::unit && held->parent != agency.parent) return refuse("a unit stays with its agency");
+  if (held && held->level == Level::unit && held->parent != agency.parent)
+    return refuse("a unit stays with its agency");
   if (held) TRAM_OK(check_scope(context, *held, at));
   TRAM_TRY(state, state_at(context, agency.id, at));
   if (state && state->status == AgencyStatus::closed) return fail(ErrorCode::closed_agency, "the agency is closed");
@@ -235,7 +238,8 @@ Result<void> stage_succession(EntryContext& context, const proto::Change& change
       TRAM_TRY(state, state_at(context, party, change.effective_from));
       if (!state) return refuse("agency " + party.hex() + " does not exist at that time");
       if (state->agency.level == Level::unit) return refuse("units have no succession: close them");
-      if (state->status == AgencyStatus::closed) return fail(ErrorCode::closed_agency, party.hex() + " is closed already");
+      if (state->status == AgencyStatus::closed)
+        return fail(ErrorCode::closed_agency, party.hex() + " is closed already");
     }
   for (const PartyId& party : succeed.from) TRAM_OK(add_decision(context, party, Stream::status, change, number));
   return {};

@@ -52,8 +52,11 @@ Result<std::vector<SignerSet>> signer_sets(ReadTxn& txn, const detail::Held& hel
   }
   if (payload.registrar.is_zero()) {
     const bool by_root_threshold = root || first_change<proto::PolicyChange>(payload);
-    sets.push_back({Kind::root_officers, held.root.officers,
-                    is_short_suspension(payload) ? 1 : by_root_threshold ? held.root.root_threshold : held.root.threshold,
+    sets.push_back({Kind::root_officers,
+                    held.root.officers,
+                    is_short_suspension(payload) ? 1
+                    : by_root_threshold          ? held.root.root_threshold
+                                                 : held.root.threshold,
                     {}});
     if (root) sets.push_back({Kind::new_root_officers, root->officers, root->root_threshold, {}});
     return sets;
@@ -90,7 +93,8 @@ std::optional<Error> count_signatures(const proto::Entry& entry, std::vector<Sig
       good = true;
       set.valid_signers.push_back(member->id);
     }
-    if (!fault && !known) fault = Error{ErrorCode::bad_signature, "signer " + signature.signer.hex() + " may not sign this"};
+    if (!fault && !known)
+      fault = Error{ErrorCode::bad_signature, "signer " + signature.signer.hex() + " may not sign this"};
     if (!fault && !good) fault = Error{ErrorCode::bad_signature, "signature of " + signature.signer.hex()};
   }
   return fault;

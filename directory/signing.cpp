@@ -25,7 +25,8 @@ Result<SignatureState> examine_entry(ReadTxn& txn, const Directory& directory, c
                       : set.kind == SignerSet::Kind::administrators     ? "administrators"
                                                                         : "root officers";
     state.problems.push_back(std::string(error_info(ErrorCode::not_enough_signatures).name) + ": " +
-                             std::to_string(set.valid_signers.size()) + " of " + std::to_string(set.needed) + " " + who);
+                             std::to_string(set.valid_signers.size()) + " of " + std::to_string(set.needed) + " " +
+                             who);
   }
   if (examined.bad_signature) state.problems.push_back(describe(*examined.bad_signature));
   if (examined.refusal) state.problems.push_back(describe(*examined.refusal));

@@ -12,13 +12,15 @@ namespace tram::directory {
 Hash entry_hash(BytesView payload);
 proto::EntrySignature sign_entry(BytesView payload, const PartyId& officer, const crypto::SigningKey& key);
 
-/// One sentence a change, in the language asked: who gains or loses what, from when. What the officer reads before signing.
+/// One sentence a change, in the language asked: who gains or loses what, from when. What the officer reads before
+/// signing.
 enum class Language { vietnamese, english };
 /// `name_of` gives the name of a party that the entry only refers to; without it, or when it returns "", the id stands.
 using NameOf = std::function<std::string(const PartyId&)>;
 std::vector<std::string> describe_entry(const proto::EntryPayload&, Language, const NameOf& name_of = {});
 
-/// How far an entry is: who signed validly, how many are needed, of which set; and why it would be refused, if it would.
+/// How far an entry is: who signed validly, how many are needed, of which set; and why it would be refused, if it
+/// would.
 struct SignatureState {
   std::vector<PartyId> valid_signers;
   uint32_t needed = 0;
@@ -31,8 +33,8 @@ Result<SignatureState> examine_entry(ReadTxn&, const Directory&, const proto::En
 struct Chain {
   RealmId realm;
   uint64_t next_index = 1;
-  Hash previous;       // hash of the payload before
-  PartyId registrar;   // who signs; zero = root officers
+  Hash previous;      // hash of the payload before
+  PartyId registrar;  // who signs; zero = root officers
   Time created;
 };
 Result<std::vector<Bytes>> pack_entries(const std::vector<proto::Change>&, Chain);

@@ -67,8 +67,10 @@ Result<void> StagedTxn::commit() {
 Result<void> StagedTxn::flush(WriteTxn& txn) const {
   for (const auto& [name, rows] : tables_)
     for (const auto& [key, value] : rows) {
-      if (value) TRAM_OK(txn.put(Table{name}, key, *value));
-      else TRAM_OK(txn.erase(Table{name}, key));
+      if (value)
+        TRAM_OK(txn.put(Table{name}, key, *value));
+      else
+        TRAM_OK(txn.erase(Table{name}, key));
     }
   return {};
 }

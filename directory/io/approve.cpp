@@ -41,7 +41,8 @@ std::string plain_code(std::string_view text) {
   return out;
 }
 
-Result<proto::Change> node_change(RealmFolder& folder, const ApproveOptions& options, const Request& request, Time now, Time effective) {
+Result<proto::Change> node_change(RealmFolder& folder, const ApproveOptions& options, const Request& request, Time now,
+                                  Time effective) {
   const std::string code = options.as_code.empty() ? request.payload.organ_code : options.as_code;
   auto known = options.id.empty() ? folder.find_code(code, now) : PartyId::parse(options.id);
   proto::Agency record;
@@ -51,7 +52,8 @@ Result<proto::Change> node_change(RealmFolder& folder, const ApproveOptions& opt
     record = std::move(*found);
   } else {
     if (!options.create)
-      return fail(ErrorCode::unknown_agency, "\"" + code + "\" of " + request.path + ": name the agency with --as CODE, or add it with --new");
+      return fail(ErrorCode::unknown_agency,
+                  "\"" + code + "\" of " + request.path + ": name the agency with --as CODE, or add it with --new");
     if (code.empty()) return fail(ErrorCode::bad_request, "the request names no code: give --as CODE");
     record.id = io::SystemRandom().id<PartyId>();
     record.codes.push_back({code, {}, {}});
@@ -88,7 +90,8 @@ proto::Change broker_change(const ApproveOptions& options, const Request& reques
   return {effective, broker};
 }
 
-Result<proto::Change> change_of(RealmFolder& folder, const ApproveOptions& options, const Request& request, Time now, Time effective) {
+Result<proto::Change> change_of(RealmFolder& folder, const ApproveOptions& options, const Request& request, Time now,
+                                Time effective) {
   if (request.payload.kind == proto::EnrolKind::broker) return broker_change(options, request, effective);
   return node_change(folder, options, request, now, effective);
 }
@@ -96,12 +99,15 @@ Result<proto::Change> change_of(RealmFolder& folder, const ApproveOptions& optio
 Result<void> check_code_by_hand(const Global& global, const ApproveOptions& options, const Request& request) {
   std::string given = options.code;
   if (given.empty()) {
-    std::printf("%s: \"%s\" %s\n", request.path.c_str(), request.payload.name.c_str(), request.payload.organ_code.c_str());
-    TRAM_TRY(typed, ask(global.vietnamese ? "Gõ mã mà người lập yêu cầu đọc: " : "Type the code that the operator reads out: "));
+    std::printf("%s: \"%s\" %s\n", request.path.c_str(), request.payload.name.c_str(),
+                request.payload.organ_code.c_str());
+    TRAM_TRY(typed, ask(global.vietnamese ? "Gõ mã mà người lập yêu cầu đọc: "
+                                          : "Type the code that the operator reads out: "));
     given = std::move(typed);
   }
   if (plain_code(given) != plain_code(request.code))
-    return fail(ErrorCode::bad_signature, "the code does not match this request: it may have been exchanged on the way");
+    return fail(ErrorCode::bad_signature,
+                "the code does not match this request: it may have been exchanged on the way");
   return {};
 }
 
@@ -119,7 +125,8 @@ Result<std::vector<std::string>> request_files(const std::string& folder) {
   std::error_code error;
   for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     const auto extension = it->path().extension();
-    if (it->is_regular_file() && (extension == ".request" || extension == ".enrol")) files.push_back(it->path().string());
+    if (it->is_regular_file() && (extension == ".request" || extension == ".enrol"))
+      files.push_back(it->path().string());
   }
   if (error) return fail(ErrorCode::io_failed, folder);
   std::sort(files.begin(), files.end());
@@ -128,8 +135,8 @@ Result<std::vector<std::string>> request_files(const std::string& folder) {
 
 bool on_sheet(const std::map<std::string, std::string>& sheet, const Request& request) {
   const fs::path path(request.path);
-  for (const std::string& who : {request.payload.organ_code, request.payload.name, path.filename().string(), path.stem().string(),
-                                 path.parent_path().filename().string()}) {
+  for (const std::string& who : {request.payload.organ_code, request.payload.name, path.filename().string(),
+                                 path.stem().string(), path.parent_path().filename().string()}) {
     const auto found = sheet.find(who);
     if (!who.empty() && found != sheet.end() && plain_code(found->second) == plain_code(request.code)) return true;
   }
@@ -151,10 +158,14 @@ Result<void> approve(const Global& global, const ApproveOptions& options) {
     for (size_t i = 0; i < files.size(); ++i) {
       progress.step(i + 1);
       auto request = read_request(files[i]);
-      if (!request) left_out.push_back(files[i] + ": " + describe(request.error()));
-      else if (!on_sheet(sheet, *request)) left_out.push_back(files[i] + ": " + request->code + " is not on the sheet");
-      else if (auto change = change_of(*folder, options, *request, now, effective)) changes.push_back(std::move(*change));
-      else left_out.push_back(describe(change.error()));
+      if (!request)
+        left_out.push_back(files[i] + ": " + describe(request.error()));
+      else if (!on_sheet(sheet, *request))
+        left_out.push_back(files[i] + ": " + request->code + " is not on the sheet");
+      else if (auto change = change_of(*folder, options, *request, now, effective))
+        changes.push_back(std::move(*change));
+      else
+        left_out.push_back(describe(change.error()));
     }
   }
   for (const std::string& file : options.requests) {
@@ -163,10 +174,12 @@ Result<void> approve(const Global& global, const ApproveOptions& options) {
     TRAM_TRY(change, change_of(*folder, options, request, now, effective));
     changes.push_back(std::move(change));
   }
-  for (const std::string& line : left_out) std::fprintf(stderr, "%s %s\n", global.vietnamese ? "bỏ qua:" : "left out:", line.c_str());
+  for (const std::string& line : left_out)
+    std::fprintf(stderr, "%s %s\n", global.vietnamese ? "bỏ qua:" : "left out:", line.c_str());
   if (changes.empty()) return fail(ErrorCode::not_found, "no request to approve");
   TRAM_OK(finish_proposal(global, *folder, changes, registrar, options.sign_with));
-  if (!left_out.empty()) return fail(ErrorCode::bad_request, std::to_string(left_out.size()) + " requests were left out");
+  if (!left_out.empty())
+    return fail(ErrorCode::bad_request, std::to_string(left_out.size()) + " requests were left out");
   return {};
 }
 
@@ -177,18 +190,22 @@ Result<void> approval(const Global& global, const std::string& file, const std::
   TRAM_TRY(party, directory.key_holder(folder->txn(), request.payload.keys.curve));
   TRAM_TRY(by_sig, directory.key_holder(folder->txn(), request.payload.keys.sig));
   if (!party || party != by_sig)
-    return fail(ErrorCode::wrong_state, "the directory does not have these keys: approve the request, sign and accept first");
+    return fail(ErrorCode::wrong_state,
+                "the directory does not have these keys: approve the request, sign and accept first");
   proto::Approval approval;
   approval.realm = directory.realm();
   approval.party = *party;
   approval.request = request.hash;
   TRAM_TRY(entries, directory.entries(folder->txn(), 0, limits::approval_bytes_max));
   approval.entries = std::move(entries);
-  if (approval.entries.size() != directory.size()) return fail(ErrorCode::too_large, "the directory no longer fits an approval file");
+  if (approval.entries.size() != directory.size())
+    return fail(ErrorCode::too_large, "the directory no longer fits an approval file");
   TRAM_OK(write_public_file(out, proto::encode_approval(approval)));
-  if (global.json) std::printf("{\"party\":\"%s\",\"out\":\"%s\"}\n", party->hex().c_str(), out.c_str());
+  if (global.json)
+    std::printf("{\"party\":\"%s\",\"out\":\"%s\"}\n", party->hex().c_str(), out.c_str());
   else
-    std::printf(global.vietnamese ? "Đã ghi %s cho \"%s\". Chuyển tệp này lại cho người vận hành.\n" : "Wrote %s for \"%s\". Carry it back to the operator.\n",
+    std::printf(global.vietnamese ? "Đã ghi %s cho \"%s\". Chuyển tệp này lại cho người vận hành.\n"
+                                  : "Wrote %s for \"%s\". Carry it back to the operator.\n",
                 out.c_str(), folder->name_of(*party, io::wall_now()).c_str());
   return {};
 }

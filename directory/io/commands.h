@@ -32,6 +32,7 @@ struct ProposeOptions {
   std::string file;       // JSON with the same names as the flags
   std::string effective;  // moment
   std::string by;         // "", a registrar's id or name, an agency's code
+  bool urgent = false;    // before the pending entries, which must be signed again
   SignWith sign_with;
   std::map<std::string, std::vector<std::string>> values;  // flag -> values, as given
 };
@@ -93,8 +94,9 @@ int run_show(const Global&, const LookOptions&);
 /// Who signs: "" the root officers, else a registrar (id or name) or an agency (code).
 Result<PartyId> signing_party(RealmFolder&, const std::string& by, Time now);
 /// Proposes the changes, prints what they are and what comes next; with keys signs and accepts at once.
+/// `urgent`: goes before what is pending; that is chained anew behind it and loses its signatures.
 Result<void> finish_proposal(const Global&, RealmFolder&, const std::vector<proto::Change>&, const PartyId& registrar,
-                             const SignWith&);
+                             const SignWith&, bool urgent = false);
 /// Signs the first `keys` and accepts every pending entry; practice realms only.
 Result<void> sign_and_accept(RealmFolder&, const SignWith&);
 /// Prints at most `lines_max` sentences of an entry to standard output.

@@ -1,10 +1,9 @@
 #include "directory/io/console.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <unistd.h>
 
 #include "base/config.h"
 #include "proto/document.h"
@@ -79,7 +78,8 @@ Result<Time> parse_moment(const std::string& text, Time now) {
   const bool good_hour = !has_hour || (text.size() == 16 && (text[10] == ' ' || text[10] == 'T') &&
                                        std::sscanf(text.c_str() + 11, "%2d:%2d%c", &hour, &minute, &rest) == 2 &&
                                        hour >= 0 && hour < 24 && minute >= 0 && minute < 60);
-  if (!date || !good_hour) return fail(ErrorCode::bad_request, "\"" + text + "\" is no time: write 2026-07-01 or \"2026-07-01 08:00\"");
+  if (!date || !good_hour)
+    return fail(ErrorCode::bad_request, "\"" + text + "\" is no time: write 2026-07-01 or \"2026-07-01 08:00\"");
   return Time{} + days(days_from_civil(date->year, date->month, date->day)) + hours(hour) + minutes(minute) - vietnam;
 }
 

@@ -1,10 +1,9 @@
 // import: agencies from CSV files, or the national lists of provinces and communes.
-#include "directory/import.h"
-
 #include <cstdio>
 
 #include "base/io/clock.h"
 #include "base/io/system_random.h"
+#include "directory/import.h"
 #include "directory/io/commands.h"
 
 namespace tram::authority {
@@ -46,13 +45,15 @@ Result<void> import(const Global& global, const ImportOptions& options) {
       TRAM_TRY(table, read_table(options.ministries));
       ministries = std::move(table);
     }
-    TRAM_TRY(made, directory::national_agencies(provinces, communes, ministries ? &*ministries : nullptr, find, random));
+    TRAM_TRY(made,
+             directory::national_agencies(provinces, communes, ministries ? &*ministries : nullptr, find, random));
     if (!global.json)
-      std::printf(global.vietnamese ? "Tỉnh: %zu (x3). Xã: %zu (x3). Trung ương: %zu.\n" : "Provinces: %zu (x3). Communes: %zu (x3). Central: %zu.\n",
+      std::printf(global.vietnamese ? "Tỉnh: %zu (x3). Xã: %zu (x3). Trung ương: %zu.\n"
+                                    : "Provinces: %zu (x3). Communes: %zu (x3). Central: %zu.\n",
                   made.provinces, made.communes, made.central);
     if (made.provinces != provinces_expected || made.communes != communes_expected)
-      return fail(ErrorCode::bad_request, "the lists must give 34 provinces and 3,321 communes, not " + std::to_string(made.provinces) +
-                                              " and " + std::to_string(made.communes));
+      return fail(ErrorCode::bad_request, "the lists must give 34 provinces and 3,321 communes, not " +
+                                              std::to_string(made.provinces) + " and " + std::to_string(made.communes));
     TRAM_TRY(effective, parse_moment(options.effective, directory::reform_of_2025));
     for (auto& agency : made.agencies) changes.push_back({effective, proto::AgencyChange{std::move(agency)}});
     present = made.present;
@@ -71,9 +72,13 @@ Result<void> import(const Global& global, const ImportOptions& options) {
     rows += table.rows();
   }
   if (!global.json)
-    std::printf(global.vietnamese ? "Đọc %zu cơ quan: %zu mới, %zu đã có.\n" : "%zu agencies read: %zu new, %zu present.\n", rows, changes.size(), present);
+    std::printf(
+        global.vietnamese ? "Đọc %zu cơ quan: %zu mới, %zu đã có.\n" : "%zu agencies read: %zu new, %zu present.\n",
+        rows, changes.size(), present);
   if (changes.empty()) {
-    if (global.json) std::printf("{\"proposed\":0,\"pending\":%zu,\"size\":%llu}\n", folder->pending().size(), static_cast<unsigned long long>(folder->directory().size()));
+    if (global.json)
+      std::printf("{\"proposed\":0,\"pending\":%zu,\"size\":%llu}\n", folder->pending().size(),
+                  static_cast<unsigned long long>(folder->directory().size()));
     return {};
   }
   TRAM_OK(finish_proposal(global, *folder, changes, registrar, options.sign_with));

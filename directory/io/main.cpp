@@ -1,10 +1,13 @@
 // tram-authority: the tool of those who keep a realm's directory. Works on a folder (realm_folder.h), mostly offline.
 //
-//   keygen --officer NAME --out FILE        an officer's key (FILE, encrypted) and FILE.pub; --publisher for the key that
+//   keygen --officer NAME --out FILE        an officer's key (FILE, encrypted) and FILE.pub; --publisher for the key
+//   that
 //                                           publishes; --passphrase-fd N; --argon-memory 256MiB
 //   create --name N --officers a.pub,b.pub,... --threshold M [--root-threshold M] [--practice] [--publisher-key p.pub]
 //                                           a realm folder whose first entry waits for signatures
-//   propose agency|broker|registrar|officer|status|succeed|policy|witness|root ...   an entry from flags or --file x.json
+//   propose agency|broker|registrar|officer|status|succeed|policy|witness|root ...   an entry from flags or --file
+//   x.json;
+//                                           --urgent puts it before what is pending (a suspension cannot wait)
 //   approve REQUEST [--as CODE] [--code K7QF-3MXA-9T2D] | approve --batch DIR --code-sheet FILE
 //                                           gives the keys of enrolment requests their place, after comparing the code
 //   sign FILE... --officer-key KEY [--yes]  shows the entry in plain words, asks, signs; needs no realm folder
@@ -35,24 +38,35 @@ struct Flag {
 };
 
 void add_sign_with(CLI::App& command, SignWith& with) {
-  command.add_option("--sign-with", with.keys, "Practice realm: sign and accept with these key files at once")->delimiter(',');
-  command.add_option("--passphrase-fd", with.passphrase_fds, "Descriptors of the keys' passphrases, in their order; the last serves the rest")->delimiter(',');
+  command.add_option("--sign-with", with.keys, "Practice realm: sign and accept with these key files at once")
+      ->delimiter(',');
+  command
+      .add_option("--passphrase-fd", with.passphrase_fds,
+                  "Descriptors of the keys' passphrases, in their order; the last serves the rest")
+      ->delimiter(',');
 }
 
 /// A propose subcommand whose flags end in options.values.
-void add_proposal(CLI::App& propose, ProposeOptions& options, const char* what, const char* help, const std::vector<Flag>& flags) {
+void add_proposal(CLI::App& propose, ProposeOptions& options, const char* what, const char* help,
+                  const std::vector<Flag>& flags) {
   auto* command = propose.add_subcommand(what, help);
   command->add_option("--file", options.file, "JSON object with these names; flags win over it");
-  command->add_option("--effective", options.effective, "From when: now, 2026-07-01, \"2026-07-01 08:00\", +72h")->default_str("now");
-  command->add_option("--by", options.by, "Who signs: a registrar (id or name) or an agency (code); default the root officers");
+  command->add_option("--effective", options.effective, "From when: now, 2026-07-01, \"2026-07-01 08:00\", +72h")
+      ->default_str("now");
+  command->add_option("--by", options.by,
+                      "Who signs: a registrar (id or name) or an agency (code); default the root officers");
+  command->add_flag("--urgent", options.urgent, "Before what is pending; that must be signed again");
   add_sign_with(*command, options.sign_with);
   for (const Flag& flag : flags) {
     const std::string name = flag.name;
     if (flag.kind == Flag::yes)
-      command->add_flag_function("--" + name, [&options, name](int64_t) { options.values[name] = {"true"}; }, flag.help);
+      command->add_flag_function(
+          "--" + name, [&options, name](int64_t) { options.values[name] = {"true"}; }, flag.help);
     else if (flag.kind == Flag::many)
-      command->add_option_function<std::vector<std::string>>(
-                 "--" + name, [&options, name](const std::vector<std::string>& given) { options.values[name] = given; }, flag.help)
+      command
+          ->add_option_function<std::vector<std::string>>(
+              "--" + name, [&options, name](const std::vector<std::string>& given) { options.values[name] = given; },
+              flag.help)
           ->delimiter(',');
     else
       command->add_option_function<std::string>(
@@ -64,32 +78,66 @@ void add_proposal(CLI::App& propose, ProposeOptions& options, const char* what, 
 void add_proposals(CLI::App& propose, ProposeOptions& options) {
   propose.require_subcommand(1);
   add_proposal(propose, options, "agency", "Add an agency or a unit, or change the one with this code",
-               {{"code", "Its main code (QĐ 20/2020)"}, {"name", "Name in Vietnamese"}, {"name-en", "Name in English"},
-                {"branch", "party government front assembly court procuracy"}, {"level", "central province commune unit"},
-                {"parent", "Code of the superior, or none"}, {"province", "Statistics-office code of the province"},
-                {"address", "Address"}, {"telephone", "Telephone"}, {"email", "E-mail"}, {"duty-person", "Person on duty"},
-                {"alias", "Further codes", Flag::many}, {"without-keys", "Take its node out", Flag::yes}});
+               {{"code", "Its main code (QĐ 20/2020)"},
+                {"name", "Name in Vietnamese"},
+                {"name-en", "Name in English"},
+                {"branch", "party government front assembly court procuracy"},
+                {"level", "central province commune unit"},
+                {"parent", "Code of the superior, or none"},
+                {"province", "Statistics-office code of the province"},
+                {"address", "Address"},
+                {"telephone", "Telephone"},
+                {"email", "E-mail"},
+                {"duty-person", "Person on duty"},
+                {"alias", "Further codes", Flag::many},
+                {"without-keys", "Take its node out", Flag::yes}});
   add_proposal(propose, options, "status", "Suspend, close or reactivate an agency",
-               {{"agency", "Its code"}, {"status", "active suspended closed"}, {"until", "End of a suspension (one officer: +72h at most)"},
+               {{"agency", "Its code"},
+                {"status", "active suspended closed"},
+                {"until", "End of a suspension (one officer: +72h at most)"},
                 {"reason", "Reason"}});
   add_proposal(propose, options, "succeed", "Close agencies and name their successors",
-               {{"from", "Codes of those that close", Flag::many}, {"to", "Codes of the successors", Flag::many}, {"policy", "merge split absorb"}});
+               {{"from", "Codes of those that close", Flag::many},
+                {"to", "Codes of the successors", Flag::many},
+                {"policy", "merge split absorb"}});
   add_proposal(propose, options, "broker", "Change or retire a broker (new ones: approve)",
-               {{"id", "Its id or name"}, {"name", "Name"}, {"failure-domain", "Failure domain"}, {"control", "tcp://host:port"},
-                {"bulk", "tcp://host:port"}, {"retire", "It serves no more", Flag::yes}});
+               {{"id", "Its id or name"},
+                {"name", "Name"},
+                {"failure-domain", "Failure domain"},
+                {"control", "tcp://host:port"},
+                {"bulk", "tcp://host:port"},
+                {"retire", "It serves no more", Flag::yes}});
   add_proposal(propose, options, "registrar", "Let the officers of a province and branch sign for those below",
-               {{"id", "Id or name of the one to change"}, {"name", "Name"}, {"branch", "Branch"}, {"province", "Province code"},
-                {"officers", ".pub files", Flag::many}, {"threshold", "How many must sign"}, {"revoke", "It signs no more", Flag::yes}});
+               {{"id", "Id or name of the one to change"},
+                {"name", "Name"},
+                {"branch", "Branch"},
+                {"province", "Province code"},
+                {"officers", ".pub files", Flag::many},
+                {"threshold", "How many must sign"},
+                {"revoke", "It signs no more", Flag::yes}});
   add_proposal(propose, options, "officer", "Make or revoke an officer of an agency",
-               {{"agency", "Code of the agency"}, {"officer", ".pub file"}, {"role", "administrator, or a role"}, {"revoke", "Revoke", Flag::yes}});
+               {{"agency", "Code of the agency"},
+                {"officer", ".pub file"},
+                {"role", "administrator, or a role"},
+                {"revoke", "Revoke", Flag::yes}});
   add_proposal(propose, options, "policy", "Change the realm's policy",
-               {{"custody-quorum", "Brokers that must hold a document"}, {"body-floor", "Bytes that every body is padded to"},
-                {"time-to-live", "10d"}, {"retention", "35d"}, {"document-max", "Bytes"}, {"recall-refusal", "true or false"},
+               {{"custody-quorum", "Brokers that must hold a document"},
+                {"body-floor", "Bytes that every body is padded to"},
+                {"time-to-live", "10d"},
+                {"retention", "35d"},
+                {"document-max", "Bytes"},
+                {"recall-refusal", "true or false"},
                 {"update-refusal", "true or false"}});
   add_proposal(propose, options, "witness", "Name or retire a witness",
-               {{"id", "Its id"}, {"name", "Name"}, {"organisation", "Organisation"}, {"log-key", "LOG key, hexadecimal"}, {"retire", "Retire", Flag::yes}});
+               {{"id", "Its id"},
+                {"name", "Name"},
+                {"organisation", "Organisation"},
+                {"log-key", "LOG key, hexadecimal"},
+                {"retire", "Retire", Flag::yes}});
   add_proposal(propose, options, "root", "Change the root officers, thresholds or publishers: old and new set sign",
-               {{"officers", ".pub files", Flag::many}, {"threshold", "How many must sign"}, {"root-threshold", "How many for ROOT and POLICY"},
+               {{"officers", ".pub files", Flag::many},
+                {"threshold", "How many must sign"},
+                {"root-threshold", "How many for ROOT and POLICY"},
                 {"publisher-key", ".pub files of publishers", Flag::many}});
 }
 
@@ -117,9 +165,12 @@ int run(int argc, char** argv) {
   CreateOptions create;
   auto* create_command = app.add_subcommand("create", "Make a realm");
   create_command->add_option("--name", create.name, "Name of the realm")->required();
-  create_command->add_option("--officers", create.officers, ".pub files of the root officers")->required()->delimiter(',');
+  create_command->add_option("--officers", create.officers, ".pub files of the root officers")
+      ->required()
+      ->delimiter(',');
   create_command->add_option("--threshold", create.threshold, "How many must sign")->required();
-  create_command->add_option("--root-threshold", create.root_threshold, "How many for ROOT and POLICY; default: --threshold");
+  create_command->add_option("--root-threshold", create.root_threshold,
+                             "How many for ROOT and POLICY; default: --threshold");
   create_command->add_flag("--practice", create.practice, "A practice realm, marked everywhere; for ever");
   create_command->add_option("--publisher-key", create.publishers, ".pub files of publishers")->delimiter(',');
   add_sign_with(*create_command, create.sign_with);
@@ -135,7 +186,8 @@ int run(int argc, char** argv) {
   approve_command->add_option("--id", approve.id, "Id of the agency or broker");
   approve_command->add_option("--code", approve.code, "Short code that the operator read out");
   approve_command->add_option("--batch", approve.batch, "Folder of requests (*.request, *.enrol), searched in depth");
-  approve_command->add_option("--code-sheet", approve.code_sheet, "Lines WHO,CODE; WHO is a code, a name, a file or its folder");
+  approve_command->add_option("--code-sheet", approve.code_sheet,
+                              "Lines WHO,CODE; WHO is a code, a name, a file or its folder");
   approve_command->add_option("--by", approve.by, "Who signs: a registrar; default the root officers");
   approve_command->add_option("--effective", approve.effective, "From when")->default_str("now");
   approve_command->add_flag("--replace-keys", approve.replace_keys, "The agency's present node loses its place");
@@ -172,8 +224,10 @@ int run(int argc, char** argv) {
   PublishOptions publish;
   std::string timeout = "20s";
   auto* publish_command = app.add_subcommand("publish", "Bring the brokers up to date");
-  auto* broker_option = publish_command->add_option("--broker", publish.broker, "Control endpoint; default: every broker in the directory");
-  publish_command->add_option("--server-key", publish.server_key, "The broker's CURVE key, hexadecimal")->needs(broker_option);
+  auto* broker_option = publish_command->add_option("--broker", publish.broker,
+                                                    "Control endpoint; default: every broker in the directory");
+  publish_command->add_option("--server-key", publish.server_key, "The broker's CURVE key, hexadecimal")
+      ->needs(broker_option);
   publish_command->add_option("--key", publish.key, "The publisher's key file")->required();
   publish_command->add_option("--passphrase-fd", publish.passphrase_fds, "Descriptor of its passphrase");
   publish_command->add_option("--timeout", timeout, "For each broker and answer")->capture_default_str();
@@ -202,14 +256,19 @@ int run(int argc, char** argv) {
       "import",
       "Agencies from CSV, or the national lists.\nColumns of a CSV: code,name_vi,branch,level and, as needed, "
       "name_en,parent_code,province,address,telephone,email,duty_person,aliases (codes separated by spaces).\n"
-      "Codes of the national lists: government of a province P<no.> (its national code, H01, first where a source states it), "
-      "of a commune <province>.<no.>; the Party's committee .D, the Front's .M after it. What is present is left alone.");
+      "Codes of the national lists: government of a province P<no.> (its national code, H01, first where a source "
+      "states it), "
+      "of a commune <province>.<no.>; the Party's committee .D, the Front's .M after it. What is present is left "
+      "alone.");
   import_command->add_option("csv", import.files, "CSV files");
-  import_command->add_flag("--national", import.national, "34 provinces and 3,321 communes of 1 July 2025, three bodies each");
+  import_command->add_flag("--national", import.national,
+                           "34 provinces and 3,321 communes of 1 July 2025, three bodies each");
   import_command->add_option("--provinces", import.provinces, "National list of provinces (CSV)");
   import_command->add_option("--communes", import.communes, "National list of communes (CSV)");
-  import_command->add_option("--ministries", import.ministries, "Level-1 codes (CSV): ministries, and national codes of provinces");
-  import_command->add_option("--effective", import.effective, "From when; default: now, or 1 July 2025 with --national");
+  import_command->add_option("--ministries", import.ministries,
+                             "Level-1 codes (CSV): ministries, and national codes of provinces");
+  import_command->add_option("--effective", import.effective,
+                             "From when; default: now, or 1 July 2025 with --national");
   import_command->add_option("--by", import.by, "Who signs: a registrar; default the root officers");
   add_sign_with(*import_command, import.sign_with);
 
@@ -225,7 +284,8 @@ int run(int argc, char** argv) {
   };
   if (keygen_command->parsed()) {
     const auto bytes = parse_byte_size(memory);
-    if (!bytes || (officer_name.empty() && publisher_name.empty())) return usage("keygen: --officer or --publisher, and a size for --argon-memory");
+    if (!bytes || (officer_name.empty() && publisher_name.empty()))
+      return usage("keygen: --officer or --publisher, and a size for --argon-memory");
     keygen.publisher = officer_name.empty();
     keygen.name = keygen.publisher ? publisher_name : officer_name;
     keygen.memory_bytes = *bytes;
@@ -246,13 +306,15 @@ int run(int argc, char** argv) {
   if (approval_command->parsed()) return run_approval(global, request, out);
   if (publish_command->parsed()) {
     const auto patience = parse_duration(timeout);
-    if (!patience || publish.broker.empty() != publish.server_key.empty()) return usage("publish: --broker goes with --server-key");
+    if (!patience || publish.broker.empty() != publish.server_key.empty())
+      return usage("publish: --broker goes with --server-key");
     publish.timeout = *patience;
     return run_publish(global, publish);
   }
   if (import_command->parsed()) {
     const bool lists = !import.provinces.empty() && !import.communes.empty();
-    if (import.national ? !lists : import.files.empty()) return usage("import: CSV files, or --national with --provinces and --communes");
+    if (import.national ? !lists : import.files.empty())
+      return usage("import: CSV files, or --national with --provinces and --communes");
     return run_import(global, import);
   }
   if (show_command->parsed()) return run_show(global, look);

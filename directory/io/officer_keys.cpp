@@ -56,11 +56,12 @@ Result<void> generate_key(const KeygenOptions& options, Passphrases& passphrases
   std::string line;
   if (options.publisher) {
     ring.curve_secret = crypto::make_secret(random);
-    line = "tram-publisher-1 " + crypto::curve_pair_from(ring.curve_secret).public_key.hex() + " " + options.name + "\n";
+    line =
+        "tram-publisher-1 " + crypto::curve_pair_from(ring.curve_secret).public_key.hex() + " " + options.name + "\n";
   } else {
     ring.sig_seed = crypto::make_secret(random);
-    line = "tram-officer-1 " + random.id<PartyId>().hex() + " " +
-           crypto::SigningKey(ring.sig_seed).public_key().hex() + " " + options.name + "\n";
+    line = "tram-officer-1 " + random.id<PartyId>().hex() + " " + crypto::SigningKey(ring.sig_seed).public_key().hex() +
+           " " + options.name + "\n";
   }
   TRAM_TRY(secret, passphrases.next(options.out, true));
   crypto::UnlockCost cost;

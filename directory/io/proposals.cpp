@@ -56,7 +56,8 @@ Result<void> sign_and_accept(RealmFolder& folder, const SignWith& with) {
     for (const OfficerKey& officer : officers) {
       bool signed_already = false;
       for (const auto& signature : pending.entry.signatures) signed_already |= signature.signer == officer.id;
-      if (!signed_already) pending.entry.signatures.push_back(directory::sign_entry(pending.entry.payload, officer.id, officer.key));
+      if (!signed_already)
+        pending.entry.signatures.push_back(directory::sign_entry(pending.entry.payload, officer.id, officer.key));
     }
     TRAM_OK(folder.store_pending(pending));
     TRAM_OK(folder.accept_first());
@@ -72,10 +73,8 @@ void print_json_result(const RealmFolder& folder, size_t entries) {
               static_cast<unsigned long long>(folder.directory().size()));
 }
 
-}  // namespace
-
-Result<void> finish_proposal(const Global& global, RealmFolder& folder, const std::vector<proto::Change>& changes,
-                             const PartyId& registrar, const SignWith& with) {
+Result<void> propose_at_end(const Global& global, RealmFolder& folder, const std::vector<proto::Change>& changes,
+                            const PartyId& registrar, const SignWith& with) {
   const Time now = io::wall_now();
   directory::Chain chain = folder.chain(now);
   chain.registrar = registrar;
@@ -94,7 +93,8 @@ Result<void> finish_proposal(const Global& global, RealmFolder& folder, const st
   TRAM_TRY(paths, folder.propose(payloads));
   if (!global.json) {
     TRAM_TRY(payload, proto::decode_entry_payload(payloads.front()));
-    print_entry(global, payload, [&](const PartyId& id) { return folder.name_of(id, now); }, 20);
+    print_entry(
+        global, payload, [&](const PartyId& id) { return folder.name_of(id, now); }, 20);
   }
   if (!with.keys.empty()) {
     if (auto accepted = sign_and_accept(folder, with); !accepted) {
@@ -102,9 +102,11 @@ Result<void> finish_proposal(const Global& global, RealmFolder& folder, const st
       if (first && !folder.pending().empty()) TRAM_OK(folder.discard(folder.pending().front().payload.index));
       return accepted;
     }
-    if (global.json) print_json_result(folder, paths.size());
+    if (global.json)
+      print_json_result(folder, paths.size());
     else
-      std::printf(global.vietnamese ? "Đã ký và đưa vào danh bạ: %zu mục.\n" : "Signed and accepted: %zu entries.\n", paths.size());
+      std::printf(global.vietnamese ? "Đã ký và đưa vào danh bạ: %zu mục.\n" : "Signed and accepted: %zu entries.\n",
+                  paths.size());
     return {};
   }
   if (global.json) {
@@ -113,9 +115,34 @@ Result<void> finish_proposal(const Global& global, RealmFolder& folder, const st
   }
   for (size_t i = 0; i < paths.size() && i < 5; ++i) std::printf("%s\n", paths[i].c_str());
   if (paths.size() > 5) std::printf("... %zu\n", paths.size());
-  std::printf(global.vietnamese ? "Tiếp theo: mỗi cán bộ chạy `tram-authority sign TỆP --officer-key KHÓA`, rồi `tram-authority accept`.\n"
-                                : "Next: each officer runs `tram-authority sign FILE --officer-key KEY`, then `tram-authority accept`.\n");
+  std::printf(
+      global.vietnamese
+          ? "Tiếp theo: mỗi cán bộ chạy `tram-authority sign TỆP --officer-key KHÓA`, rồi `tram-authority accept`.\n"
+          : "Next: each officer runs `tram-authority sign FILE --officer-key KEY`, then `tram-authority accept`.\n");
   return {};
+}
+
+}  // namespace
+
+Result<void> finish_proposal(const Global& global, RealmFolder& folder, const std::vector<proto::Change>& changes,
+                             const PartyId& registrar, const SignWith& with, bool urgent) {
+  if (!urgent || folder.pending().empty()) return propose_at_end(global, folder, changes, registrar, with);
+  const std::vector<Pending> waiting = folder.pending();
+  if (waiting.front().payload.index == 0) return fail(ErrorCode::wrong_state, "the first entry is not accepted yet");
+  TRAM_OK(folder.discard(waiting.front().payload.index));
+  auto proposed = propose_at_end(global, folder, changes, registrar, with);
+  for (const Pending& pending : waiting) {
+    const directory::Chain chain = folder.chain(pending.payload.created);
+    proto::EntryPayload payload = pending.payload;
+    payload.index = chain.next_index;
+    payload.previous = chain.previous;
+    TRAM_OK(folder.propose({proto::encode_entry_payload(payload)}));
+  }
+  std::fprintf(stderr,
+               global.vietnamese ? "%zu mục đang chờ được xếp sau và phải ký lại.\n"
+                                 : "%zu pending entries now come after it and must be signed again.\n",
+               waiting.size());
+  return proposed;
 }
 
 namespace {

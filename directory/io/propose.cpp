@@ -36,7 +36,8 @@ class Flags {
   Result<uint64_t> number(const std::string& name, uint64_t otherwise) {
     const std::string value = text(name);
     if (value.empty()) return otherwise;
-    if (value.size() > 18 || value.find_first_not_of("0123456789") != std::string::npos) return refuse("--" + name + " is no number");
+    if (value.size() > 18 || value.find_first_not_of("0123456789") != std::string::npos)
+      return refuse("--" + name + " is no number");
     return std::stoull(value);
   }
   Result<uint64_t> duration(const std::string& name, uint64_t otherwise) {
@@ -48,7 +49,8 @@ class Flags {
   }
   Result<void> nothing_left() const {
     for (const auto& [name, value] : values_)
-      if (std::find(used_.begin(), used_.end(), name) == used_.end()) return refuse("--" + name + " does not belong here");
+      if (std::find(used_.begin(), used_.end(), name) == used_.end())
+        return refuse("--" + name + " does not belong here");
     return {};
   }
 
@@ -67,7 +69,8 @@ Result<void> add_file(Values& values, const std::string& path) {
     if (value.is_object()) return fail(ErrorCode::bad_format, path + ": " + name);
     if (value.is_array())
       for (const auto& each : value) values[name].push_back(scalar(each));
-    else values[name] = {scalar(value)};
+    else
+      values[name] = {scalar(value)};
   }
   return {};
 }
@@ -127,7 +130,8 @@ struct Proposer {
     if (!level) return refuse("--level: central province commune unit");
     record.branch = *branch;
     record.level = *level;
-    if (const std::string parent = flags.text("parent"); parent == "none") record.parent = {};
+    if (const std::string parent = flags.text("parent"); parent == "none")
+      record.parent = {};
     else if (!parent.empty()) {
       TRAM_TRY(found, agency(parent));
       record.parent = found;
@@ -146,10 +150,14 @@ struct Proposer {
     TRAM_TRY(party, agency(flags.text("agency")));
     change.agency = party;
     const std::string status = flags.text("status");
-    if (status == "active") change.status = proto::AgencyStatus::active;
-    else if (status == "suspended") change.status = proto::AgencyStatus::suspended;
-    else if (status == "closed") change.status = proto::AgencyStatus::closed;
-    else return refuse("--status: active suspended closed");
+    if (status == "active")
+      change.status = proto::AgencyStatus::active;
+    else if (status == "suspended")
+      change.status = proto::AgencyStatus::suspended;
+    else if (status == "closed")
+      change.status = proto::AgencyStatus::closed;
+    else
+      return refuse("--status: active suspended closed");
     if (const std::string until = flags.text("until"); !until.empty()) {
       TRAM_TRY(time, parse_moment(until, now));
       change.until = time;
@@ -276,7 +284,8 @@ Result<void> propose(const Global& global, const ProposeOptions& options) {
   Proposer proposer{*folder, flags, now};
   TRAM_TRY(body, proposer.make(options.what));
   TRAM_OK(flags.nothing_left());
-  return finish_proposal(global, *folder, {proto::Change{effective, std::move(body)}}, registrar, options.sign_with);
+  return finish_proposal(global, *folder, {proto::Change{effective, std::move(body)}}, registrar, options.sign_with,
+                         options.urgent);
 }
 
 }  // namespace

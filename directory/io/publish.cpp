@@ -23,7 +23,9 @@ class Conversation {
     while (io::monotonic_now() < deadline) {
       for (io::LinkEvent event : socket_.maintain(io::monotonic_now()))
         if (event == io::LinkEvent::refused)
-          return fail(ErrorCode::forbidden, socket_.endpoint() + " refused the publisher's key: ROOT must name it, and the broker must have that ROOT");
+          return fail(ErrorCode::forbidden,
+                      socket_.endpoint() +
+                          " refused the publisher's key: ROOT must name it, and the broker must have that ROOT");
       if (socket_.connected()) return {};
       wait(deadline);
     }
@@ -64,8 +66,8 @@ class Conversation {
   uint64_t request_ = 0;
 };
 
-Result<size_t> publish_to(RealmFolder& folder, io::Context& context, const crypto::Secret32& key, const std::string& endpoint,
-                          const CurvePublic& server, Duration timeout) {
+Result<size_t> publish_to(RealmFolder& folder, io::Context& context, const crypto::Secret32& key,
+                          const std::string& endpoint, const CurvePublic& server, Duration timeout) {
   io::ClientOptions options;
   options.socket.secret_key = key.view();
   options.endpoint = endpoint;
@@ -87,7 +89,8 @@ Result<size_t> publish_to(RealmFolder& folder, io::Context& context, const crypt
     next += entries.size();
     sent += entries.size();
     TRAM_TRY(done, broker.exchange(proto::DirectoryPut{std::move(entries)}));
-    if (!std::holds_alternative<proto::Done>(done)) return fail(ErrorCode::bad_format, endpoint + " answered with something else");
+    if (!std::holds_alternative<proto::Done>(done))
+      return fail(ErrorCode::bad_format, endpoint + " answered with something else");
     progress.step(next);
   }
   return sent;
@@ -95,7 +98,8 @@ Result<size_t> publish_to(RealmFolder& folder, io::Context& context, const crypt
 
 Result<void> publish(const Global& global, const PublishOptions& options) {
   TRAM_TRY(folder, RealmFolder::open(global.realm));
-  if (folder->directory().size() == 0) return fail(ErrorCode::wrong_state, "the directory is empty: sign and accept the first entry");
+  if (folder->directory().size() == 0)
+    return fail(ErrorCode::wrong_state, "the directory is empty: sign and accept the first entry");
   std::vector<std::pair<std::string, CurvePublic>> targets;
   if (!options.broker.empty()) {
     const auto key = CurvePublic::parse(options.server_key);
@@ -105,7 +109,8 @@ Result<void> publish(const Global& global, const PublishOptions& options) {
     for (const auto& broker : folder->directory().brokers(io::wall_now()))
       targets.emplace_back(broker.record.control_endpoint, broker.record.curve);
   }
-  if (targets.empty()) return fail(ErrorCode::not_found, "the directory names no broker: give --broker and --server-key");
+  if (targets.empty())
+    return fail(ErrorCode::not_found, "the directory names no broker: give --broker and --server-key");
   Passphrases passphrases(options.passphrase_fds);
   TRAM_TRY(key, open_publisher_key(options.key, passphrases));
   io::Context context;
@@ -117,9 +122,11 @@ Result<void> publish(const Global& global, const PublishOptions& options) {
       std::fprintf(stderr, "%s: %s\n", endpoint.c_str(), describe(sent.error()).c_str());
       failure = sent.error();
     } else if (global.json) {
-      std::printf("{\"broker\":\"%s\",\"sent\":%zu,\"size\":%llu}\n", endpoint.c_str(), *sent, static_cast<unsigned long long>(folder->directory().size()));
+      std::printf("{\"broker\":\"%s\",\"sent\":%zu,\"size\":%llu}\n", endpoint.c_str(), *sent,
+                  static_cast<unsigned long long>(folder->directory().size()));
     } else {
-      std::printf(global.vietnamese ? "%s: đã gửi %zu mục, trạm có đủ %llu mục.\n" : "%s: %zu entries sent, the broker has all %llu.\n",
+      std::printf(global.vietnamese ? "%s: đã gửi %zu mục, trạm có đủ %llu mục.\n"
+                                    : "%s: %zu entries sent, the broker has all %llu.\n",
                   endpoint.c_str(), *sent, static_cast<unsigned long long>(folder->directory().size()));
     }
   }

@@ -1,9 +1,8 @@
 #include "directory/io/realm_folder.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <filesystem>
+#include <sys/stat.h>
 
 #include "base/io/config_file.h"
 #include "base/io/secret_input.h"
@@ -73,8 +72,9 @@ Result<void> RealmFolder::create(const std::string& path, const proto::EntryPayl
   }
   proto::Entry entry;
   entry.payload = proto::encode_entry_payload(genesis);
-  const std::string toml = "realm = " + toml_string(directory::realm_of(entry.payload).hex()) + "\nname = " +
-                           toml_string(root->realm_name) + "\npractice = " + (root->practice ? "true" : "false") + "\n";
+  const std::string toml = "realm = " + toml_string(directory::realm_of(entry.payload).hex()) +
+                           "\nname = " + toml_string(root->realm_name) +
+                           "\npractice = " + (root->practice ? "true" : "false") + "\n";
   TRAM_OK(write_public_file(path + "/pending/" + entry_file_name(0), proto::encode_entry(entry)));
   return write_public_file(path + "/genesis/realm.toml", view(toml));
 }
@@ -82,7 +82,8 @@ Result<void> RealmFolder::create(const std::string& path, const proto::EntryPayl
 Result<std::unique_ptr<RealmFolder>> RealmFolder::open(const std::string& path) {
   auto config = io::read_config(path + "/genesis/realm.toml", realm_keys);
   if (!config && config.error().code == ErrorCode::not_found)
-    return fail(ErrorCode::not_found, "no realm in \"" + path + "\": give --realm DIR, or make one with `tram-authority create`");
+    return fail(ErrorCode::not_found,
+                "no realm in \"" + path + "\": give --realm DIR, or make one with `tram-authority create`");
   if (!config) return fail(std::move(config.error()));
   const auto realm = RealmId::parse(config->string("realm"));
   if (!realm) return fail(ErrorCode::bad_config, path + "/genesis/realm.toml: realm");
@@ -197,6 +198,11 @@ std::string RealmFolder::name_of(const PartyId& id, Time now) {
     if (registrar.id == id) return registrar.name;
   for (const auto& officer : directory_.root_change().officers)
     if (officer.id == id) return officer.name;
+  for (const Pending& pending : pending_)
+    for (const proto::Change& change : pending.payload.changes)
+      if (const auto* root = std::get_if<proto::RootChange>(&change.body))
+        for (const auto& officer : root->officers)
+          if (officer.id == id) return officer.name;
   return "";
 }
 

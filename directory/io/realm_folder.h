@@ -2,9 +2,9 @@
 //   genesis/realm.toml      id, name, practice: what the realm is, pinned
 //   entries/NNNNNN.entry    the directory, signed
 //   pending/NNNNNN.entry    proposed entries that collect signatures, chained after the directory
-// Invariants: every file is written whole or not at all; opening verifies every entry again, so the folder may come from
-// anywhere; pending entries are never believed.
-// Not here: keys (officer_keys.h), the network (publish.cpp). Thread: main.
+// Invariants: every file is written whole or not at all; opening verifies every entry again, so the folder may come
+// from anywhere; pending entries are never believed. Not here: keys (officer_keys.h), the network (publish.cpp).
+// Thread: main.
 #pragma once
 #include <functional>
 

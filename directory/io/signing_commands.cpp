@@ -50,7 +50,8 @@ Result<void> sign(const Global& global, const SignOptions& options) {
   size_t left = sentences_max;
   for (const Pending& pending : entries) {
     if (left == 0) break;
-    std::printf("#%llu %s\n", static_cast<unsigned long long>(pending.payload.index), format_moment(pending.payload.created).c_str());
+    std::printf("#%llu %s\n", static_cast<unsigned long long>(pending.payload.index),
+                format_moment(pending.payload.created).c_str());
     print_entry(global, pending.payload, names_of(folder.get()), left);
     left -= std::min(left, pending.payload.changes.size());
   }
@@ -110,7 +111,9 @@ Result<void> status(const Global& global) {
   for (const Pending& pending : folder->pending()) {
     // Only the first can be judged in full: the others are judged after those before them.
     const bool first = &pending == &folder->pending().front();
-    nlohmann::json row{{"index", pending.payload.index}, {"file", pending.path}, {"changes", pending.payload.changes.size()},
+    nlohmann::json row{{"index", pending.payload.index},
+                       {"file", pending.path},
+                       {"changes", pending.payload.changes.size()},
                        {"signatures", pending.entry.signatures.size()}};
     std::vector<std::string> problems;
     if (first) {
@@ -120,10 +123,12 @@ Result<void> status(const Global& global) {
       row["problems"] = problems = state.problems;
     }
     if (!global.json) {
-      std::printf("#%llu  %zu %s, %zu %s", static_cast<unsigned long long>(pending.payload.index), pending.payload.changes.size(),
-                  global.vietnamese ? "thay đổi" : "changes", pending.entry.signatures.size(),
-                  global.vietnamese ? "chữ ký" : "signatures");
-      if (first) std::printf(global.vietnamese ? " (hợp lệ %zu, cần %zu)" : " (%zu valid, %zu needed)", row["valid"].get<size_t>(), row["needed"].get<size_t>());
+      std::printf("#%llu  %zu %s, %zu %s", static_cast<unsigned long long>(pending.payload.index),
+                  pending.payload.changes.size(), global.vietnamese ? "thay đổi" : "changes",
+                  pending.entry.signatures.size(), global.vietnamese ? "chữ ký" : "signatures");
+      if (first)
+        std::printf(global.vietnamese ? " (hợp lệ %zu, cần %zu)" : " (%zu valid, %zu needed)",
+                    row["valid"].get<size_t>(), row["needed"].get<size_t>());
       std::printf("  %s\n", pending.path.c_str());
       for (const std::string& problem : problems) std::printf("    %s\n", problem.c_str());
     }
@@ -131,12 +136,19 @@ Result<void> status(const Global& global) {
   }
   const auto& directory = folder->directory();
   if (global.json) {
-    std::printf("%s\n", nlohmann::json{{"realm", directory.realm().hex()}, {"size", directory.size()}, {"root", directory.root().hex()},
-                                       {"practice", folder->practice()}, {"pending", rows}}.dump().c_str());
+    std::printf("%s\n", nlohmann::json{{"realm", directory.realm().hex()},
+                                       {"size", directory.size()},
+                                       {"root", directory.root().hex()},
+                                       {"practice", folder->practice()},
+                                       {"pending", rows}}
+                            .dump()
+                            .c_str());
     return {};
   }
-  std::printf(global.vietnamese ? "Mạng %s%s: %llu mục trong danh bạ, %zu mục chờ.\n" : "Realm %s%s: %llu entries, %zu pending.\n",
-              directory.realm().hex().c_str(), folder->practice() ? (global.vietnamese ? " (THỰC HÀNH)" : " (PRACTICE)") : "",
+  std::printf(global.vietnamese ? "Mạng %s%s: %llu mục trong danh bạ, %zu mục chờ.\n"
+                                : "Realm %s%s: %llu entries, %zu pending.\n",
+              directory.realm().hex().c_str(),
+              folder->practice() ? (global.vietnamese ? " (THỰC HÀNH)" : " (PRACTICE)") : "",
               static_cast<unsigned long long>(directory.size()), folder->pending().size());
   return {};
 }
@@ -152,20 +164,25 @@ Result<void> explain(const Global& global, const std::string& file) {
     std::printf("  %s %s %s\n", global.vietnamese ? "ký:" : "signed:", signature.signer.hex().c_str(), name.c_str());
   }
   if (!folder) {
-    std::printf(global.vietnamese ? "Không có thư mục mạng (--realm): không kiểm tra được chữ ký.\n" : "No realm folder (--realm): the signatures were not checked.\n");
+    std::printf(global.vietnamese ? "Không có thư mục mạng (--realm): không kiểm tra được chữ ký.\n"
+                                  : "No realm folder (--realm): the signatures were not checked.\n");
     return {};
   }
   if (pending.payload.index < folder->directory().size()) {
     TRAM_TRY(held, folder->directory().entry(folder->txn(), pending.payload.index));
     TRAM_TRY(ours, proto::decode_entry(held));
-    if (ours.payload != pending.entry.payload) return fail(ErrorCode::rollback, "the directory holds another entry at this index");
+    if (ours.payload != pending.entry.payload)
+      return fail(ErrorCode::rollback, "the directory holds another entry at this index");
     std::printf(global.vietnamese ? "Mục này đã nằm trong danh bạ.\n" : "This entry is in the directory.\n");
     return {};
   }
   TRAM_TRY(state, directory::examine_entry(folder->txn(), folder->directory(), pending.entry, io::wall_now()));
-  std::printf(global.vietnamese ? "Chữ ký hợp lệ: %zu, cần %u.\n" : "Valid signatures: %zu, needed %u.\n", state.valid_signers.size(), state.needed);
+  std::printf(global.vietnamese ? "Chữ ký hợp lệ: %zu, cần %u.\n" : "Valid signatures: %zu, needed %u.\n",
+              state.valid_signers.size(), state.needed);
   for (const std::string& problem : state.problems) std::printf("  ! %s\n", problem.c_str());
-  if (state.problems.empty()) std::printf(global.vietnamese ? "Có thể đưa vào danh bạ: tram-authority accept\n" : "Ready: tram-authority accept\n");
+  if (state.problems.empty())
+    std::printf(global.vietnamese ? "Có thể đưa vào danh bạ: tram-authority accept\n"
+                                  : "Ready: tram-authority accept\n");
   return {};
 }
 
@@ -184,16 +201,19 @@ Result<void> accept(const Global& global, const std::vector<std::string>& files)
     if (auto done = folder->accept_first(); !done) {
       Error error = done.error();
       error.detail = folder->pending().front().path + ": " + error.detail;
-      if (accepted) std::printf(global.vietnamese ? "Đã đưa vào danh bạ %zu mục.\n" : "%zu entries accepted.\n", accepted);
+      if (accepted)
+        std::printf(global.vietnamese ? "Đã đưa vào danh bạ %zu mục.\n" : "%zu entries accepted.\n", accepted);
       return fail(std::move(error));
     }
     progress.step(++accepted);
   }
   if (global.json)
-    std::printf("{\"accepted\":%zu,\"size\":%llu}\n", accepted, static_cast<unsigned long long>(folder->directory().size()));
+    std::printf("{\"accepted\":%zu,\"size\":%llu}\n", accepted,
+                static_cast<unsigned long long>(folder->directory().size()));
   else
-    std::printf(global.vietnamese ? "Đã đưa vào danh bạ %zu mục; danh bạ có %llu mục. Tiếp theo: tram-authority publish\n"
-                                  : "%zu entries accepted; the directory has %llu. Next: tram-authority publish\n",
+    std::printf(global.vietnamese
+                    ? "Đã đưa vào danh bạ %zu mục; danh bạ có %llu mục. Tiếp theo: tram-authority publish\n"
+                    : "%zu entries accepted; the directory has %llu. Next: tram-authority publish\n",
                 accepted, static_cast<unsigned long long>(folder->directory().size()));
   return {};
 }
@@ -203,17 +223,31 @@ Result<void> discard(const Global& global, const std::string& file) {
   TRAM_TRY(pending, read_entry_file(file));
   if (!same_pending(*folder, pending)) return fail(ErrorCode::not_found, file + " is not pending in this realm");
   TRAM_TRY(count, folder->discard(pending.payload.index));
-  std::printf(global.vietnamese ? "Đã bỏ %zu mục chờ (mục này và các mục sau nó).\n" : "%zu pending entries discarded (this and those after it).\n", count);
+  std::printf(global.vietnamese ? "Đã bỏ %zu mục chờ (mục này và các mục sau nó).\n"
+                                : "%zu pending entries discarded (this and those after it).\n",
+              count);
   return {};
 }
 
 }  // namespace
 
-int run_sign(const Global& global, const SignOptions& options) { return finish(global, [&] { return sign(global, options); }); }
-int run_merge(const Global& global, const std::vector<std::string>& files) { return finish(global, [&] { return merge(global, files); }); }
-int run_status(const Global& global) { return finish(global, [&] { return status(global); }); }
-int run_explain(const Global& global, const std::string& file) { return finish(global, [&] { return explain(global, file); }); }
-int run_accept(const Global& global, const std::vector<std::string>& files) { return finish(global, [&] { return accept(global, files); }); }
-int run_discard(const Global& global, const std::string& file) { return finish(global, [&] { return discard(global, file); }); }
+int run_sign(const Global& global, const SignOptions& options) {
+  return finish(global, [&] { return sign(global, options); });
+}
+int run_merge(const Global& global, const std::vector<std::string>& files) {
+  return finish(global, [&] { return merge(global, files); });
+}
+int run_status(const Global& global) {
+  return finish(global, [&] { return status(global); });
+}
+int run_explain(const Global& global, const std::string& file) {
+  return finish(global, [&] { return explain(global, file); });
+}
+int run_accept(const Global& global, const std::vector<std::string>& files) {
+  return finish(global, [&] { return accept(global, files); });
+}
+int run_discard(const Global& global, const std::string& file) {
+  return finish(global, [&] { return discard(global, file); });
+}
 
 }  // namespace tram::authority

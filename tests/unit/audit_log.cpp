@@ -11,7 +11,8 @@ namespace {
 struct CountingRandom final : Random {
   uint64_t next = 1;
   void fill(std::span<uint8_t> out) override {
-    for (auto& byte : out) byte = static_cast<uint8_t>((next = next * 6364136223846793005u + 1442695040888963407u) >> 56);
+    for (auto& byte : out)
+      byte = static_cast<uint8_t>((next = next * 6364136223846793005u + 1442695040888963407u) >> 56);
   }
 };
 

@@ -14,7 +14,8 @@ struct TestRandom final : Random {
   uint64_t state;
   explicit TestRandom(uint64_t seed = 7) : state(seed) {}
   void fill(std::span<uint8_t> out) override {
-    for (auto& byte : out) byte = static_cast<uint8_t>((state = state * 6364136223846793005u + 1442695040888963407u) >> 56);
+    for (auto& byte : out)
+      byte = static_cast<uint8_t>((state = state * 6364136223846793005u + 1442695040888963407u) >> 56);
   }
 };
 
@@ -35,7 +36,7 @@ inline const Time day_1 = day_0 + days(1);
 struct Realm {
   TestRandom random;
   sim::MemStore store;
-  std::vector<Officer> root;   // 5, M = 3, for the root 4
+  std::vector<Officer> root;  // 5, M = 3, for the root 4
   std::optional<Directory> directory;
   std::vector<PartyId> brokers;
 
@@ -95,7 +96,9 @@ struct Realm {
   void must(const Bytes& bytes) {
     if (auto done = apply(bytes); !done) throw std::runtime_error(describe(done.error()));
   }
-  void must(std::vector<proto::Change> changes, const std::vector<size_t>& who = {0, 1, 2}) { must(entry(std::move(changes), who)); }
+  void must(std::vector<proto::Change> changes, const std::vector<size_t>& who = {0, 1, 2}) {
+    must(entry(std::move(changes), who));
+  }
   std::unique_ptr<ReadTxn> read() { return store.begin_read().value(); }
   AgencyState state(const PartyId& id, Time at) { return directory->agency(*read(), id, at).value().value(); }
 

@@ -53,7 +53,8 @@ TEST_CASE("a code that is reused leads to its holder at the time") {
   }
   SECTION("by succession") {
     auto heir = realm.agency("79.1", "Kế thừa", Level::commune, "79");
-    realm.must({Realm::change(heir), succeed({old_unit.id}, {heir.id}, "merge", day_1), Realm::change(new_unit, day_1)});
+    realm.must(
+        {Realm::change(heir), succeed({old_unit.id}, {heir.id}, "merge", day_1), Realm::change(new_unit, day_1)});
     CHECK(find(realm, "79.26734", day_0) == old_unit.id);
     CHECK(find(realm, "79.26734", day_1) == new_unit.id);
     // The old one cannot open again while the new one has its code.
@@ -81,13 +82,15 @@ TEST_CASE("property: no code ever has two open holders") {
   rc::prop("whatever is applied in whatever order", [] {
     Realm realm(*rc::gen::arbitrary<uint32_t>());
     std::vector<proto::Agency> agencies;
-    const auto steps = *rc::gen::container<std::vector<std::tuple<int, int, int, int>>>(rc::gen::tuple(
-        rc::gen::inRange(0, 4), rc::gen::inRange(0, 4), rc::gen::inRange(0, 6), rc::gen::inRange(0, 6)));
+    const auto steps = *rc::gen::container<std::vector<std::tuple<int, int, int, int>>>(
+        rc::gen::tuple(rc::gen::inRange(0, 4), rc::gen::inRange(0, 4), rc::gen::inRange(0, 6), rc::gen::inRange(0, 6)));
     for (const auto& [kind, which, when, until] : steps) {
       const Time at = day_0 + days(when);
       if (kind == 0 || agencies.empty()) agencies.push_back(realm.agency("C" + std::to_string(which)));
       auto agency = agencies[static_cast<size_t>(which) % agencies.size()];
-      if (kind == 1) agency.codes = {{"C" + std::to_string(until % 4), at, until ? at + days(until) : Time{}}, {"own" + agency.id.hex().substr(0, 20), {}, {}}};
+      if (kind == 1)
+        agency.codes = {{"C" + std::to_string(until % 4), at, until ? at + days(until) : Time{}},
+                        {"own" + agency.id.hex().substr(0, 20), {}, {}}};
       proto::Change change = Realm::change(kind == 0 ? agencies.back() : agency, at);
       if (kind == 2) change = {at, proto::StatusChange{agency.id, AgencyStatus::closed, {}, "x"}};
       if (kind == 3) change = {at, proto::StatusChange{agency.id, AgencyStatus::active, {}, ""}};
@@ -102,7 +105,8 @@ TEST_CASE("property: no code ever has two open holders") {
           const auto state = realm.directory->agency(*txn, agency.id, at).value();
           if (!state || state->status == AgencyStatus::closed) continue;
           for (const auto& held : state->agency.codes)
-            holders += held.code == "C" + std::to_string(code) && held.valid_from <= at && (!held.valid_until.ms || at < held.valid_until);
+            holders += held.code == "C" + std::to_string(code) && held.valid_from <= at &&
+                       (!held.valid_until.ms || at < held.valid_until);
         }
         RC_ASSERT(holders <= 1);
       }
@@ -209,12 +213,14 @@ TEST_CASE("search: words without diacritics, codes first, by place and branch") 
   two.contact.address = "Thành phố Cần Thơ";
   auto ward = realm.agency("24.7", "Ủy ban nhân dân xã Tân Tiến", Level::commune, "24", province.id);
   auto lookalike = realm.agency("24.70", "Đảng ủy xã Tân Hiệp", Level::commune, "24", province.id, Branch::party);
-  realm.must({Realm::change(province), Realm::change(one), Realm::change(two), Realm::change(ward), Realm::change(lookalike)});
+  realm.must(
+      {Realm::change(province), Realm::change(one), Realm::change(two), Realm::change(ward), Realm::change(lookalike)});
   CHECK(names(realm, words("dang uy xa tan tien")) == std::vector<std::string>(2, "Đảng ủy xã Tân Tiến"));
   CHECK(names(realm, words("ĐẢNG ỦY  tân tiến")).size() == 2);
   CHECK(names(realm, words("tan tien can tho")) == std::vector<std::string>{"Đảng ủy xã Tân Tiến"});
   CHECK(names(realm, words("tan ti")).size() == 3);
-  CHECK(names(realm, words("24.7")) == std::vector<std::string>{"Ủy ban nhân dân xã Tân Tiến", "Đảng ủy xã Tân Hiệp", "Đảng ủy xã Tân Tiến"});
+  CHECK(names(realm, words("24.7")) ==
+        std::vector<std::string>{"Ủy ban nhân dân xã Tân Tiến", "Đảng ủy xã Tân Hiệp", "Đảng ủy xã Tân Tiến"});
   CHECK(names(realm, words("24.7.d")).size() == 1);
   CHECK(names(realm, words("- !")).size() == 5);
   CHECK(names(realm, words("khong co")).empty());
@@ -312,7 +318,8 @@ TEST_CASE("KX feeds: signed by the agency, newest kept, epoch of the day") {
   const auto feed = [&](uint64_t number, const crypto::SigningKey& key, PartyId of) {
     proto::KxFeedPayload payload{realm.directory->realm(), of, number, {}};
     for (int day = 0; day < 3; ++day)
-      payload.epochs.push_back({uint64_t(day + 1), crypto::make_kx_pair(realm.random).public_key, day_0 + days(day), day_0 + days(day + 1)});
+      payload.epochs.push_back(
+          {uint64_t(day + 1), crypto::make_kx_pair(realm.random).public_key, day_0 + days(day), day_0 + days(day + 1)});
     return proto::encode_kx_feed(sign_kx_feed(payload, key));
   };
   const auto store = [&](const Bytes& bytes) {

@@ -70,8 +70,8 @@ TEST_CASE("genesis: its own officers sign it and it hashes to the realm") {
   Realm realm;
   CHECK(realm.directory->size() == 1);
   CHECK(realm.directory->practice());
-  CHECK(realm.directory->root() == crypto::merkle_root(std::vector<Hash>{
-                                       crypto::merkle_leaf(proto::decode_entry(realm.genesis_bytes)->payload)}));
+  CHECK(realm.directory->root() ==
+        crypto::merkle_root(std::vector<Hash>{crypto::merkle_leaf(proto::decode_entry(realm.genesis_bytes)->payload)}));
   proto::EntryPayload genesis;
   genesis.changes.push_back({Time{}, Realm::root_change(realm.root)});
   const Bytes payload = proto::encode_entry_payload(genesis);
@@ -185,7 +185,10 @@ TEST_CASE("keys and ids belong to one party and one purpose for ever") {
   SECTION("another's CURVE key") { b.keys->curve = a.keys->curve; }
   SECTION("one key for two purposes") { b.keys->log.bytes = b.keys->sig.bytes; }
   SECTION("an officer's key") { b.keys->sig = realm.root[0].key.public_key(); }
-  SECTION("a small-order key") { b.keys->sig = SigPublic{}; b.keys->sig.bytes[0] = 1; }
+  SECTION("a small-order key") {
+    b.keys->sig = SigPublic{};
+    b.keys->sig.bytes[0] = 1;
+  }
   SECTION("a zero CURVE key") { b.keys->curve = {}; }
   SECTION("an officer's id") { b.id = realm.root[0].id; }
   SECTION("a zero id") { b.id = {}; }
@@ -222,9 +225,18 @@ TEST_CASE("records: what an agency must be") {
   SECTION("the parent must exist") { a.parent = realm.random.id<PartyId>(); }
   SECTION("not its own parent") { a.parent = a.id; }
   SECTION("a unit is no parent") { a.parent = unit.id; }
-  SECTION("a unit has no keys") { a.level = Level::unit; a.keys = realm.keys(); }
-  SECTION("a unit needs a parent") { a.level = Level::unit; a.parent = {}; }
-  SECTION("a unit has its agency's branch") { a.level = Level::unit; a.branch = Branch::party; }
+  SECTION("a unit has no keys") {
+    a.level = Level::unit;
+    a.keys = realm.keys();
+  }
+  SECTION("a unit needs a parent") {
+    a.level = Level::unit;
+    a.parent = {};
+  }
+  SECTION("a unit has its agency's branch") {
+    a.level = Level::unit;
+    a.branch = Branch::party;
+  }
   SECTION("a commune has a province") { a.province = ""; }
   SECTION("a central agency has none") { a.level = Level::central; }
   SECTION("a name") { a.name_vi = ""; }
@@ -232,7 +244,10 @@ TEST_CASE("records: what an agency must be") {
   SECTION("a name of bounded length") { a.name_vi = std::string(401, 'x'); }
   SECTION("a code") { a.codes.clear(); }
   SECTION("a plain code") { a.codes[0].code = "79/1"; }
-  SECTION("a code with an empty validity") { a.codes[0].valid_from = day_1; a.codes[0].valid_until = day_0; }
+  SECTION("a code with an empty validity") {
+    a.codes[0].valid_from = day_1;
+    a.codes[0].valid_until = day_0;
+  }
   SECTION("a code twice") { a.codes.push_back(a.codes[0]); }
   SECTION("a free code") { a.codes[0].code = "P79"; }
   CHECK_FALSE(realm.apply(realm.entry({Realm::change(a)})));
@@ -269,7 +284,7 @@ TEST_CASE("registrar: its own officers, agencies below it in its province and br
   CHECK(forbidden(realm.agency("91.1", "Xã", Level::commune, "91", realm.other_province.id)));
   CHECK(forbidden(realm.agency("79.3", "Xã", Level::commune, "79", realm.other_province.id)));
   CHECK(forbidden(realm.agency("79.4", "Xã", Level::commune, "79", realm.ministry.id)));
-  CHECK(forbidden(realm.province));  // itself
+  CHECK(forbidden(realm.province));      // itself
   auto captured = realm.other_province;  // another province's agency, rewritten as one of ours
   captured.province = "79";
   captured.parent = realm.province.id;
@@ -313,7 +328,8 @@ TEST_CASE("suspension: one officer for 72 hours, M for longer and to lift it") {
   const auto agency = realm.agency("G01");
   realm.must({Realm::change(agency)});
   const Time limit = day_0 + hours(72);
-  CHECK(refused(realm, realm.entry({suspend(agency.id, limit + milliseconds(1))}, {0})) == ErrorCode::not_enough_signatures);
+  CHECK(refused(realm, realm.entry({suspend(agency.id, limit + milliseconds(1))}, {0})) ==
+        ErrorCode::not_enough_signatures);
   CHECK(refused(realm, realm.entry({suspend(agency.id, {})}, {0})) == ErrorCode::not_enough_signatures);
   CHECK(refused(realm, realm.entry({suspend(agency.id, day_0)}, {0, 1, 2})) == ErrorCode::bad_request);
   CHECK(refused(realm, realm.entry({suspend(agency.id, limit), Realm::change(realm.agency("G02"))}, {0})) ==

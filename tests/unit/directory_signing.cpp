@@ -1,6 +1,5 @@
 // What officers read and sign; enrolment; packing; imports.
 #include <catch2/catch.hpp>
-
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -20,7 +19,8 @@ namespace {
 
 std::optional<std::string> shared_file(const std::string& name) {
   const char* folder = std::getenv("TRAM_SHARED_DATA");
-  const std::string path = (folder ? std::string(folder) : std::string(TRAM_SOURCE_DIR) + "/../shared/data") + "/" + name;
+  const std::string path =
+      (folder ? std::string(folder) : std::string(TRAM_SOURCE_DIR) + "/../shared/data") + "/" + name;
   std::ifstream in(path, std::ios::binary);
   if (!in) return std::nullopt;
   return std::string(std::istreambuf_iterator<char>(in), {});
@@ -30,13 +30,15 @@ const FindCode none = [](std::string_view) { return std::optional<PartyId>{}; };
 
 constexpr std::string_view provinces_csv =
     "old_code,old_name,new_code,new_name,merged\n"
-    "89,Tỉnh An Giang,91,Tỉnh An Giang,1\n91,Tỉnh Kiên Giang,91,Tỉnh An Giang,1\n01,Thành phố Hà Nội,01,Thành phố Hà Nội,0\n";
+    "89,Tỉnh An Giang,91,Tỉnh An Giang,1\n91,Tỉnh Kiên Giang,91,Tỉnh An Giang,1\n01,Thành phố Hà Nội,01,Thành phố Hà "
+    "Nội,0\n";
 constexpr std::string_view communes_csv =
     "old_code,old_name,new_code,new_name,new_province_code,split\n"
     "00007,Phường Cống Vị,00008,Phường Ngọc Hà,01,1\n00007,Phường Cống Vị,00025,Phường Giảng Võ,01,1\n"
     "00008,Phường Liễu Giai,00008,Phường Ngọc Hà,01,0\n30001,Xã A,30337,\"Xã Định Mỹ\",91,0\n";
 constexpr std::string_view level1_csv =
-    "code,name,branch,basis\nG22,Văn phòng Chính phủ,government-central,source\nH01,UBND An Giang,x,source\nH26,UBND Hà Nội,x,memory\n";
+    "code,name,branch,basis\nG22,Văn phòng Chính phủ,government-central,source\nH01,UBND An Giang,x,source\nH26,UBND "
+    "Hà Nội,x,memory\n";
 
 }  // namespace
 
@@ -50,7 +52,8 @@ TEST_CASE("examine says who signed, how many are needed and what is wrong") {
   entry.signatures.push_back(sign_entry(entry.payload, realm.root[2].id, realm.root[2].key));
   CHECK(examine_entry(*realm.read(), *realm.directory, entry, day_0)->problems.empty());
   const auto before = realm.store.dump();
-  auto bad = proto::decode_entry(realm.entry({Realm::change(realm.agency("G01", "Xã", proto::Level::commune))})).value();
+  auto bad =
+      proto::decode_entry(realm.entry({Realm::change(realm.agency("G01", "Xã", proto::Level::commune))})).value();
   state = examine_entry(*realm.read(), *realm.directory, bad, day_0).value();
   REQUIRE(state.problems.size() == 1);
   CHECK(state.problems[0].find("change 1") != std::string::npos);
@@ -62,11 +65,13 @@ TEST_CASE("officers read sentences, in both languages") {
   auto agency = realm.agency("G22", "Văn phòng Chính phủ");
   agency.keys = realm.keys();
   const PartyId other = realm.random.id<PartyId>();
-  proto::EntryPayload payload = realm.next(
-      {Realm::change(agency), {day_0, proto::StatusChange{agency.id, proto::AgencyStatus::suspended, day_1, "mất khóa"}},
-       {day_0, proto::SucceedChange{{agency.id}, {other}, "merge"}}});
+  proto::EntryPayload payload =
+      realm.next({Realm::change(agency),
+                  {day_0, proto::StatusChange{agency.id, proto::AgencyStatus::suspended, day_1, "mất khóa"}},
+                  {day_0, proto::SucceedChange{{agency.id}, {other}, "merge"}}});
   const auto vi = describe_entry(payload, Language::vietnamese);
-  const auto en = describe_entry(payload, Language::english, [&](const PartyId& id) { return id == other ? "Successor" : ""; });
+  const auto en =
+      describe_entry(payload, Language::english, [&](const PartyId& id) { return id == other ? "Successor" : ""; });
   REQUIRE(vi.size() == 3);
   CHECK(vi[0].find("ĐƯỢC nhận và gửi") != std::string::npos);
   CHECK(vi[0].find("31/12/2025 23:53") != std::string::npos);
@@ -83,7 +88,8 @@ TEST_CASE("enrolment: proof of possession, keys that are keys, a code to read al
   proto::EnrolRequestPayload payload;
   payload.name = "Đảng ủy xã";
   payload.organ_code = "79.1.D";
-  payload.keys = {sig.public_key(), crypto::LogKey(crypto::make_secret(random)).public_key(), crypto::make_curve_pair(random).public_key};
+  payload.keys = {sig.public_key(), crypto::LogKey(crypto::make_secret(random)).public_key(),
+                  crypto::make_curve_pair(random).public_key};
   const auto request = make_enrol_request(payload, sig);
   CHECK(check_enrol_request(request)->organ_code == "79.1.D");
   const std::string code = short_code(enrol_request_hash(request.payload));
@@ -103,8 +109,12 @@ TEST_CASE("enrolment: proof of possession, keys that are keys, a code to read al
 TEST_CASE("packing keeps the order, the limits and the chain") {
   Realm realm;
   std::vector<proto::Change> changes;
-  for (int i = 0; i < 300; ++i) changes.push_back(Realm::change(realm.agency("A" + std::to_string(i), std::string(size_t(i), 'x') + "y")));
-  const auto payloads = pack_entries(changes, {realm.directory->realm(), realm.directory->size(), realm.directory->last_payload_hash(), {}, day_0}).value();
+  for (int i = 0; i < 300; ++i)
+    changes.push_back(Realm::change(realm.agency("A" + std::to_string(i), std::string(size_t(i), 'x') + "y")));
+  const auto payloads =
+      pack_entries(changes,
+                   {realm.directory->realm(), realm.directory->size(), realm.directory->last_payload_hash(), {}, day_0})
+          .value();
   CHECK(payloads.size() >= 3);
   for (const Bytes& payload : payloads) {
     CHECK(payload.size() <= limits::directory_entry_bytes_max);
@@ -114,7 +124,10 @@ TEST_CASE("packing keeps the order, the limits and the chain") {
 }
 
 TEST_CASE("CSV: quotes, line ends, errors that name the line") {
-  const auto table = CsvTable::parse("\xef\xbb\xbf" "a,b\r\n1,\"x, \"\"y\"\"\nz\"\r\n\r\n2,").value();
+  const auto table = CsvTable::parse(
+                         "\xef\xbb\xbf"
+                         "a,b\r\n1,\"x, \"\"y\"\"\nz\"\r\n\r\n2,")
+                         .value();
   CHECK(table.rows() == 2);
   CHECK(table.at(0, "b") == "x, \"y\"\nz");
   CHECK(table.at(1, "a") == "2");
@@ -128,16 +141,25 @@ TEST_CASE("CSV: quotes, line ends, errors that name the line") {
 TEST_CASE("agencies from CSV: superiors first, whatever the order of the rows") {
   TestRandom random;
   const auto table = CsvTable::parse(
-      "code,name_vi,branch,level,parent_code,province,aliases\nB,Con,government,commune,A,79,old.B B2\nA,Cha,government,province,,79,\n").value();
+                         "code,name_vi,branch,level,parent_code,province,aliases\nB,Con,government,commune,A,79,old.B "
+                         "B2\nA,Cha,government,province,,79,\n")
+                         .value();
   const auto made = agencies_from_csv(table, day_0, none, random).value();
   REQUIRE(made.agencies.size() == 2);
   CHECK(made.agencies[0].name_vi == "Cha");
   CHECK(made.agencies[1].parent == made.agencies[0].id);
   CHECK(made.agencies[1].codes.size() == 3);
-  const auto again = agencies_from_csv(table, day_0, [&](std::string_view code) { return code == "A" ? std::optional(made.agencies[0].id) : std::nullopt; }, random).value();
+  const auto again =
+      agencies_from_csv(
+          table, day_0,
+          [&](std::string_view code) { return code == "A" ? std::optional(made.agencies[0].id) : std::nullopt; },
+          random)
+          .value();
   CHECK(again.present == 1);
   CHECK(again.agencies.size() == 1);
-  const auto bad = [&](std::string_view text) { return !agencies_from_csv(CsvTable::parse(text).value(), day_0, none, random); };
+  const auto bad = [&](std::string_view text) {
+    return !agencies_from_csv(CsvTable::parse(text).value(), day_0, none, random);
+  };
   CHECK(bad("code,name_vi,branch\nA,x,party\n"));
   CHECK(bad("code,name_vi,branch,level\nA,x,partei,central\n"));
   CHECK(bad("code,name_vi,branch,level,parent_code\nA,x,party,central,Z\n"));
@@ -173,7 +195,9 @@ TEST_CASE("national import: three bodies a unit, national codes only where a sou
   CHECK(name("91.30337.D") == "Đảng ủy xã Định Mỹ");
   CHECK(name("01.00008.M") == "Ủy ban Mặt trận Tổ quốc Việt Nam phường Ngọc Hà");
   CHECK(name("000.00.00.G22") == "Văn phòng Chính phủ");
-  const auto find = [&](std::string_view code) { return realm.directory->find_code(*realm.read(), code, day_0).value(); };
+  const auto find = [&](std::string_view code) {
+    return realm.directory->find_code(*realm.read(), code, day_0).value();
+  };
   CHECK(national_agencies(provinces, communes, nullptr, find, random)->agencies.empty());
   const auto torn = CsvTable::parse("new_code,new_name,new_province_code\n1,A,01\n1,B,01\n").value();
   CHECK_FALSE(national_agencies(provinces, torn, nullptr, none, random));
@@ -191,13 +215,15 @@ TEST_CASE("the whole nation: counts, groups, search and speed on the real store"
   TestRandom random(99);
   const auto level1_table = CsvTable::parse(*level1).value();
   const auto made = national_agencies(CsvTable::parse(*provinces).value(), CsvTable::parse(*communes).value(),
-                                      &level1_table, none, random).value();
+                                      &level1_table, none, random)
+                        .value();
   REQUIRE(made.provinces == 34);
   REQUIRE(made.communes == 3321);
   Realm realm;
   std::vector<proto::Change> changes;
   for (const auto& agency : made.agencies) changes.push_back(Realm::change(agency, reform_of_2025));
-  const auto payloads = pack_entries(changes, {realm.directory->realm(), 1, realm.directory->last_payload_hash(), {}, day_0}).value();
+  const auto payloads =
+      pack_entries(changes, {realm.directory->realm(), 1, realm.directory->last_payload_hash(), {}, day_0}).value();
   std::vector<Bytes> entries{realm.genesis_bytes};
   for (const Bytes& payload : payloads) entries.push_back(realm.sign(payload, {0, 1, 2}));
 
@@ -220,7 +246,8 @@ TEST_CASE("the whole nation: counts, groups, search and speed on the real store"
       REQUIRE(txn->commit());
     }
     const auto seconds_taken = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    WARN(made.agencies.size() << " agencies in " << entries.size() << " entries, each its own commit: " << seconds_taken << " s");
+    WARN(made.agencies.size() << " agencies in " << entries.size() << " entries, each its own commit: " << seconds_taken
+                              << " s");
     CHECK(seconds_taken < 30);  // 2-3 s on a quiet machine
     auto txn = store->begin_read().value();
     const auto size = [&](std::string_view name) { return directory.group(*txn, name, day_0).value().size(); };
@@ -240,7 +267,8 @@ TEST_CASE("the whole nation: counts, groups, search and speed on the real store"
     for (const auto& state : found) CHECK(fold(state.agency.name_vi) == "dang uy xa tan tien");
     query.text = "xa";
     CHECK(directory.search(*txn, query, day_0, 20).value().size() == 20);
-    WARN("eight groups and two searches: " << std::chrono::duration<double>(std::chrono::steady_clock::now() - timed).count() << " s");
+    WARN("eight groups and two searches: "
+         << std::chrono::duration<double>(std::chrono::steady_clock::now() - timed).count() << " s");
   }
   std::filesystem::remove_all(folder);
 }
