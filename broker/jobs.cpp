@@ -239,7 +239,7 @@ JobDone run(VerifyMailJob&& job, Bodies&) {
 }  // namespace
 
 std::string body_name(const DocId& doc_id) { return doc_id.hex(); }
-std::string manifest_name(const DocId& doc_id) { return doc_id.hex() + ".m"; }
+std::string manifest_name(const DocId& doc_id) { return doc_id.hex() + "0a"; }
 
 Hash mail_id(BytesView content) { return crypto::hash("edx1/mail", {content}); }
 
