@@ -228,7 +228,6 @@ Result<Draft> read_draft(WriteContext& context, const Request& request) {
   TRAM_OK(read_files(context, fields, request.principal, draft));
   TRAM_OK(fields.finish());
   if (draft.metadata.addressees.empty()) return fail(ErrorCode::bad_request, "to: is required");
-  if (draft.files.empty()) return fail(ErrorCode::bad_request, "files: at least one");
   TRAM_OK(check_metadata(draft.metadata, me->agency.branch, context.now));
   return draft;
 }
