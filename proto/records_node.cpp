@@ -107,7 +107,7 @@ bool get_list(const google::protobuf::RepeatedPtrField<pb::StagedFile>& from, st
 #define FIELDS_OutRecord(V, L)                                                                                    \
   V(uuid) V(doc_id) V(state) V(created) V(not_after) V(lane) V(metadata) L(staged) V(recipients) V(header)        \
   V(document_key) V(manifest) V(body_bytes) V(chunks) V(inline_body) V(failure) V(failure_detail) V(author)       \
-  V(body_kept)
+  V(body_kept) V(body_name)
 #define FIELDS_ItemRecord(V, L)                                                                                   \
   V(uuid) V(recipient) V(state) V(status) V(env_id) V(issue) V(inc) V(seq) V(waiting_reason) V(custodies)         \
   V(queued) V(accepted) V(received) V(decided) V(register_number) V(register_date) V(reason) V(person)            \

@@ -324,7 +324,10 @@ bool Loop::send_now(io::ClientSocket& socket, Send& send) {
   Result<void> sent;
   if (auto* offer = std::get_if<proto::Offer>(&send.frame.body); offer && send.chunk && offer->manifest.empty()) {
     offer->manifest.resize(send.chunk->bytes);
-    if (auto read = bodies_->read(send.chunk->name, send.chunk->offset, offer->manifest); !read) return true;
+    if (auto read = bodies_->read(send.chunk->name, send.chunk->offset, offer->manifest); !read) {
+      log_.error("body.unreadable", {{"error", describe(read.error())}});
+      return true;
+    }
     send.chunk.reset();
   }
   const Bytes frame = proto::encode_frame(send.frame);

@@ -27,6 +27,7 @@ TEST_CASE("an outgoing record survives its store") {
   record.staged = {{"a.pdf", "application/pdf", 3, "", {4, 5, 6}}, {"b.docx", "x", 1ull << 40, "00ff", {}}};
   record.failure = 65535;
   record.body_kept = false;
+  record.body_name = "5e00";
   const auto read = round_trip(record);
   CHECK(read.uuid == record.uuid);
   CHECK(read.doc_id.is_zero());
@@ -38,6 +39,7 @@ TEST_CASE("an outgoing record survives its store") {
   CHECK(read.staged[1].bytes == 1ull << 40);
   CHECK(read.failure == 65535);
   CHECK_FALSE(read.body_kept);
+  CHECK(read.body_name == "5e00");
 }
 
 TEST_CASE("an incoming record survives its store") {
