@@ -253,11 +253,10 @@ def latency_us(costs, quorum=2):
     """The steps that follow one another for a single small document: (to accepted, to receipt), in microseconds."""
     commit = costs.of("LMDB commit of one p50, 6 KiB")
     half_trip = costs.of("CURVE round trip p50, 1 KiB") / 2
-    accepted = (commit                                                         # the submission is durable
-                + costs.sign() * 2 + costs.hpke_seal() + commit                # sealed, wrapped, sequence durable (R10)
+    accepted = (costs.sign() * 2 + costs.hpke_seal() + commit                  # sealed, wrapped; durable with its sequence (R10)
                 + half_trip + 2 * costs.verify() + commit + costs.sign()       # a broker's custody (R3)
                 + half_trip + quorum * costs.verify() + commit)                # R5
-    receipt = (2 * commit + costs.sign() * 2 + costs.hpke_seal()
+    receipt = (commit + costs.sign() * 2 + costs.hpke_seal()
                + half_trip + 2 * costs.verify() + commit                       # stored at a broker, announced
                + 3 * half_trip                                                 # Announce, Fetch, Content
                + 2 * costs.verify() + costs.hpke_open() + commit               # opened, durable (R15)

@@ -4,7 +4,7 @@
 // fresh: every document has its own header, body and one envelope. known: envelopes of documents whose header the
 // broker has verified, 64 to a frame. usage: bench_custody --agencies FILE --realm HEX --broker ENDPOINT,CURVE_HEX
 // --broker-sig HEX --phase fresh|known
-//        [--senders N] [--documents N] [--window N]
+//        --directory-size N --directory-root HEX [--senders N] [--documents N] [--window N] [--skip N]
 #include <atomic>
 #include <map>
 #include <thread>
@@ -26,8 +26,12 @@ constexpr size_t body_bytes = 1024;
 /// The documents and envelopes of one sender. Bodies and wraps are random: a broker cannot tell.
 class Maker {
  public:
-  Maker(const bench::Agency& sender, const RealmId& realm, uint64_t directory_size)
-      : sender_(sender), key_(sender.sig_seed), realm_(realm), directory_size_(directory_size) {}
+  Maker(const bench::Agency& sender, const RealmId& realm, uint64_t directory_size, const Hash& directory_root)
+      : sender_(sender),
+        key_(sender.sig_seed),
+        realm_(realm),
+        directory_size_(directory_size),
+        directory_root_(directory_root) {}
 
   struct Document {
     Bytes header, manifest, chunk;
@@ -80,6 +84,7 @@ class Maker {
     envelope.created = io::wall_now();
     envelope.not_after = envelope.created + limits::time_to_live;
     envelope.dir_size = directory_size_;
+    envelope.dir_root = directory_root_;
     item.envelope = crypto::encode_envelope(envelope, key_);
     channel.second = envelope.id;
     return item;
@@ -90,6 +95,7 @@ class Maker {
   crypto::SigningKey key_;
   RealmId realm_;
   uint64_t directory_size_;
+  Hash directory_root_;
   io::SystemRandom random_;
   std::map<PartyId, std::pair<uint64_t, EnvelopeId>> channels_;
 };
@@ -133,31 +139,33 @@ void drive(bench::BrokerClient& client, std::vector<Outgoing>& frames, size_t wi
 }  // namespace
 
 int main(int count, char** values) {
-  constexpr std::string_view known[] = {"agencies", "realm",     "broker", "broker-sig",    "phase",
-                                        "senders",  "documents", "window", "directory-size"};
+  constexpr std::string_view known[] = {"agencies",  "realm",  "broker",         "broker-sig",     "phase", "senders",
+                                        "documents", "window", "directory-size", "directory-root", "skip"};
   const bench::Arguments arguments(count, values, known);
   crypto::initialize();
   const auto broker = bench::parse_broker(arguments.text("broker"));
   const auto broker_sig = SigPublic::parse(arguments.text("broker-sig"));
   const auto realm = RealmId::parse(arguments.text("realm"));
-  must(realm.has_value(), "--realm HEX");
+  const auto directory_root = Hash::parse(arguments.text("directory-root"));
+  must(realm.has_value() && directory_root.has_value(), "--realm HEX --directory-root HEX");
   const bool fresh = arguments.text("phase", "fresh") == "fresh";
   const auto senders_wanted = static_cast<size_t>(arguments.number("senders", 4));
   const auto total = static_cast<size_t>(arguments.number("documents", 40000));
   const auto window = static_cast<size_t>(arguments.number("window", fresh ? 64 : 8));
   const auto directory_size = static_cast<uint64_t>(arguments.number("directory-size", 1));
 
-  // The last agencies send, all others receive.
+  // The last agencies but `skip` send (a sender's positions are used once), all before them receive.
   const auto agencies = bench::load_agencies(arguments.text("agencies"), 0, SIZE_MAX);
-  must(agencies.size() > senders_wanted + 64, "enough agencies");
-  const size_t recipients = agencies.size() - senders_wanted;
+  const auto skip = static_cast<size_t>(arguments.number("skip", 0));
+  must(agencies.size() > skip + senders_wanted + 64, "enough agencies");
+  const size_t recipients = agencies.size() - senders_wanted - skip;
   std::vector<Sender> senders(senders_wanted);
   std::vector<std::thread> threads;
   for (size_t s = 0; s < senders.size(); ++s) {
     senders[s].agency = &agencies[recipients + s];
     threads.emplace_back([&, s] {
       auto& sender = senders[s];
-      Maker maker(*sender.agency, *realm, directory_size);
+      Maker maker(*sender.agency, *realm, directory_size, *directory_root);
       const size_t mine = total / senders.size();
       uint64_t request = 100;
       if (fresh) {

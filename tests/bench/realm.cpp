@@ -149,8 +149,8 @@ void make(const bench::Arguments& arguments) {
              .has_value(),
          "approval");
   }
-  bench::line("{\"realm\":\"" + entries.realm().hex() + "\",\"entries\":" + std::to_string(entries.all().size()) +
-              ",\"enrolled\":[" + listed + "]}");
+  bench::line("{\"realm\":\"" + entries.realm().hex() + "\",\"root\":\"" + directory.root().hex() +
+              "\",\"entries\":" + std::to_string(entries.all().size()) + ",\"enrolled\":[" + listed + "]}");
 }
 
 Bytes kx_feed(const bench::Agency& agency, const RealmId& realm, Time now) {

@@ -110,8 +110,8 @@ def custody(bench):
             limit = operations.per_second()
             got = figures_of(run([bench.binary("bench_custody"), "--agencies", realm.agencies, "--realm", realm.made["realm"],
                                   "--broker", realm.broker_argument(0), "--broker-sig", realm.broker_sig(0), "--phase", phase,
-                                  "--directory-size", str(realm.made["entries"]), "--documents", str(bench.scaled(40000)),
-                                  "--senders", "8"]))
+                                  "--directory-size", str(realm.made["entries"]), "--directory-root", realm.made["root"], "--documents", str(bench.scaled(40000)),
+                                  "--senders", "8", "--skip", "0" if phase == "fresh" else "8"]))
             name = "custody, fresh documents" if phase == "fresh" else "custody, known headers"
             rate = got[name]["median"]
             rows.append(Row(f"one broker, signed custody, {known}", rate, "1/s", f"RabbitMQ, 3 nodes, publishes ({peer:,.0f}/s)", rate / peer,
