@@ -203,7 +203,9 @@ Result<void> Node::on_mail(WriteTxn& txn, Time now, const PartyId& broker, proto
       done.ids.push_back(id);
       continue;
     }
-    if (!mail_opening_.insert(id).second) continue;
+    auto [opening, fresh] = mail_opening_.try_emplace(id);
+    opening->second.push_back(broker);
+    if (!fresh) continue;
     TRAM_TRY(key, directory_.sig_key(txn, item.to, directory_.size(), now));
     if (!key) {
       mail_opening_.erase(id);
@@ -215,7 +217,6 @@ Result<void> Node::on_mail(WriteTxn& txn, Time now, const PartyId& broker, proto
     out.author = item.to;
     out.content = std::move(item.content);
     out.author_key = *key;
-    out.brokers = {broker};
     if (out.content.size() == limits::cell_bytes)
       if (auto kid = crypto::cell_key_id(out.content))
         if (const auto* pair = find_kx(*kid)) {
@@ -232,7 +233,7 @@ Result<void> Node::on_mail(WriteTxn& txn, Time now, const PartyId& broker, proto
 Result<void> Node::on(WriteTxn& txn, Time now, MailJobDone& done, Effects& effects) {
   std::map<PartyId, proto::MailDone> confirm;
   for (auto& item : done.items) {
-    mail_opening_.erase(item.mail_id);
+    if (auto opening = mail_opening_.extract(item.mail_id)) item.brokers = std::move(opening.mapped());
     if (!item.outcome) {
       log_.warning("mail.unreadable", {{"author", item.author}, {"error", error_info(item.outcome.error().code).name}});
     } else if (item.receipt) {

@@ -308,7 +308,7 @@ class Node {
   std::set<PartyId> kx_wanted_;
   std::map<EnvelopeId, Arrival> arrivals_;
   std::map<PartyId, std::vector<EnvelopeId>> fetches_;  // of this step
-  std::set<Hash> mail_opening_;
+  std::map<Hash, std::vector<PartyId>> mail_opening_;  // and the brokers that delivered it meanwhile
   std::map<KeyId, crypto::KxKeyPair> kx_pairs_;
   Bytes kx_feed_;                                    // ours, signed
   Time last_upkeep_;
