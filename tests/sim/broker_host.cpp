@@ -1,0 +1,278 @@
+#include "tests/sim/broker_host.h"
+
+#include "base/limits.h"
+#include "broker/tables.h"
+
+namespace tram::sim {
+
+using namespace tram::broker;
+
+namespace {
+bool is_full(ErrorCode code) { return code == ErrorCode::storage_full || code == ErrorCode::map_full; }
+}  // namespace
+
+BrokerHost::BrokerHost(World& world, Network& network, HostFaults& faults, const Realm& realm, const Party& party,
+                       Observer& observer, uint64_t seed)
+    : Host(world, network, faults, realm, party, table::all(), seed), observer_(observer) {
+  use_codec(crypto::make_mac_codec(*party.keys.storage));
+}
+BrokerHost::~BrokerHost() = default;
+
+std::unique_ptr<Broker> BrokerHost::make_broker() {
+  directory_ = std::make_unique<directory::Directory>(realm_.id());
+  audit_ = std::make_unique<audit::Log>();
+  Config config;
+  config.self = party_.id;
+  config.realm = realm_.id();
+  config.software = "sim";
+  return std::make_unique<Broker>(config, party_.keys.sig, *directory_, *audit_, log_, random_);
+}
+
+void BrokerHost::install() {
+  auto broker = make_broker();
+  auto txn = store_->begin_write().value();
+  for (size_t i = 0; i < realm_.first_entries(); ++i)
+    SIM_REQUIRE(directory_->apply(*txn, realm_.entries()[i], clock()), "directory.apply");
+  SIM_REQUIRE(broker->initialize(*txn, clock()), "broker.initialize");
+  SIM_REQUIRE(txn->commit(), "install");
+}
+
+void BrokerHost::connect_to(BrokerHost& peer) {
+  peer_wires_.push_back(std::make_unique<Wire>(network_, *this, party_.id, peer, peer.party().id, proto::Endpoint::control));
+  peer.serves(*peer_wires_.back());
+}
+
+void BrokerHost::boot() {
+  if (up_) return;
+  up_ = true;
+  world_.trace(name(), "++ starts");
+  broker_ = make_broker();
+  Effects effects;
+  {
+    auto txn = store_->begin_write().value();
+    auto started = broker_->start(*txn, clock(), effects);
+    SIM_REQUIRE(started, name(), "start:", describe(started.error()));
+    if (auto committed = txn->commit(); !committed) {
+      SIM_REQUIRE(is_full(committed.error().code), name(), "start:", describe(committed.error()));
+      crash(false);
+      return return_after(seconds(10));
+    }
+  }
+  let_out(effects, CrashPoint::none);
+  start_ticking();
+  for (auto& one : peer_wires_) one->start();
+}
+
+void BrokerHost::lose_disk() {
+  crash(false);
+  world_.trace(name(), "-- disk lost");
+  world_.count("fault: broker disk lost");
+  raw_.restore({});
+  bodies_.lose_all();
+  install();
+  return_after(world_.random.within(seconds(1), seconds(60)));
+}
+
+void BrokerHost::restore(const std::map<std::string, std::map<Bytes, Bytes>>& image, bool recover) {
+  crash(false);
+  world_.trace(name(), recover ? "-- restored" : "-- restored in silence");
+  world_.count(recover ? "fault: broker restored" : "fault: broker restored in silence");
+  raw_.restore(image);
+  if (recover) {
+    auto broker = make_broker();
+    auto dropped = broker->recover(*store_, bodies_, clock());
+    SIM_REQUIRE(dropped, name(), "recover:", describe(dropped.error()));
+    world_.count("envelopes dropped by recover", *dropped);
+    world_.trace(name(), "recover dropped " + std::to_string(*dropped));
+  }
+  return_after(world_.random.within(seconds(1), seconds(60)));
+}
+
+void BrokerHost::set_capacity_bytes(uint64_t bytes) {
+  capacity_bytes_ = bytes;
+  raw_.set_capacity_bytes(bytes);
+}
+
+void BrokerHost::forget() {
+  broker_.reset();
+  audit_.reset();
+  directory_.reset();
+  sessions_.clear();
+  waiting_.clear();
+  busy_.clear();
+  inbox_.clear();
+  for (auto& one : peer_wires_) one->client_died();
+  for (Wire* one : served_) one->server_died();
+}
+
+// ---- the network -------------------------------------------------------------------------------------------------
+
+bool BrokerHost::admits(const PartyId& peer) {
+  if (peer.is_zero()) return true;  // the authority's publisher
+  for (const auto& [curve, party] : allowed_)
+    if (party == peer) return true;
+  return false;
+}
+
+void BrokerHost::receive(Wire& from, const SessionKey& session, Bytes bytes, Bytes chunk) {
+  auto frame = proto::decode_frame(bytes, session.endpoint);
+  SIM_REQUIRE(frame, name(), "got a frame it cannot read from", realm_.name(from.client_party()));
+  sessions_[session] = &from;
+  inbox_.push_back(FrameReceived{session, from.client_party(), std::move(*frame), std::move(chunk)});
+  poke();
+}
+
+void BrokerHost::drained(const SessionKey& session) { flush(session); }
+
+void BrokerHost::link_up(Wire& wire) {
+  inbox_.push_back(PeerUp{wire.server_party()});
+  poke();
+}
+void BrokerHost::link_down(Wire& wire) {
+  inbox_.push_back(PeerDown{wire.server_party()});
+  poke();
+}
+void BrokerHost::receive(Wire& from, Bytes bytes, Bytes) {
+  auto frame = proto::decode_frame(bytes, proto::Endpoint::control);
+  SIM_REQUIRE(frame, name(), "got a frame it cannot read from", realm_.name(from.server_party()));
+  inbox_.push_back(PeerFrame{from.server_party(), std::move(*frame)});
+  poke();
+}
+
+// ---- a turn of the loop ------------------------------------------------------------------------------------------
+
+void BrokerHost::step() {
+  std::vector<Event> events;
+  while (!inbox_.empty() && events.size() < limits::events_per_step_max) {
+    events.push_back(std::move(inbox_.front()));
+    inbox_.pop_front();
+  }
+  if (tick_due_) {
+    tick_due_ = false;
+    const uint64_t percent = capacity_bytes_ == UINT64_MAX ? 10 : raw_.used_bytes() * 100 / capacity_bytes_;
+    events.push_back(Tick{static_cast<unsigned>(percent), clock_ok()});
+  }
+  if (!inbox_.empty()) poke();
+  if (events.empty()) return;
+  const CrashPoint crash_point = pick_crash();
+  if (crash_point != CrashPoint::none) world_.count("fault: crash in a step");
+  world_.trace(name(), "step of " + std::to_string(events.size()));
+  Effects effects;
+  Result<void> outcome;
+  {
+    auto txn = store_->begin_write().value();
+    outcome = broker_->step(*txn, clock(), events, effects);
+    if (crash_point == CrashPoint::before_commit) {
+      txn.reset();
+      return crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
+    }
+    if (outcome) outcome = txn->commit();
+  }
+  if (!outcome) {
+    SIM_REQUIRE(is_full(outcome.error().code), name(), "broker.stopped:", describe(outcome.error()));
+    world_.count("step aborted by a full store (broker)");
+    world_.trace(name(), "store.full");
+    auto read = store_->begin_read().value();
+    auto reloaded = broker_->reload(*read, clock());
+    SIM_REQUIRE(reloaded, name(), "reload:", describe(reloaded.error()));
+    return;
+  }
+  if (crash_point == CrashPoint::before_effects) return crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
+  if (!let_out(effects, crash_point)) crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
+}
+
+bool BrokerHost::let_out(Effects& effects, CrashPoint crash_point) {
+  size_t left = SIZE_MAX;
+  if (crash_point == CrashPoint::among_effects)
+    left = world_.random.below(effects.jobs.size() + effects.sends.size() + effects.peer_sends.size() + 1);
+  auto dies = [&] { return left-- == 0; };
+  for (Job& job : effects.jobs) {
+    if (dies()) return false;
+    start_job(std::make_shared<Job>(std::move(job)));
+  }
+  for (Send& one : effects.sends) {
+    if (dies()) return false;
+    auto to = sessions_.find(one.session);
+    if (to == sessions_.end()) continue;
+    observer_.broker_sends(*this, to->second->client_party(), one);
+    waiting_[one.session].push_back(std::move(one));
+  }
+  std::vector<SessionKey> sessions;
+  for (const auto& [session, queue] : waiting_) sessions.push_back(session);
+  for (const auto& session : sessions) flush(session);
+  for (PeerSend& one : effects.peer_sends) {
+    if (dies()) return false;
+    for (auto& wire : peer_wires_)
+      if (wire->server_party() == one.broker) wire->send_to_server(proto::encode_frame(one.frame), {});
+  }
+  if (left == 0) return false;
+  if (effects.allow_list_changed) {
+    auto read = store_->begin_read().value();
+    allowed_ = directory_->allow_list(*read, clock()).value();
+  }
+  if (effects.wake_at) wake(*effects.wake_at);
+  return true;
+}
+
+void BrokerHost::start_job(std::shared_ptr<Job> job) {
+  run_later([this, job](bool deliver) {
+    JobDone done = run_job(std::move(*job), bodies_);
+    if (!deliver) return;
+    inbox_.push_back(std::move(done));
+    poke();
+  });
+}
+
+void BrokerHost::flush(const SessionKey& session) {
+  auto queue = waiting_.find(session);
+  if (queue == waiting_.end()) return;
+  Wire* wire = sessions_.at(session);
+  while (!queue->second.empty()) {
+    Send& one = queue->second.front();
+    Bytes frame = proto::encode_frame(one.frame);
+    const size_t frame_max =
+        session.endpoint == proto::Endpoint::control ? limits::control_frame_bytes_max : limits::bulk_frame_bytes_max;
+    SIM_REQUIRE(frame.size() <= frame_max, name(), "frame.too_large:", std::to_string(frame.size()));
+    const auto outcome = wire->send_to_client(session.id, std::move(frame), one.chunk);
+    if (outcome == SendOutcome::busy) break;
+    if (outcome == SendOutcome::unreachable) {
+      waiting_.erase(queue);
+      sessions_.erase(session);
+      busy_.erase(session);
+      inbox_.push_back(SessionClosed{session});
+      return poke();
+    }
+    queue->second.pop_front();
+  }
+  const bool busy = !queue->second.empty();
+  if (!busy) waiting_.erase(queue);
+  if (busy == busy_.contains(session)) return;
+  if (busy) busy_.insert(session);
+  else busy_.erase(session);
+  if (busy) world_.count("a peer was slow");
+  inbox_.push_back(SessionBusy{session, busy});
+  poke();
+}
+
+// ---- the authority -------------------------------------------------------------------------------------------------
+
+Publisher::Publisher(World& world, Network& network, BrokerHost& broker, Bytes entry)
+    : world_(world), wire_(network, *this, PartyId{}, broker, broker.party().id, proto::Endpoint::control),
+      entry_(std::move(entry)) {
+  broker.serves(wire_);
+}
+
+void Publisher::link_up(Wire&) { offer(); }
+
+void Publisher::offer() {
+  if (done_ || !wire_.connected()) return;
+  wire_.send_to_server(proto::encode_frame({1, proto::DirectoryPut{{entry_}}}), {});
+  world_.after(seconds(5), [this] { offer(); });
+}
+
+void Publisher::receive(Wire&, Bytes bytes, Bytes) {
+  auto frame = proto::decode_frame(bytes, proto::Endpoint::control);
+  if (frame && std::holds_alternative<proto::Done>(frame->body)) done_ = true;
+}
+
+}  // namespace tram::sim

@@ -1,0 +1,82 @@
+// A broker in the simulator: drain, one transaction, step, commit, then effects; a full store aborts and reloads; what a
+// slow peer does not take waits here, and the broker is told (SessionBusy).
+// Thread: one.
+#pragma once
+#include "broker/broker.h"
+#include "tests/sim/host.h"
+#include "tests/sim/observer.h"
+
+namespace tram::sim {
+
+class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
+ public:
+  BrokerHost(World&, Network&, HostFaults&, const Realm&, const Party&, Observer&, uint64_t seed);
+  ~BrokerHost() override;
+
+  /// `init` and `accept` on an empty store: a new epoch.
+  void install();
+  void connect_to(BrokerHost& peer);
+  void boot() override;
+  /// The disk is gone; an operator installs the broker anew (R7).
+  void lose_disk();
+  /// The store as it is now, for restore().
+  std::map<std::string, std::map<Bytes, Bytes>> image() const { return raw_.dump(); }
+  /// The store is put back to an image; with `recover` the operator says so and a new epoch opens (R8).
+  void restore(const std::map<std::string, std::map<Bytes, Bytes>>& image, bool recover);
+  void set_capacity_bytes(uint64_t bytes);
+  const Epoch& epoch() const { return broker_->epoch(); }
+  const directory::Directory& directory() const { return *directory_; }
+  std::vector<std::unique_ptr<Wire>>& peer_wires() { return peer_wires_; }
+  /// A wire that leads here.
+  void serves(Wire& wire) { served_.push_back(&wire); }
+
+  bool runs() const override { return up_; }
+  bool admits(const PartyId& peer) override;
+  void receive(Wire&, const broker::SessionKey&, Bytes frame, Bytes chunk) override;
+  void drained(const broker::SessionKey&) override;
+  void link_up(Wire&) override;
+  void link_down(Wire&) override;
+  void receive(Wire&, Bytes frame, Bytes chunk) override;
+
+ private:
+  void forget() override;
+  void step() override;
+  std::unique_ptr<broker::Broker> make_broker();
+  bool let_out(broker::Effects&, CrashPoint);
+  void start_job(std::shared_ptr<broker::Job>);
+  void flush(const broker::SessionKey&);
+
+  Observer& observer_;
+  std::unique_ptr<directory::Directory> directory_;
+  std::unique_ptr<audit::Log> audit_;
+  std::unique_ptr<broker::Broker> broker_;
+  std::vector<std::unique_ptr<Wire>> peer_wires_;
+  std::vector<Wire*> served_;
+  std::map<broker::SessionKey, Wire*> sessions_;
+  std::map<broker::SessionKey, std::deque<broker::Send>> waiting_;
+  std::set<broker::SessionKey> busy_;
+  std::map<CurvePublic, PartyId> allowed_;
+  std::deque<broker::Event> inbox_;
+  uint64_t capacity_bytes_ = UINT64_MAX;
+};
+
+/// A publisher of the authority: hands a directory entry to one broker over and over until it says Done.
+class Publisher final : public ClientEnd {
+ public:
+  Publisher(World& world, Network& network, BrokerHost& broker, Bytes entry);
+  bool done() const { return done_; }
+  bool runs() const override { return true; }
+  void link_up(Wire&) override;
+  void link_down(Wire&) override {}
+  void receive(Wire&, Bytes frame, Bytes chunk) override;
+  void start() { wire_.start(); }
+
+ private:
+  void offer();
+  World& world_;
+  Wire wire_;
+  Bytes entry_;
+  bool done_ = false;
+};
+
+}  // namespace tram::sim

@@ -1,0 +1,389 @@
+#include "tests/sim/checker.h"
+
+#include <algorithm>
+
+#include "base/limits.h"
+#include "broker/tables.h"
+#include "crypto/hash.h"
+#include "node/rows.h"
+
+namespace tram::sim {
+
+namespace table = node::table;
+namespace rows = broker::table;
+using node::find;
+using node::for_each;
+using node::find_u64;
+using node::row_key;
+using node::u64_value;
+using proto::InState;
+using proto::ItemState;
+
+namespace {
+
+Hash digest(BytesView bytes) { return crypto::hash("sim", {bytes}); }
+
+template <class Record>
+std::optional<Record> read(ReadTxn& txn, const Table& in, BytesView key) {
+  auto value = txn.get(in, key).value();
+  if (!value) return std::nullopt;
+  Record record;
+  SIM_REQUIRE(proto::decode_record(*value, record), std::string(in.name), "cannot be read");
+  return record;
+}
+
+bool body_durable(const MemBodies& bodies, const std::string& name, const crypto::Manifest& manifest) {
+  Bytes chunk;
+  for (uint32_t i = 0; i < manifest.chunks.size(); ++i) {
+    chunk.resize(crypto::sealed_chunk_size(manifest, i));
+    if (!bodies.read_durable(name, uint64_t{i} * limits::sealed_chunk_bytes, chunk)) return false;
+    if (crypto::chunk_id(chunk) != manifest.chunks[i]) return false;
+  }
+  return true;
+}
+
+/// What may follow what, in the eyes of a clerk.
+bool follows(InState from, InState to) {
+  if (from == to) return true;
+  if (to == InState::recalled) return from != InState::refused;
+  switch (from) {
+    case InState::held: return to == InState::arrived;
+    case InState::arrived: return to == InState::registered || to == InState::refused;
+    case InState::registered: return to == InState::assigned || to == InState::processing || to == InState::done;
+    case InState::assigned: return to == InState::processing || to == InState::done;
+    case InState::processing: return to == InState::done;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+void Checker::watch(std::vector<std::unique_ptr<NodeHost>>& nodes, std::vector<std::unique_ptr<BrokerHost>>& brokers,
+                    std::vector<PlannedDocument>& documents) {
+  nodes_ = &nodes;
+  brokers_ = &brokers;
+  documents_ = &documents;
+}
+
+NodeHost& Checker::node(const PartyId& id) {
+  for (auto& one : *nodes_)
+    if (one->party().id == id) return *one;
+  throw Broken("no node " + brief(id));
+}
+
+// ---- recipients --------------------------------------------------------------------------------------------------
+
+void Checker::node_committed(NodeHost& host, const node::Effects& effects) {
+  if (effects.changed_documents.empty()) return;
+  auto txn = host.store().begin_read().value();
+  for (uint64_t arrival : effects.changed_documents) {
+    auto record = read<proto::InRecord>(*txn, table::incoming, u64_value(arrival));
+    SIM_REQUIRE(record, host.name(), "a changed document is not in the store");
+    auto [it, fresh] = incoming_.try_emplace({host.party().id, record->doc_id});
+    Seen& seen = it->second;
+    if (fresh) seen.arrival = arrival;
+    SIM_REQUIRE(seen.arrival == arrival, host.name(), "I2: handed over twice:", brief(record->doc_id));
+    if (record->state != InState::recalled || !fresh)
+      SIM_REQUIRE(follows(seen.state, record->state), host.name(), "I2: state", std::to_string(int(seen.state)), "to",
+                  std::to_string(int(record->state)), brief(record->doc_id));
+    if (seen.state == InState::held && record->state != InState::held) {
+      Handed& last = handed_[{host.party().id, record->sender, record->lane, record->inc}];
+      if (record->out_of_order) world_.count("rare: handed over out of order, flagged");
+      else SIM_REQUIRE(!last.any || record->seq > last.seq, host.name(), "I5: out of order and not flagged:", brief(record->doc_id));
+      last.any = true;
+      last.seq = std::max(last.seq, record->seq);
+    }
+    if (record->state == InState::recalled && seen.state != InState::recalled)
+      world_.count(seen.state == InState::held || seen.state == InState::arrived ? "rare: recalled before registration"
+                                                                                 : "rare: recalled after registration");
+    seen.state = record->state;
+  }
+}
+
+/// An answer leaves: what it says must be on disk (R1, R15), and it never says anything else later.
+void Checker::check_stored(NodeHost& host, const EnvelopeId& env_id, const DocId& doc_id, bool acknowledged) {
+  auto txn = host.store().begin_read().value();
+  SIM_REQUIRE(read<proto::AnswerRecord>(*txn, table::answer, env_id), host.name(), "R1: an answer left that is not stored:", brief(env_id));
+  if (!acknowledged) return;
+  auto arrival = txn->get(table::incoming_by_doc, doc_id).value();
+  SIM_REQUIRE(arrival, host.name(), "R15: acknowledged but not stored:", brief(doc_id));
+  auto record = read<proto::InRecord>(*txn, table::incoming, *arrival);
+  SIM_REQUIRE(record, host.name(), "R15: acknowledged but not stored:", brief(doc_id));
+  if (!record->body_kept) return;
+  if (record->inline_body) {
+    SIM_REQUIRE(txn->get(table::body_inline, doc_id).value(), host.name(), "R15: acknowledged without its body:", brief(doc_id));
+    return;
+  }
+  const std::string name = node::body_name(doc_id);
+  Bytes bytes(16 + 32 * size_t{record->chunks});
+  auto readable = host.bodies().read_durable(node::manifest_name(name), 0, bytes);
+  SIM_REQUIRE(readable, host.name(), "R15: acknowledged, manifest not durable:", brief(doc_id));
+  auto manifest = crypto::decode_manifest(bytes);
+  SIM_REQUIRE(manifest && body_durable(host.bodies(), name, *manifest), host.name(), "R15: acknowledged, body not durable:", brief(doc_id));
+}
+
+void Checker::node_sends(NodeHost& host, const node::Send& send) {
+  if (const auto* put = std::get_if<proto::Put>(&send.frame.body)) {
+    auto txn = host.store().begin_read().value();
+    for (const auto& item : put->items) {
+      auto envelope = crypto::decode_envelope(item.envelope);
+      SIM_REQUIRE(envelope, host.name(), "sends an envelope it cannot read");
+      auto stored = read<proto::EnvelopeRecord>(*txn, table::envelope, envelope->id);
+      SIM_REQUIRE(stored && stored->envelope == item.envelope, host.name(), "R10: an envelope left that is not stored:", brief(envelope->id));
+      auto [place, fresh] = positions_.try_emplace({envelope->sender, envelope->recipient, envelope->lane, envelope->inc, envelope->seq}, envelope->id);
+      SIM_REQUIRE(place->second == envelope->id, host.name(), "R10: sequence number used twice:", brief(envelope->id));
+      if (fresh && envelope->re_of != std::array<uint8_t, 4>{} && reissued_.insert(envelope->id).second) world_.count("rare: issued anew");
+    }
+    return;
+  }
+  if (const auto* put = std::get_if<proto::AckPut>(&send.frame.body)) {
+    for (const auto& item : put->items) {
+      EnvelopeId env_id;
+      if (auto ack = crypto::decode_ack(item.statement)) {
+        env_id = ack->env_id;
+        check_stored(host, env_id, ack->doc_id, true);
+      } else {
+        auto notice = crypto::decode_notice(item.statement);
+        SIM_REQUIRE(notice && notice->kind == crypto::NoticeKind::nack, host.name(), "answers with something else");
+        env_id = notice->env_id;
+        check_stored(host, env_id, notice->doc_id, false);
+        world_.count("rare: NACK, " + std::string(error_info(static_cast<ErrorCode>(notice->reason)).name));
+      }
+      auto [known, fresh] = statements_.try_emplace(env_id, digest(item.statement));
+      SIM_REQUIRE(known->second == digest(item.statement), host.name(), "R15: two answers to one envelope:", brief(env_id));
+      if (!fresh) world_.count("rare: a repeat was answered");
+    }
+    return;
+  }
+  if (const auto* fetch = std::get_if<proto::Fetch>(&send.frame.body))
+    for (const auto& env_id : fetch->env_ids) {
+      auto [from, fresh] = fetched_from_.try_emplace(env_id, send.broker);
+      if (!fresh && from->second != send.broker) world_.count("rare: fetched again from another broker");
+      from->second = send.broker;
+    }
+}
+
+// ---- brokers -----------------------------------------------------------------------------------------------------
+
+void Checker::broker_sends(BrokerHost& host, const PartyId&, const broker::Send& send) {
+  if (const auto* offer = std::get_if<proto::OfferReply>(&send.frame.body)) {
+    const bool some = std::any_of(offer->have.begin(), offer->have.end(), [](uint8_t byte) { return byte != 0; });
+    if (some) world_.count("rare: upload resumed");
+    return;
+  }
+  const auto* reply = std::get_if<proto::PutReply>(&send.frame.body);
+  if (!reply) return;
+  for (const auto& result : reply->results) {
+    if (result.custody.empty()) continue;
+    auto custody = crypto::decode_custody(result.custody);
+    SIM_REQUIRE(custody && custody->env_id == result.env_id && custody->epoch == host.epoch(), host.name(), "I4: odd custody");
+    auto [same, first] = custodies_.try_emplace({host.party().id, custody->epoch, custody->env_id}, digest(result.custody));
+    SIM_REQUIRE(same->second == digest(result.custody), host.name(), "R4: two custodies of one envelope:", brief(custody->env_id));
+    auto [place, fresh] = queue_places_.try_emplace({host.party().id, custody->epoch, custody->recipient, custody->position}, custody->env_id);
+    SIM_REQUIRE(place->second == custody->env_id, host.name(), "R4: one place in the queue for two:", brief(custody->env_id));
+    check_custody(host, *custody, "when signed");
+  }
+}
+
+bool Checker::broker_holds(BrokerHost& host, ReadTxn& txn, const PartyId& sender, const DocId& doc_id) {
+  const Bytes key = rows::body_key(sender, doc_id);
+  auto body = read<proto::BodyRecord>(txn, rows::body, key);
+  if (!body) return false;
+  auto header = crypto::decode_header(body->header);
+  if (!header || header->id != doc_id) return false;
+  Bytes manifest_bytes = body->manifest;
+  if (manifest_bytes.empty()) {
+    manifest_bytes.resize(16 + 32 * size_t{body->chunks});
+    if (!host.bodies().read_durable(broker::manifest_name(doc_id), 0, manifest_bytes)) return false;
+  }
+  auto manifest = crypto::decode_manifest(manifest_bytes);
+  if (!manifest || crypto::manifest_id(manifest_bytes) != header->manifest_id) return false;
+  if (!body->inline_body) return body_durable(host.bodies(), broker::body_name(doc_id), *manifest);
+  Bytes chunk = body->inline_chunk;
+  if (chunk.empty()) chunk = txn.get(rows::body_inline, key).value().value_or(Bytes{});
+  return manifest->chunks.size() == 1 && crypto::chunk_id(chunk) == manifest->chunks[0];
+}
+
+/// I4: what a broker signed for is there, until a rule freed it (R16).
+void Checker::check_custody(BrokerHost& host, const crypto::Custody& custody, std::string_view when) {
+  auto txn = host.store().begin_read().value();
+  auto stored = read<proto::StoredEnvelope>(*txn, rows::envelope, custody.env_id);
+  const std::string what = host.name() + " I4 " + std::string(when) + ": " + brief(custody.env_id);
+  NodeHost& recipient = node(custody.recipient);
+  if (!stored || stored->state == proto::EnvelopeState::gone) {
+    const bool expired = !stored || stored->reason == proto::GoneReason::expired;
+    if (stored && stored->reason == proto::GoneReason::cancelled) return;
+    if (expired) {  // by its own clock, which may be wrong by its skew
+      for (const auto& [place, env_id] : positions_) {
+        if (env_id != custody.env_id) continue;
+        auto sender = node(std::get<0>(place)).store().begin_read().value();
+        auto envelope = read<proto::EnvelopeRecord>(*sender, table::envelope, env_id);
+        auto decoded = crypto::decode_envelope(envelope->envelope);
+        SIM_REQUIRE(decoded->not_after + limits::grace <= world_.now() + hours(1), what, "freed before its time");
+        return;
+      }
+      throw Broken(what + " is not there");
+    }
+    auto answered = recipient.store().begin_read().value();
+    SIM_REQUIRE(read<proto::AnswerRecord>(*answered, table::answer, custody.env_id), what, "freed without an answer");
+    return;
+  }
+  const PartyId sender = *PartyId::from(BytesView(stored->envelope).subspan(40, 16));
+  SIM_REQUIRE(broker_holds(host, *txn, sender, custody.doc_id), what, "body is not complete");
+  if (stored->state == proto::EnvelopeState::stored)
+    SIM_REQUIRE(txn->get(rows::queue, stored->queue).value(), what, "is not in the queue");
+}
+
+// ---- all stores --------------------------------------------------------------------------------------------------
+
+bool Checker::node_keeps(NodeHost& host, ReadTxn& txn, const proto::OutRecord& record) {
+  if (!record.body_kept) return false;
+  if (record.inline_body) return txn.get(table::body_inline, record.doc_id).value().has_value();
+  Bytes bytes(16 + 32 * size_t{record.chunks});
+  if (!host.bodies().read_durable(node::manifest_name(record.body_name), 0, bytes)) return false;
+  auto manifest = crypto::decode_manifest(bytes);
+  return manifest && body_durable(host.bodies(), record.body_name, *manifest);
+}
+
+void Checker::sweep() {
+  for (auto& host : *nodes_) {
+    auto txn = host->store().begin_read().value();
+    SIM_REQUIRE(for_each(*txn, table::custody, {}, [&](const Row& row) -> Result<void> {
+                  proto::CustodyRecord record;
+                  TRAM_OK(proto::decode_record(row.value, record));
+                  if (record.voided) return {};
+                  auto custody = crypto::decode_custody(record.custody);
+                  if (!custody) return fail(ErrorCode::store_corrupt);
+                  for (auto& broker : *brokers_)
+                    if (broker->party().id == record.broker && broker->up() && broker->epoch() == record.epoch && !lapsed_.contains({record.broker, record.epoch}))
+                      check_custody(*broker, *custody, "in a sweep");
+                  return {};
+                }), "sweep");
+    // I1: whatever was taken from a clerk and has not arrived is still here, or at a broker.
+    SIM_REQUIRE(for_each(*txn, table::outgoing, {}, [&](const Row& row) -> Result<void> {
+                  proto::OutRecord record;
+                  TRAM_OK(proto::decode_record(row.value, record));
+                  if (record.state != proto::OutState::sent || node_keeps(*host, *txn, record)) return {};
+                  return for_each(*txn, table::item, record.uuid, [&](const Row& item_row) -> Result<void> {
+                    proto::ItemRecord item;
+                    TRAM_OK(proto::decode_record(item_row.value, item));
+                    if (item.state != ItemState::queued && item.state != ItemState::accepted && item.state != ItemState::waiting) return {};
+                    bool held = false;
+                    for (auto& broker : *brokers_) {
+                      auto there = broker->store().begin_read().value();
+                      held = held || broker_holds(*broker, *there, host->party().id, record.doc_id);
+                    }
+                    SIM_REQUIRE(held, host->name(), "I1: no copy is left of", brief(record.doc_id));
+                    return {};
+                  });
+                }), "sweep");
+  }
+}
+
+std::string Checker::unfinished() {
+  auto empty = [](ReadTxn& txn, const Table& in) { return txn.scan(in, {}, {}, 1).value().empty(); };
+  for (const auto& document : *documents_)
+    if (!document.submitted) return "document " + brief(document.uuid) + " is not submitted";
+  for (auto& host : *nodes_) {
+    if (!host->up()) return host->name() + " is down";
+    auto txn = host->store().begin_read().value();
+    for (const Table* one : {&table::sealing, &table::todo, &table::open_envelope, &table::pending, &table::to_post,
+                             &table::incoming_held, &table::early_recall})
+      if (!empty(*txn, *one)) return host->name() + " has rows in " + std::string(one->name);
+    std::string why;
+    SIM_REQUIRE(for_each(*txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
+                  proto::MailRecord mail;
+                  TRAM_OK(proto::decode_record(row.value, mail));
+                  if (mail.brokers.size() < brokers_->size()) why = host->name() + " has mail to post";
+                  return {};
+                }), "mail_out");
+    if (!why.empty()) return why;
+  }
+  for (auto& host : *brokers_) {
+    if (!host->up()) return host->name() + " is down";
+    auto txn = host->store().begin_read().value();
+    for (const Table* one : {&rows::queue, &rows::mail})
+      if (!empty(*txn, *one)) return host->name() + " has rows in " + std::string(one->name);
+    if (host->directory().size() != realm_.entries().size()) return host->name() + " has an old directory";
+  }
+  return {};
+}
+
+void Checker::finish() {
+  sweep();
+  for (auto& host : *nodes_) check_incoming(*host);
+  for (const auto& document : *documents_) check_document(document);
+}
+
+/// I2, I3: each document once, each with its receipt at the sender, each readable.
+void Checker::check_incoming(NodeHost& host) {
+  auto txn = host.store().begin_read().value();
+  std::set<DocId> seen;
+  SIM_REQUIRE(for_each(*txn, table::incoming, {}, [&](const Row& row) -> Result<void> {
+                proto::InRecord record;
+                TRAM_OK(proto::decode_record(row.value, record));
+                SIM_REQUIRE(seen.insert(record.doc_id).second, host.name(), "I2: twice in the store:", brief(record.doc_id));
+                SIM_REQUIRE(record.state != InState::held, host.name(), "I16: still held:", brief(record.doc_id));
+                auto sender = node(record.sender).store().begin_read().value();
+                const Bytes prefix = row_key(record.doc_id, host.party().id);
+                auto receipts = sender->scan(table::receipt, prefix, prefix_end(prefix), 100).value();
+                SIM_REQUIRE(!receipts.empty(), host.name(), "I3: stored, no receipt at the sender:", brief(record.doc_id));
+                return {};
+              }), "incoming");
+}
+
+void Checker::check_document(const PlannedDocument& document) {
+  NodeHost& sender = *(*nodes_)[document.sender];
+  auto txn = sender.store().begin_read().value();
+  auto record = read<proto::OutRecord>(*txn, table::outgoing, document.uuid);
+  SIM_REQUIRE(record, sender.name(), "I1: a submitted document is gone:", brief(document.uuid));
+  SIM_REQUIRE(record->state == proto::OutState::sent, sender.name(), "I16: not sent:", brief(document.uuid));
+  for (size_t i : document.recipients) {
+    NodeHost& recipient = *(*nodes_)[i];
+    auto item = read<proto::ItemRecord>(*txn, table::item, row_key(document.uuid, recipient.party().id));
+    SIM_REQUIRE(item, sender.name(), "I16: no item for", recipient.name(), brief(document.uuid));
+    check_item(document, *record, *item, sender, recipient);
+  }
+}
+
+void Checker::check_item(const PlannedDocument& document, const proto::OutRecord& sent, const proto::ItemRecord& item,
+                         NodeHost& sender, NodeHost& recipient) {
+  const std::string what = sender.name() + " to " + recipient.name() + " " + brief(document.uuid) + "/" + brief(sent.doc_id) + ":";
+  auto txn = recipient.store().begin_read().value();
+  auto arrival = txn->get(table::incoming_by_doc, sent.doc_id).value();
+  world_.count("item " + std::to_string(int(item.state)));
+  SIM_REQUIRE(!item.pending_change, what, "I16: the recall was never answered");
+  if (item.state == ItemState::cancelled) {
+    SIM_REQUIRE(!arrival, what, "I16: cancelled at the sender, stored at the recipient");
+    return;
+  }
+  if (rejected_.contains({document.uuid, recipient.party().id}) && item.state == ItemState::rejected) {
+    SIM_REQUIRE(!arrival, what, "I3: rejected at the sender, stored at the recipient");
+    return;
+  }
+  SIM_REQUIRE(item.state == ItemState::delivered || item.state == ItemState::refused || item.state == ItemState::recalled, what,
+              "I16: ended in state", std::to_string(int(item.state)), "reason", std::to_string(item.waiting_reason));
+  SIM_REQUIRE(arrival, what, "I3: receipt held, not stored at the recipient");
+  auto record = read<proto::InRecord>(*txn, table::incoming, *arrival);
+  const uint16_t status = node::status_code(record->state);
+  if (record->state == InState::recalled) {
+    SIM_REQUIRE(item.state == ItemState::recalled, what, "I16: recalled there, state here", std::to_string(int(item.state)));
+    return;
+  }
+  SIM_REQUIRE(item.state != ItemState::recalled, what, "I16: recalled here, status there", std::to_string(status));
+  SIM_REQUIRE(item.status == status, what, "I16: status here", std::to_string(item.status), "there", std::to_string(status));
+  // The words and the bytes are those that were sent.
+  auto metadata = proto::decode_metadata(record->metadata);
+  SIM_REQUIRE(metadata && metadata->subject == document.subject(), what, "the subject changed");
+  if (!record->body_kept) return;
+  Bytes inline_chunk;
+  if (record->inline_body) inline_chunk = txn->get(table::body_inline, sent.doc_id).value().value_or(Bytes{});
+  node::BodyReader reader(recipient.bodies(), *record, realm_.id(), std::move(inline_chunk));
+  auto offset = reader.content_offset();
+  SIM_REQUIRE(offset, what, "the body cannot be opened");
+  Bytes content(document.file_bytes);
+  SIM_REQUIRE(reader.read(*offset, content), what, "the body cannot be read");
+  SIM_REQUIRE(content == document.content(), what, "the content changed");
+}
+
+}  // namespace tram::sim

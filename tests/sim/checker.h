@@ -1,0 +1,68 @@
+// Watches every daemon and knows what was asked of the exchange: the invariants I1-I5 and I16 of the protocol, checked
+// at each commit, at each frame that leaves, now and then over the stores, and at the end.
+// Invariants held here: the watcher reads committed state only and changes nothing.
+// Thread: one.
+#pragma once
+#include "tests/sim/broker_host.h"
+#include "tests/sim/clerks.h"
+
+namespace tram::sim {
+
+class Checker final : public Observer {
+ public:
+  explicit Checker(World& world, const Realm& realm) : world_(world), realm_(realm) {}
+  void watch(std::vector<std::unique_ptr<NodeHost>>& nodes, std::vector<std::unique_ptr<BrokerHost>>& brokers,
+             std::vector<PlannedDocument>& documents);
+
+  void node_committed(NodeHost&, const node::Effects&) override;
+  void node_sends(NodeHost&, const node::Send&) override;
+  void broker_sends(BrokerHost&, const PartyId& peer, const broker::Send&) override;
+
+  /// A wrap of this document for this recipient was spoilt on purpose: it will be rejected.
+  void expect_rejected(const DocUuid& uuid, const PartyId& recipient) { rejected_.insert({uuid, recipient}); }
+  /// This epoch's custody is no longer true, and nobody was told: a disk put back in silence.
+  void expect_false_custody(const PartyId& broker, const Epoch& epoch) { lapsed_.insert({broker, epoch}); }
+  /// Custody and copies, over all stores (I1, I4).
+  void sweep();
+  /// Nothing is on its way any more; says what is, else is empty.
+  std::string unfinished();
+  /// Everything that was asked for has happened, everywhere the same (I1, I2, I3, I16).
+  void finish();
+
+ private:
+  struct Seen {
+    proto::InState state = proto::InState::held;
+    uint64_t arrival = 0;
+  };
+  struct Handed {
+    uint64_t seq = 0;
+    bool any = false;
+  };
+  void check_custody(BrokerHost&, const crypto::Custody&, std::string_view when);
+  void check_stored(NodeHost&, const EnvelopeId&, const DocId&, bool acknowledged);
+  bool broker_holds(BrokerHost&, ReadTxn&, const PartyId& sender, const DocId&);
+  bool node_keeps(NodeHost&, ReadTxn&, const proto::OutRecord&);
+  void check_incoming(NodeHost&);
+  void check_document(const PlannedDocument&);
+  void check_item(const PlannedDocument&, const proto::OutRecord&, const proto::ItemRecord&, NodeHost& sender, NodeHost& recipient);
+  NodeHost& node(const PartyId&);
+
+  World& world_;
+  const Realm& realm_;
+  std::vector<std::unique_ptr<NodeHost>>* nodes_ = nullptr;
+  std::vector<std::unique_ptr<BrokerHost>>* brokers_ = nullptr;
+  std::vector<PlannedDocument>* documents_ = nullptr;
+
+  std::map<std::pair<PartyId, DocId>, Seen> incoming_;
+  std::map<std::tuple<PartyId, PartyId, Lane, uint32_t>, Handed> handed_;       // recipient, sender, lane, inc
+  std::map<std::tuple<PartyId, PartyId, Lane, uint32_t, uint64_t>, EnvelopeId> positions_;
+  std::map<EnvelopeId, Hash> statements_;
+  std::map<EnvelopeId, PartyId> fetched_from_;
+  std::set<EnvelopeId> reissued_;
+  std::map<std::tuple<PartyId, Epoch, EnvelopeId>, Hash> custodies_;
+  std::map<std::tuple<PartyId, Epoch, PartyId, uint64_t>, EnvelopeId> queue_places_;
+  std::set<std::pair<DocUuid, PartyId>> rejected_;
+  std::set<std::pair<PartyId, Epoch>> lapsed_;
+};
+
+}  // namespace tram::sim

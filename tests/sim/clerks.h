@@ -1,0 +1,65 @@
+// What people do: documents that are sent, and the clerk of each agency, who submits, registers, refuses, reports
+// progress, recalls and answers recalls. A clerk knows only what the node's store says and what is planned: after any
+// crash the next turn does what is still missing, and nothing twice.
+// Thread: one.
+#pragma once
+#include "tests/sim/node_host.h"
+
+namespace tram::sim {
+
+struct PlannedDocument {
+  DocUuid uuid;
+  size_t sender = 0;
+  std::vector<size_t> recipients;  // agencies; with `group`, what "all" means
+  bool group = false;
+  bool urgent = false;
+  uint64_t file_bytes = 0;
+  Time at;
+  std::optional<Time> recall_at;
+  bool submitted = false;
+  bool recalled = false;           // the recall is in the store, or there was nobody to recall it from
+  std::string subject() const { return "Van ban " + brief(uuid); }
+  Bytes content() const;
+};
+
+struct ClerkHabits {
+  uint64_t refuse_per_mille = 120;
+  uint64_t late_per_mille = 150;     // left lying until the calm
+  bool may_refuse_recall = false;
+  Duration turn_min = milliseconds(700), turn_max = seconds(4);
+};
+
+class Clerk {
+ public:
+  Clerk(World&, NodeHost&, size_t self, const Realm&, std::vector<PlannedDocument>&, const ClerkHabits&);
+  void start();
+  /// From now on nothing is left lying.
+  void hurry() { hurry_ = true; }
+  /// Whether something is still to be done here.
+  bool idle();
+
+ private:
+  /// The next thing to do, if there is one.
+  struct Task {
+    std::string what;
+    NodeHost::Act act;
+  };
+  std::optional<Task> next();
+  std::optional<Task> sending(ReadTxn&);
+  std::optional<Task> receiving(ReadTxn&);
+  Task submit(const PlannedDocument&);
+  void turn();
+  uint64_t dice(const DocId&, uint64_t salt) const;
+
+  World& world_;
+  NodeHost& host_;
+  size_t self_;
+  const Realm& realm_;
+  std::vector<PlannedDocument>& documents_;
+  const ClerkHabits& habits_;
+  bool hurry_ = false;
+  Time busy_until_;
+  uint64_t act_ = 0;
+};
+
+}  // namespace tram::sim

@@ -1,0 +1,138 @@
+#include "tests/sim/network.h"
+
+namespace tram::sim {
+
+namespace {
+constexpr size_t to_client_max = 64;
+constexpr Duration noticed_min = seconds(5), noticed_max = seconds(20);
+}  // namespace
+
+Wire::Wire(Network& network, ClientEnd& client, PartyId client_party, ServerEnd& server, PartyId server_party,
+           proto::Endpoint endpoint)
+    : network_(network), world_(network.world), client_(client), client_party_(client_party), server_(server),
+      server_party_(server_party), endpoint_(endpoint) {}
+
+void Wire::start() {
+  wanted_ = true;
+  retry(world_.random.within(milliseconds(5), milliseconds(300)));
+}
+
+void Wire::retry(Duration delay) {
+  const uint64_t attempt = ++attempt_;
+  world_.after(delay, [this, attempt] {
+    if (attempt == attempt_) try_connect();
+  });
+}
+
+void Wire::try_connect() {
+  if (!wanted_ || client_up_) return;
+  if (!client_.runs() || !server_.runs() || blocked_ || !server_.admits(client_party_))
+    return retry(world_.random.within(milliseconds(500), seconds(4)));
+  session_ = ++network_.sessions;
+  stands_ = client_up_ = true;
+  up_ = down_ = {};
+  client_.link_up(*this);
+}
+
+void Wire::drop(Duration client_learns, Duration server_learns) {
+  if (!stands_) return;
+  stands_ = false;
+  dead_sessions_[session_] = world_.now() + server_learns;
+  // What was sent before may still come out of the pipe.
+  if (!blocked_ && world_.random.chance(500)) {
+    const broker::SessionKey key{endpoint_, session_};
+    for (auto& one : up_.queue) {
+      auto late = std::make_shared<Frame>(std::move(one));
+      world_.at(late->due, [this, key, late] {
+        if (server_.runs() && dead_sessions_.contains(key.id)) server_.receive(*this, key, std::move(late->frame), std::move(late->chunk));
+      });
+    }
+  }
+  up_ = down_ = {};
+  if (!client_up_) return;
+  const uint64_t lost = session_;
+  world_.after(client_learns, [this, lost] {
+    if (stands_ || !client_up_ || lost != session_) return;
+    client_up_ = false;
+    if (!client_.runs()) return;
+    client_.link_down(*this);
+    retry(world_.random.within(milliseconds(500), seconds(4)));
+  });
+}
+
+void Wire::cut() { drop(world_.random.within(milliseconds(0), seconds(2)), world_.random.within(milliseconds(0), seconds(2))); }
+
+void Wire::client_died() {
+  wanted_ = client_up_ = false;
+  ++attempt_;
+  drop({}, world_.random.within(milliseconds(0), noticed_max));
+}
+
+void Wire::server_died() {
+  drop(world_.random.within(milliseconds(0), seconds(3)), {});
+  dead_sessions_.clear();
+}
+
+void Wire::block(bool blocked) {
+  if (blocked == blocked_) return;
+  blocked_ = blocked;
+  const uint64_t turn = ++block_turn_;
+  if (blocked) {
+    world_.after(world_.random.within(noticed_min, noticed_max), [this, turn] {
+      if (turn == block_turn_) drop({}, world_.random.within(milliseconds(0), noticed_max));
+    });
+    return;
+  }
+  pump(true);
+  pump(false);
+}
+
+bool Wire::send_to_server(Bytes frame, Bytes chunk) {
+  if (!client_up_) return false;
+  if (stands_) carry(true, std::move(frame), std::move(chunk));
+  return true;  // lost when the client only believes in the connection
+}
+
+SendOutcome Wire::send_to_client(uint64_t session, Bytes frame, Bytes chunk) {
+  if (!stands_ || session != session_) {
+    auto dead = dead_sessions_.find(session);
+    return dead != dead_sessions_.end() && world_.now() < dead->second ? SendOutcome::sent : SendOutcome::unreachable;
+  }
+  if (down_.queue.size() >= to_client_max) return SendOutcome::busy;
+  carry(false, std::move(frame), std::move(chunk));
+  return SendOutcome::sent;
+}
+
+void Wire::carry(bool to_server, Bytes frame, Bytes chunk) {
+  Direction& way = to_server ? up_ : down_;
+  way.last = std::max(way.last, world_.now() + world_.random.within(network_.delay_min, network_.delay_max) + extra_);
+  way.queue.push_back({way.last, std::move(frame), std::move(chunk)});
+  world_.at(way.last, [this, to_server] { pump(to_server); });
+}
+
+void Wire::pump(bool to_server) {
+  while (stands_ && !blocked_) {
+    Direction& way = to_server ? up_ : down_;
+    if (way.queue.empty() || way.queue.front().due > world_.now()) return;
+    Frame one = std::move(way.queue.front());
+    way.queue.pop_front();
+    if (network_.repeat_per_mille && world_.random.chance(network_.repeat_per_mille)) {
+      world_.count("fault: frame repeated");
+      carry(to_server, one.frame, one.chunk);
+    }
+    deliver(to_server, std::move(one));
+  }
+}
+
+void Wire::deliver(bool to_server, Frame one) {
+  world_.mix(one.frame);
+  const broker::SessionKey key{endpoint_, session_};
+  if (to_server) {
+    if (server_.runs()) server_.receive(*this, key, std::move(one.frame), std::move(one.chunk));
+    return;
+  }
+  if (client_.runs() && client_up_) client_.receive(*this, std::move(one.frame), std::move(one.chunk));
+  if (server_.runs()) server_.drained(key);
+}
+
+}  // namespace tram::sim

@@ -1,0 +1,251 @@
+#include "tests/sim/node_host.h"
+
+#include "base/limits.h"
+#include "node/rows.h"
+#include "tests/sim/broker_host.h"
+
+namespace tram::sim {
+
+using namespace tram::node;
+
+namespace {
+bool is_full(ErrorCode code) { return code == ErrorCode::storage_full || code == ErrorCode::map_full; }
+}  // namespace
+
+NodeHost::NodeHost(World& world, Network& network, HostFaults& faults, const Realm& realm, const Party& party,
+                   Observer& observer, uint64_t seed)
+    : Host(world, network, faults, realm, party, table::all(), seed), observer_(observer),
+      keys_{party.keys.sig, party.keys.hedge, party.keys.storage} {
+  use_codec(crypto::make_seal_codec(*party.keys.storage, random_));
+}
+NodeHost::~NodeHost() = default;
+
+void NodeHost::install() {
+  auto txn = store_->begin_write().value();
+  SIM_REQUIRE(Node::initialize(*txn, {party_.id, realm_.id(), "sim"}), "node.initialize");
+  directory::Directory directory(realm_.id());
+  for (size_t i = 0; i < realm_.first_entries(); ++i)
+    SIM_REQUIRE(directory.apply(*txn, realm_.entries()[i], clock()), "directory.apply");
+  SIM_REQUIRE(txn->commit(), "install");
+}
+
+void NodeHost::connect_to(BrokerHost& broker) {
+  for (auto endpoint : {proto::Endpoint::control, proto::Endpoint::bulk}) {
+    wires_.push_back(std::make_unique<Wire>(network_, *this, party_.id, broker, broker.party().id, endpoint));
+    broker.serves(*wires_.back());
+  }
+}
+
+Wire* NodeHost::wire(const PartyId& broker, proto::Endpoint endpoint) {
+  for (auto& one : wires_)
+    if (one->server_party() == broker && one->endpoint() == endpoint) return one.get();
+  return nullptr;
+}
+
+void NodeHost::boot() {
+  if (up_) return;
+  up_ = true;
+  world_.trace(name(), "++ starts");
+  if (auto rebuilt = rebuild(); !rebuilt) {
+    SIM_REQUIRE(is_full(rebuilt.error().code), name(), "start:", describe(rebuilt.error()));
+    world_.count("a start on a full store failed");
+    crash(false);
+    return return_after(seconds(10));
+  }
+  if (!up_) return;
+  start_ticking();
+  for (auto& one : wires_) one->start();
+}
+
+/// Loop::restart_node.
+Result<void> NodeHost::rebuild() {
+  TRAM_TRY(txn, store_->begin_write());
+  node_.reset();
+  directory_ = std::make_unique<directory::Directory>(realm_.id());
+  TRAM_OK(directory_->load(*txn));
+  audit_ = std::make_unique<audit::Log>();
+  TRAM_OK(audit_->load(*txn));
+  node_ = std::make_unique<Node>(Identity{party_.id, realm_.id(), "sim"}, keys_, *directory_, *audit_, log_, random_);
+  node_->set_clock_ok(clock_ok());
+  Effects effects;
+  TRAM_OK(node_->start(*txn, clock(), effects));
+  TRAM_OK(txn->commit());
+  observer_.node_committed(*this, effects);
+  queues_.clear();
+  for (auto& one : wires_)
+    if (one->endpoint() == proto::Endpoint::control && one->connected()) inbox_.push_back(BrokerUp{one->server_party()});
+  let_out(effects, CrashPoint::none);
+  poke();
+  return {};
+}
+
+void NodeHost::forget() {
+  node_.reset();
+  audit_.reset();
+  directory_.reset();
+  inbox_.clear();
+  acts_.clear();
+  queues_.clear();
+  for (auto& one : wires_) one->client_died();
+}
+
+// ---- the network -------------------------------------------------------------------------------------------------
+
+void NodeHost::link_up(Wire& wire_up) {
+  Wire* control = wire(wire_up.server_party(), proto::Endpoint::control);
+  if (control->connected()) inbox_.push_back(BrokerUp{wire_up.server_party()});
+  poke();
+}
+
+void NodeHost::link_down(Wire& wire_down) {
+  Wire* control = wire(wire_down.server_party(), proto::Endpoint::control);
+  if (wire_down.endpoint() == proto::Endpoint::bulk && !control->connected()) return;
+  queues_.erase(wire_down.server_party());
+  inbox_.push_back(BrokerDown{wire_down.server_party()});
+  if (control->connected()) inbox_.push_back(BrokerUp{wire_down.server_party()});
+  poke();
+}
+
+void NodeHost::receive(Wire& from, Bytes bytes, Bytes chunk) {
+  auto frame = proto::decode_frame(bytes, from.endpoint());
+  SIM_REQUIRE(frame, name(), "got a frame it cannot read from", realm_.name(from.server_party()));
+  if (from.endpoint() == proto::Endpoint::bulk && std::holds_alternative<proto::HelloReply>(frame->body)) return;
+  inbox_.push_back(FrameArrived{from.server_party(), from.endpoint(), std::move(*frame), std::move(chunk)});
+  poke();
+}
+
+// ---- a turn of the loop ------------------------------------------------------------------------------------------
+
+void NodeHost::act(Act act, std::function<void(const Result<void>&)> done) {
+  acts_.push_back({std::move(act), std::move(done), {}});
+  poke();
+}
+
+void NodeHost::step() {
+  std::vector<Event> events;
+  while (!inbox_.empty() && events.size() < limits::events_per_step_max) {
+    events.push_back(std::move(inbox_.front()));
+    inbox_.pop_front();
+  }
+  if (tick_due_) {
+    tick_due_ = false;
+    node_->set_clock_ok(clock_ok());
+    events.push_back(Tick{});
+  }
+  std::vector<PendingAct> acts(std::make_move_iterator(acts_.begin()), std::make_move_iterator(acts_.end()));
+  acts_.clear();
+  if (!inbox_.empty()) poke();
+  if (events.empty() && acts.empty()) return;
+  const CrashPoint crash_point = pick_crash();
+  if (crash_point != CrashPoint::none) world_.count("fault: crash in a step");
+  world_.trace(name(), "step of " + std::to_string(events.size()) + "+" + std::to_string(acts.size()));
+  const Time now = clock();
+  Effects effects;
+  Result<void> outcome;
+  {
+    auto txn = store_->begin_write().value();
+    outcome = node_->step(*txn, now, events, effects);
+    for (auto& one : acts) {
+      if (!outcome) break;
+      one.outcome = one.act(*node_, *txn, now, effects);
+      if (!one.outcome && is_full(one.outcome.error().code)) outcome = fail(one.outcome.error());
+    }
+    if (outcome) outcome = node_->settle(*txn, now, effects);
+    if (crash_point == CrashPoint::before_commit) {
+      txn.reset();
+      return crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
+    }
+    if (outcome) outcome = txn->commit();
+  }
+  if (!outcome) {
+    SIM_REQUIRE(is_full(outcome.error().code), name(), "node.stopped:", describe(outcome.error()));
+    world_.count("step aborted by a full store (node)");
+    world_.trace(name(), "store.full");
+    for (auto& one : acts) one.done(outcome);
+    if (auto rebuilt = rebuild(); !rebuilt) {
+      SIM_REQUIRE(is_full(rebuilt.error().code), name(), "restart:", describe(rebuilt.error()));
+      crash(false);
+      return_after(seconds(10));
+    }
+    return;
+  }
+  observer_.node_committed(*this, effects);
+  if (crash_point == CrashPoint::before_effects) return crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
+  for (auto& one : acts) one.done(one.outcome);
+  if (!let_out(effects, crash_point)) crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
+}
+
+bool NodeHost::let_out(Effects& effects, CrashPoint crash_point) {
+  size_t left = SIZE_MAX;
+  const size_t all = effects.create_bodies.size() + effects.jobs.size() + effects.sends.size() + effects.remove_bodies.size();
+  if (crash_point == CrashPoint::among_effects) left = world_.random.below(all + 1);
+  auto dies = [&] { return left-- == 0; };
+  for (const auto& [body, bytes] : effects.create_bodies) {
+    if (dies()) return false;
+    if (auto made = bodies_.create(body, bytes); !made) log_.error("body.not_reserved", {{"error", describe(made.error())}});
+  }
+  for (Job& job : effects.jobs) {
+    if (dies()) return false;
+    if (spoil) spoil(job);
+    start_job(std::make_shared<Job>(std::move(job)));
+  }
+  for (Send& one : effects.sends) {
+    if (dies()) {
+      flush();
+      return false;
+    }
+    if (!wire(one.broker, one.endpoint)) continue;
+    observer_.node_sends(*this, one);
+    auto& queues = queues_[one.broker];
+    (one.endpoint == proto::Endpoint::control ? queues.control : queues.bulk).push_back(std::move(one));
+  }
+  flush();
+  for (const std::string& body : effects.remove_bodies) {
+    if (dies()) return false;
+    if (auto removed = bodies_.remove(body); !removed) log_.error("body.not_removed", {{"error", describe(removed.error())}});
+  }
+  if (left == 0) return false;
+  if (effects.wake_at) wake(*effects.wake_at);
+  return true;
+}
+
+void NodeHost::start_job(std::shared_ptr<Job> job) {
+  run_later([this, job](bool deliver) {
+    JobResult result = run_job(*job, bodies_, random_);
+    if (!deliver) return;
+    inbox_.push_back(std::move(result));
+    poke();
+  });
+}
+
+bool NodeHost::send_now(Wire& to, Send& one) {
+  if (!to.connected()) return false;
+  if (auto* offer = std::get_if<proto::Offer>(&one.frame.body); offer && one.chunk && offer->manifest.empty()) {
+    offer->manifest.resize(one.chunk->bytes);
+    if (auto read = bodies_.read(one.chunk->name, one.chunk->offset, offer->manifest); !read) return true;
+    one.chunk.reset();
+  }
+  Bytes frame = proto::encode_frame(one.frame);
+  const size_t frame_max = one.endpoint == proto::Endpoint::control ? limits::control_frame_bytes_max : limits::bulk_frame_bytes_max;
+  SIM_REQUIRE(frame.size() <= frame_max, name(), "frame.too_large:", std::to_string(frame.size()));
+  Bytes chunk;
+  if (one.chunk) {
+    chunk.resize(one.chunk->bytes);
+    if (auto read = bodies_.read(one.chunk->name, one.chunk->offset, chunk); !read) {
+      log_.error("body.unreadable", {{"error", describe(read.error())}});
+      return true;
+    }
+  }
+  return to.send_to_server(std::move(frame), std::move(chunk));
+}
+
+void NodeHost::flush() {
+  for (auto& [broker, queues] : queues_) {
+    Wire* control = wire(broker, proto::Endpoint::control);
+    Wire* bulk = wire(broker, proto::Endpoint::bulk);
+    while (!queues.control.empty() && send_now(*control, queues.control.front())) queues.control.pop_front();
+    while (!queues.bulk.empty() && send_now(*bulk, queues.bulk.front())) queues.bulk.pop_front();
+  }
+}
+
+}  // namespace tram::sim

@@ -1,0 +1,111 @@
+#include "tests/sim/realm.h"
+
+#include "directory/signing.h"
+
+namespace tram::sim {
+
+PartyKeys make_keys(Random& random) {
+  PartyKeys keys;
+  keys.sig = std::make_shared<crypto::SigningKey>(crypto::make_secret(random));
+  keys.log = std::make_shared<crypto::LogKey>(crypto::make_secret(random));
+  keys.curve = crypto::make_curve_pair(random);
+  keys.storage = std::make_shared<crypto::Secret32>(crypto::make_secret(random));
+  keys.hedge = std::make_shared<crypto::Secret32>(crypto::make_secret(random));
+  return keys;
+}
+
+Realm::Realm(const RealmPlan& plan, Random& random, Time now) : now_(now - days(2)) {
+  auto make = [&](std::vector<Party>& list, const char* letter, size_t n) {
+    for (size_t i = 0; i < n; ++i) list.push_back({letter + std::to_string(i + 1), random.id<PartyId>(), make_keys(random)});
+  };
+  make(officers_, "O", 4);
+  make(brokers_, "B", plan.brokers);
+  make(agencies_, "A", plan.agencies);
+
+  proto::RootChange root;
+  root.realm_name = "Simulated realm";
+  root.practice = true;
+  for (const auto& officer : officers_) root.officers.push_back({officer.id, officer.name, officer.keys.sig->public_key()});
+  root.threshold = 2;
+  root.root_threshold = 3;
+  proto::EntryPayload genesis;
+  genesis.created = now_;
+  genesis.changes.push_back({Time{}, root});
+  const Bytes payload = proto::encode_entry_payload(genesis);
+  directory_ = std::make_unique<directory::Directory>(directory::realm_of(payload));
+  proto::Entry entry;
+  entry.payload = payload;
+  for (const auto& officer : officers_) entry.signatures.push_back(directory::sign_entry(payload, officer.id, *officer.keys.sig));
+  apply(proto::encode_entry(entry));
+
+  apply(sign({{now_, plan.policy}}, 3));
+  std::vector<proto::Change> changes;
+  for (size_t i = 0; i < brokers_.size(); ++i) {
+    proto::BrokerChange broker;
+    broker.id = brokers_[i].id;
+    broker.name = brokers_[i].name;
+    broker.failure_domain = "domain-" + std::to_string(i);
+    broker.control_endpoint = "tcp://10.0.0." + std::to_string(i + 1) + ":5701";
+    broker.bulk_endpoint = "tcp://10.0.0." + std::to_string(i + 1) + ":5702";
+    const auto keys = brokers_[i].keys.published();
+    broker.sig = keys.sig;
+    broker.log = keys.log;
+    broker.curve = keys.curve;
+    changes.push_back({now_, broker});
+  }
+  std::optional<proto::Agency> late;
+  for (size_t i = 0; i < agencies_.size(); ++i) {
+    proto::Agency agency;
+    agency.id = agencies_[i].id;
+    agency.name_vi = "Cơ quan " + agencies_[i].name;
+    agency.codes.push_back({"A" + std::to_string(i + 1), {}, {}});
+    const bool waits = plan.late_agency && i + 1 == agencies_.size();
+    if (waits) late = agency;
+    if (!waits) agency.keys = agencies_[i].keys.published();
+    changes.push_back({now_, proto::AgencyChange{agency}});
+  }
+  apply(sign(std::move(changes), 2));
+  first_ = entries_.size();
+  if (late) {
+    late->keys = agencies_.back().keys.published();
+    apply(sign({{now_, proto::AgencyChange{*late}}}, 2));
+  }
+}
+
+Bytes Realm::sign(std::vector<proto::Change> changes, size_t officers) {
+  proto::EntryPayload next;
+  next.index = directory_->size();
+  next.previous = directory_->last_payload_hash();
+  next.realm = directory_->realm();
+  next.created = now_;
+  next.changes = std::move(changes);
+  proto::Entry entry;
+  entry.payload = proto::encode_entry_payload(next);
+  for (size_t i = 0; i < officers; ++i)
+    entry.signatures.push_back(directory::sign_entry(entry.payload, officers_[i].id, *officers_[i].keys.sig));
+  return proto::encode_entry(entry);
+}
+
+void Realm::apply(Bytes entry) {
+  auto txn = store_.begin_write().value();
+  auto applied = directory_->apply(*txn, entry, now_);
+  SIM_REQUIRE(applied, "realm:", describe(applied.error()));
+  SIM_REQUIRE(txn->commit(), "realm");
+  entries_.push_back(std::move(entry));
+}
+
+const Party& Realm::party(const PartyId& id) const {
+  for (const auto* list : {&brokers_, &agencies_})
+    for (const auto& party : *list)
+      if (party.id == id) return party;
+  throw Broken("unknown party " + brief(id));
+}
+
+std::string Realm::name(const PartyId& id) const {
+  for (const auto* list : {&brokers_, &agencies_})
+    for (const auto& party : *list)
+      if (party.id == id) return party.name;
+  return brief(id);
+}
+
+}  // namespace tram::sim

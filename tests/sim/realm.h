@@ -1,0 +1,58 @@
+// A realm for the simulator: root officers, brokers in distinct domains, agencies, policy, and their keys.
+// Thread: one.
+#pragma once
+#include "crypto/keys.h"
+#include "directory/directory.h"
+#include "tests/sim/mem_store.h"
+#include "tests/sim/world.h"
+
+namespace tram::sim {
+
+struct PartyKeys {
+  std::shared_ptr<const crypto::SigningKey> sig;
+  std::shared_ptr<const crypto::LogKey> log;
+  crypto::CurveKeyPair curve;
+  std::shared_ptr<const crypto::Secret32> storage;
+  std::shared_ptr<const crypto::Secret32> hedge;
+  proto::AgencyKeys published() const { return {sig->public_key(), log->public_key(), curve.public_key}; }
+};
+PartyKeys make_keys(Random&);
+
+struct Party {
+  std::string name;  // of the trace: "B1", "A3"
+  PartyId id;
+  PartyKeys keys;
+};
+
+struct RealmPlan {
+  size_t brokers = 3;
+  size_t agencies = 4;
+  bool late_agency = false;  // the last one has no keys in the first entries
+  proto::PolicyChange policy;
+};
+
+class Realm {
+ public:
+  Realm(const RealmPlan&, Random&, Time now);
+
+  const RealmId& id() const { return directory_->realm(); }
+  const std::vector<Party>& brokers() const { return brokers_; }
+  const std::vector<Party>& agencies() const { return agencies_; }
+  const Party& party(const PartyId&) const;
+  std::string name(const PartyId& id) const;
+  /// All signed entries, and how many daemons hold from the start.
+  const std::vector<Bytes>& entries() const { return entries_; }
+  size_t first_entries() const { return first_; }
+
+ private:
+  Bytes sign(std::vector<proto::Change> changes, size_t officers);
+  void apply(Bytes entry);
+  Time now_;
+  std::vector<Party> officers_, brokers_, agencies_;
+  MemStore store_;
+  std::unique_ptr<directory::Directory> directory_;
+  std::vector<Bytes> entries_;
+  size_t first_ = 0;
+};
+
+}  // namespace tram::sim

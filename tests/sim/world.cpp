@@ -1,0 +1,84 @@
+#include "tests/sim/world.h"
+
+#include <cstdio>
+
+namespace tram::sim {
+
+namespace {
+uint64_t rotate(uint64_t x, int k) { return x << k | x >> (64 - k); }
+}  // namespace
+
+SimRandom::SimRandom(uint64_t seed) {
+  for (auto& word : state_) {  // splitmix64
+    uint64_t z = seed += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    word = z ^ z >> 31;
+  }
+}
+
+uint64_t SimRandom::next() {
+  const uint64_t result = rotate(state_[1] * 5, 7) * 9;
+  const uint64_t t = state_[1] << 17;
+  state_[2] ^= state_[0];
+  state_[3] ^= state_[1];
+  state_[1] ^= state_[2];
+  state_[0] ^= state_[3];
+  state_[2] ^= t;
+  state_[3] = rotate(state_[3], 45);
+  return result;
+}
+
+void SimRandom::fill(std::span<uint8_t> out) {
+  uint64_t word = 0;
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (i % 8 == 0) word = next();
+    out[i] = static_cast<uint8_t>(word >> 8 * (i % 8));
+  }
+}
+
+void World::at(Time when, std::function<void()> what) { queue_.push({std::max(when, now_), serial_++, std::move(what)}); }
+
+void World::run_until(Time end) {
+  while (!queue_.empty() && queue_.top().when <= end) {
+    Entry entry = std::move(const_cast<Entry&>(queue_.top()));
+    queue_.pop();
+    now_ = entry.when;
+    entry.what();
+  }
+  now_ = std::max(now_, end);
+}
+
+void World::mix(BytesView bytes) {
+  for (size_t i = 0; i < bytes.size(); i += bytes.size() > 4096 ? 61 : 1) hash_ = (hash_ ^ bytes[i]) * 0x100000001b3u;
+  hash_ = (hash_ ^ bytes.size()) * 0x100000001b3u;
+}
+
+void World::trace(std::string_view who, std::string_view what) {
+  mix(view(who));
+  mix(view(what));
+  const int64_t ms = now_.ms;
+  for (int shift = 0; shift < 64; shift += 8) hash_ = (hash_ ^ static_cast<uint8_t>(ms >> shift)) * 0x100000001b3u;
+  if (print_)
+    std::printf("%lld.%03lld %-4.*s %.*s\n", static_cast<long long>(ms / 1000 % 10000000), static_cast<long long>(ms % 1000),
+                static_cast<int>(who.size()), who.data(), static_cast<int>(what.size()), what.data());
+}
+
+void SimLog::write(LogLevel level, std::string_view event, std::span<const LogField> fields) {
+  static constexpr std::string_view names[] = {"debug", "info", "warning", "error"};
+  std::string line(names[static_cast<size_t>(level)]);
+  line += ' ';
+  line += event;
+  for (const auto& field : fields) {
+    line += ' ';
+    line += field.key;
+    line += '=';
+    if (const auto* number = std::get_if<int64_t>(&field.value)) line += std::to_string(*number);
+    else line += std::get<std::string>(field.value).substr(0, 20);
+  }
+  world_.trace(name_, line);
+  world_.count("log " + std::string(event));
+  if (level == LogLevel::error && !expected_.contains(event)) throw Broken(name_ + ": " + line);
+}
+
+}  // namespace tram::sim
