@@ -373,6 +373,6 @@ LETTER = {"number": "15", "symbol": "VPCP-TH", "type_name": "Công văn", "subje
           "place": "Hà Nội", "signer": {"position": "Chánh Văn phòng", "name": "Nguyễn Văn An"}, "pages": 1}
 
 
-def letter(number, **fields):
+def letter(serial, **fields):
     """Metadata of a valid official letter."""
-    return {**LETTER, "number": f"{number:02d}", **fields}
+    return {**LETTER, "number": f"{serial:02d}", **fields}

@@ -9,6 +9,8 @@ namespace tram::node {
 namespace {
 
 constexpr size_t listed_recipients_max = 500;
+// Together with their names they fit a receipt's 1,024 bytes.
+constexpr size_t reason_bytes_max = 600, person_bytes_max = 150, number_bytes_max = 30;
 constexpr Duration vietnam_offset = hours(7);  // QD 28/2018 art. 14(4): Vietnam's zone
 
 proto::Date date_of(Time time) {
@@ -43,9 +45,9 @@ Result<proto::InRecord> Node::register_document(WriteTxn& txn, Time now, uint64_
   TRAM_TRY(record, load_incoming(txn, arrival));
   if (record.state != proto::InState::arrived) return fail(ErrorCode::wrong_state, "only an arrived document can be registered");
   if (record.pending_change) return fail(ErrorCode::wrong_state, "answer the sender's request first");
-  TRAM_OK(check_text(act.person, 200, "person"));
-  TRAM_OK(check_text(act.unit, 200, "unit"));
-  TRAM_OK(check_text(act.number, 30, "number"));
+  TRAM_OK(check_text(act.person, person_bytes_max, "person"));
+  TRAM_OK(check_text(act.unit, person_bytes_max, "unit"));
+  TRAM_OK(check_text(act.number, number_bytes_max, "number"));
   const proto::Date today = date_of(now);
   const proto::Date date = act.date.empty() ? today : act.date;
   if (date > today) return fail(ErrorCode::bad_request, "date: lies in the future");
@@ -84,8 +86,8 @@ Result<proto::InRecord> Node::refuse_document(WriteTxn& txn, Time now, uint64_t 
   if (record.state != proto::InState::arrived)
     return fail(ErrorCode::wrong_state, "only before registration (QĐ 28/2018 art. 5(4))");
   if (is_blank(reason)) return fail(ErrorCode::bad_request, "reason: a refusal must say why");
-  TRAM_OK(check_text(reason, 600, "reason"));
-  TRAM_OK(check_text(person, 200, "person"));
+  TRAM_OK(check_text(reason, reason_bytes_max, "reason"));
+  TRAM_OK(check_text(person, person_bytes_max, "person"));
   record.state = proto::InState::refused;
   record.reason = reason;
   record.person = person;
@@ -101,7 +103,7 @@ Result<proto::InRecord> Node::refuse_document(WriteTxn& txn, Time now, uint64_t 
 Result<proto::InRecord> Node::set_status(WriteTxn& txn, Time now, uint64_t arrival, uint16_t status, std::string person, Effects& effects) {
   using enum proto::InState;
   TRAM_TRY(record, load_incoming(txn, arrival));
-  TRAM_OK(check_text(person, 200, "person"));
+  TRAM_OK(check_text(person, person_bytes_max, "person"));
   if (status < 4 || status > 6) return fail(ErrorCode::bad_request, "status: 04, 05 or 06");
   const auto from = record.state;
   const bool allowed = status == 4 ? from == registered
@@ -120,8 +122,8 @@ Result<proto::InRecord> Node::set_status(WriteTxn& txn, Time now, uint64_t arriv
 Result<proto::InRecord> Node::answer_change(WriteTxn& txn, Time now, uint64_t arrival, bool agree, std::string reason, std::string person, Effects& effects) {
   TRAM_TRY(record, load_incoming(txn, arrival));
   if (!record.pending_change) return fail(ErrorCode::wrong_state, "the sender asks for nothing");
-  TRAM_OK(check_text(reason, 600, "reason"));
-  TRAM_OK(check_text(person, 200, "person"));
+  TRAM_OK(check_text(reason, reason_bytes_max, "reason"));
+  TRAM_OK(check_text(person, person_bytes_max, "person"));
   const bool is_recall = record.pending_change == static_cast<uint16_t>(proto::RelationKind::recall);
   const auto policy = directory_.policy(now);
   if (!agree && is_recall && !policy.recall_refusal_allowed) return fail(ErrorCode::recall_refused, "recall");
@@ -150,7 +152,7 @@ Result<Submitted> Node::recall(WriteTxn& txn, Time now, const DocUuid& uuid, std
   if (record->state == proto::OutState::sealing) return fail(ErrorCode::busy, "the document is still being sealed");
   if (record->state == proto::OutState::failed) return fail(ErrorCode::wrong_state, "the document was never sent");
   if (is_blank(reason)) return fail(ErrorCode::bad_request, "reason: a recall must say why");
-  TRAM_OK(check_text(reason, 600, "reason"));
+  TRAM_OK(check_text(reason, reason_bytes_max, "reason"));
   TRAM_TRY(original, proto::decode_metadata(record->metadata));
   if (original.relation.kind == proto::RelationKind::recall) return fail(ErrorCode::wrong_state, "a recall cannot be recalled");
 

@@ -63,10 +63,6 @@ constexpr Field metadata_fields[] = {text_field(1, short_text_bytes_max),
                                      text_field(31, short_text_bytes_max),
                                      number_field(32)};
 constexpr Shape metadata_shape{"Metadata", metadata_fields, Unknown::ignored};
-constexpr Field receipt_text_fields[] = {text_field(1, receipt_text_bytes_max), number_field(2),
-                                         text_field(3, receipt_text_bytes_max), text_field(4, receipt_text_bytes_max),
-                                         text_field(5, receipt_text_bytes_max)};
-constexpr Shape receipt_text_shape{"ReceiptText", receipt_text_fields, Unknown::ignored};
 
 constexpr uint32_t steering_max = 3;
 
@@ -235,32 +231,6 @@ Result<Metadata> decode_metadata(BytesView bytes) {
         {file.name(), file.media_type(), file.bytes(), checks.id<Hash>(file.sha256(), "FileInfo.sha256")});
   to.sender_note_name = from.sender_note_name();
   to.partial = from.partial();
-  TRAM_OK(checks.result());
-  return to;
-}
-
-Result<Bytes> encode_receipt_text(const ReceiptText& from) {
-  MessageArena arena;
-  auto& to = arena.make<pb::ReceiptText>();
-  for (const std::string* field : {&from.register_number, &from.person, &from.unit, &from.reason})
-    if (!is_utf8(*field)) return fail(ErrorCode::bad_format, "ReceiptText: not UTF-8");
-  to.set_register_number(from.register_number);
-  to.set_register_date(wire(from.register_date));
-  to.set_person(from.person);
-  to.set_unit(from.unit);
-  to.set_reason(from.reason);
-  Bytes out = serialise(to);
-  if (out.size() > receipt_text_bytes_max) return fail(ErrorCode::too_large, "ReceiptText");
-  return out;
-}
-
-Result<ReceiptText> decode_receipt_text(BytesView bytes) {
-  MessageArena arena;
-  auto& from = arena.make<pb::ReceiptText>();
-  TRAM_OK(parse(bytes, receipt_text_shape, receipt_text_bytes_max, from));
-  Checks checks;
-  ReceiptText to{from.register_number(), read_date(checks, from.register_date(), "ReceiptText.register_date"),
-                 from.person(), from.unit(), from.reason()};
   TRAM_OK(checks.result());
   return to;
 }

@@ -94,7 +94,8 @@ Bytes encode_metadata(const Metadata&);
 /// Errors: bad_format, too_large (counts, 256 KiB).
 Result<Metadata> decode_metadata(BytesView);
 
-/// The text inside a Receipt: number and date of the register, reason, person. JSON is not used inside signatures.
+/// The text inside a Receipt: number and date of the register, person, reason. Plain UTF-8 lines "name: value", so that
+/// any verifier can show it (4.2): "number: 15\ndate: 2026-11-20\nperson: ...\nunit: ...\nreason: ...\n", empty ones left out.
 struct ReceiptText {
   std::string register_number;  // so den
   Date register_date;           // ngay den
@@ -102,8 +103,9 @@ struct ReceiptText {
   std::string unit;
   std::string reason;
 };
-/// <= 1,024 bytes of protobuf, carried as the receipt's text. Error: too_large.
+/// Line ends inside a value become spaces. Errors: bad_format (not UTF-8), too_large (over 1,024 bytes).
 Result<Bytes> encode_receipt_text(const ReceiptText&);
+/// Unknown names are passed over. Errors: bad_format (UTF-8, a line without a name, a bad date), too_large.
 Result<ReceiptText> decode_receipt_text(BytesView);
 
 }  // namespace tram::proto

@@ -49,6 +49,7 @@ Bytes encode_record(const BrokerRecord& record) {
   message.set_epoch(to_wire(record.epoch));
   message.set_opened(record.opened.ms);
   message.set_next_mail(record.next_mail);
+  message.set_next_blob(record.next_blob);
   return serialise(message);
 }
 
@@ -61,6 +62,7 @@ Result<void> decode_record(BytesView row, BrokerRecord& record) {
   reading.id(message.epoch(), record.epoch);
   record.opened = Time{message.opened()};
   record.next_mail = message.next_mail();
+  record.next_blob = message.next_blob();
   return reading.result("BrokerRecord");
 }
 
@@ -141,7 +143,7 @@ Bytes encode_record(const StoredEnvelope& record) {
   pb::StoredEnvelope message;
   message.set_state(static_cast<uint32_t>(record.state));
   message.set_envelope(to_wire(record.envelope));
-  message.set_officer_blob(to_wire(record.officer_blob));
+  message.set_blob(record.blob);
   message.set_custody(to_wire(record.custody));
   message.set_position(to_wire(record.position));
   message.set_queue(to_wire(record.queue));
@@ -159,7 +161,7 @@ Result<void> decode_record(BytesView row, StoredEnvelope& record) {
   Reading reading;
   reading.choice(message.state(), 1, 3, record.state);
   record.envelope = bytes_of(message.envelope());
-  record.officer_blob = bytes_of(message.officer_blob());
+  record.blob = message.blob();
   record.custody = bytes_of(message.custody());
   record.position = bytes_of(message.position());
   record.queue = bytes_of(message.queue());

@@ -16,6 +16,7 @@ struct BrokerRecord {
   Epoch epoch;             // this life of the store (R8)
   Time opened;
   uint64_t next_mail = 1;  // serial of the next small mail
+  uint64_t next_blob = 1;  // serial of the next officer blob
 };
 
 /// What the broker counts about one party, as a sender and as a recipient.
@@ -59,7 +60,7 @@ enum class GoneReason : uint8_t { none = 0, acked = 1, cancelled = 2, expired = 
 struct StoredEnvelope {
   EnvelopeState state = EnvelopeState::stored;
   Bytes envelope;           // 400
-  Bytes officer_blob;       // 1,024
+  uint64_t blob = 0;        // serial of its officer blob, in a table of its own: written once, in order of arrival
   Bytes custody;            // 219 unsigned bytes: the receipt is signed after the commit, and again on every repeat (R4)
   Bytes position;           // key of its row in table `position`
   Bytes queue;              // key of its row in table `queue`

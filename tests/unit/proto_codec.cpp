@@ -166,7 +166,22 @@ TEST_CASE("proto: text that is not UTF-8 is repaired when written, refused in a 
   };
   CHECK(reason("\xff").error().code == ErrorCode::bad_format);
   CHECK(reason(std::string(limits::receipt_text_bytes_max, 'x')).error().code == ErrorCode::too_large);
-  CHECK(reason(std::string(limits::receipt_text_bytes_max - 3, 'x')));
+  CHECK(reason(std::string(limits::receipt_text_bytes_max - 9, 'x')));
+  CHECK_FALSE(reason(std::string(limits::receipt_text_bytes_max - 8, 'x')));
+}
+
+TEST_CASE("proto: the text of a receipt is lines that anyone can read") {
+  const ReceiptText said{"15", {2026, 11, 20}, "Trần Thị Bình", "Văn phòng", "sai\nnơi nhận"};
+  const auto bytes = encode_receipt_text(said);
+  REQUIRE(bytes);
+  CHECK(tram::to_text(BytesView(*bytes)) == "number: 15\ndate: 2026-11-20\nperson: Trần Thị Bình\nunit: Văn phòng\nreason: sai nơi nhận\n");
+  const auto read = decode_receipt_text(*bytes);
+  REQUIRE(read);
+  CHECK((read->register_number == "15" && read->register_date == said.register_date && read->person == said.person &&
+         read->unit == said.unit && read->reason == "sai nơi nhận"));
+  CHECK(encode_receipt_text({})->empty());
+  CHECK(decode_receipt_text(view("later: x\n")));
+  for (const char* bad : {"number: 1", "number\n", "date: 2026-13-01\n", "reason: \xff\n"}) CHECK_FALSE(decode_receipt_text(view(bad)));
 }
 
 }  // namespace

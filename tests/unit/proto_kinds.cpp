@@ -5,10 +5,6 @@ namespace {
 
 Result<Frame> decode_control(BytesView bytes) { return decode_frame(bytes, Endpoint::control); }
 Result<Frame> decode_bulk(BytesView bytes) { return decode_frame(bytes, Endpoint::bulk); }
-Bytes encode_text(const ReceiptText& text) {
-  auto encoded = encode_receipt_text(text);
-  return encoded ? *encoded : Bytes{};
-}
 
 template <class T, auto encode, auto decode, auto draw_one>
 Kind kind(std::string name, bool closed) {
@@ -94,7 +90,6 @@ std::vector<Kind> make_kinds() {
       on_control<KxGet>("kx_get"),
       on_control<KxFeeds>("kx_feeds"),
       kind<Metadata, encode_metadata, decode_metadata, draw<Metadata>>("metadata/metadata", false),
-      kind<ReceiptText, encode_text, decode_receipt_text, draw<ReceiptText>>("receipt_text/receipt_text", false),
       change<RootChange>("root"),
       change<RegistrarChange>("registrar"),
       change<AgencyChange>("agency"),

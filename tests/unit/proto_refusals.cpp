@@ -11,6 +11,11 @@
 
 #include "proto_values.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+// The counting operator new below is paired with its delete; g++ 12 sees only one of them when it inlines.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
+
 namespace {
 
 std::atomic<bool> counting{false};
@@ -95,8 +100,6 @@ TEST_CASE("proto: a frame over its endpoint's limit is refused unread") {
   CHECK(code(kind("enrol_request/enrol_request").refusal(Bytes(limits::enrol_request_bytes_max + 1))) ==
         ErrorCode::too_large);
   CHECK(code(kind("approval/approval").refusal(Bytes(limits::approval_bytes_max + 1))) == ErrorCode::too_large);
-  CHECK(code(kind("receipt_text/receipt_text").refusal(Bytes(limits::receipt_text_bytes_max + 1))) ==
-        ErrorCode::too_large);
 }
 
 TEST_CASE("proto: a frame is legal on its endpoint only") {
@@ -321,7 +324,7 @@ TEST_CASE("proto: signed messages refuse unknown fields, others ignore them") {
     const Raw more = Raw().raw(bytes).number(2000, 5).bytes(2001, id16).fixed32(2002);
     if (one.closed) {
       CHECK(code(one.refusal(more)) == ErrorCode::bad_format);
-    } else if (one.name != "receipt_text/receipt_text" || more.view_of().size() <= limits::receipt_text_bytes_max) {
+    } else {
       CHECK(one.again(more) == bytes);
     }
   }
@@ -376,7 +379,6 @@ TEST_CASE("proto: every field of the .proto files stands in the table of limits"
   CHECK(check_fields(read_proto("wire.proto"), "Frame", itself, kind("frame/ping")) == 113);
   const auto document = read_proto("document.proto");
   CHECK(check_fields(document, "Metadata", itself, kind("metadata/metadata")) == 32 + 4 + 3 + 3 + 4);
-  CHECK(check_fields(document, "ReceiptText", itself, kind("receipt_text/receipt_text")) == 5);
   const auto directory = read_proto("directory.proto");
   CHECK(check_fields(directory, "EntryPayload", itself, kind("entry_payload/root")) > 80);
   CHECK(check_fields(directory, "Entry", itself, kind("entry/entry")) == 4);
