@@ -28,9 +28,10 @@ class Exchange(RealmTest):
         status, _, content = self.node("party").api.call("GET", f"/v1/inbox/{arrival}/files/1")
         self.assertEqual((status, content), (200, PDF))
         registered = self.node("party").api.post(f"/v1/inbox/{arrival}/register", {"person": "Trần Thị Bình"})
-        self.assertEqual(registered["register_number"], "1")
+        number = registered["register_number"]
+        self.assertGreaterEqual(int(number), 1)
         item = self.wait_item("gov", document, "D01", lambda item: (item["status"] or {}).get("code") == "03")
-        self.assertEqual((item["register_number"], item["person"]), ("1", "Trần Thị Bình"))
+        self.assertEqual((item["register_number"], item["person"]), (number, "Trần Thị Bình"))
         for step in ("04", "05", "06"):
             self.node("party").api.post(f"/v1/inbox/{arrival}/status", {"status": step})
         self.wait_item("gov", document, "D01", lambda item: (item["status"] or {}).get("code") == "06")
