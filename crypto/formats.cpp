@@ -124,6 +124,24 @@ bool known_notice(uint8_t kind) {
   return kind >= static_cast<uint8_t>(NoticeKind::nack) && kind <= static_cast<uint8_t>(NoticeKind::voided);
 }
 
+bool well_formed_utf8(BytesView s) {
+  auto continues = [&](size_t at) { return at < s.size() && (s[at] & 0xc0) == 0x80; };
+  for (size_t i = 0; i < s.size();) {
+    uint8_t b = s[i];
+    size_t more = b < 0x80 ? 0 : b >= 0xc2 && b <= 0xdf ? 1 : b >= 0xe0 && b <= 0xef ? 2 : b >= 0xf0 && b <= 0xf4 ? 3 : 4;
+    if (more == 4) return false;
+    for (size_t k = 1; k <= more; ++k) {
+      if (!continues(i + k)) return false;
+    }
+    uint8_t next = more ? s[i + 1] : 0;
+    bool overlong = (b == 0xe0 && next < 0xa0) || (b == 0xf0 && next < 0x90);
+    bool outside = (b == 0xed && next > 0x9f) || (b == 0xf4 && next > 0x8f);
+    if (overlong || outside) return false;
+    i += 1 + more;
+  }
+  return true;
+}
+
 bool consistent_sizes(uint32_t chunks, uint64_t padded_bytes) {
   return chunks >= 1 && chunks <= limits::chunks_per_body_max && padded_bytes >= 1 && chunk_count(padded_bytes) == chunks;
 }
@@ -467,7 +485,9 @@ bool verify_notice(const Notice& n, const SigPublic& issuer) { return verify(iss
 
 // ---- receipt ----------------------------------------------------------------------------------------------
 
-bool is_receipt_text(std::string_view text) { return text.size() <= limits::receipt_text_bytes_max; }
+bool is_receipt_text(std::string_view text) {
+  return text.size() <= limits::receipt_text_bytes_max && well_formed_utf8(view(text));
+}
 
 Bytes unsigned_receipt(const Receipt& r) {
   TRAM_CHECK(r.suite == suite_1 && known_event(static_cast<uint16_t>(r.event)) && valid_time(r.time));
@@ -522,6 +542,7 @@ Result<Receipt> decode_receipt(BytesView bytes) {
   r.log_index = in.u64();
   in.u16();
   r.text = to_text(in.raw(text_bytes));
+  in.require(is_receipt_text(r.text));
   in.id(r.signature);
   if (!in.finish()) return bad_field("receipt");
   r.id = hash(receipt_label, {bytes.first(unsigned_bytes)});

@@ -235,7 +235,7 @@ struct Receipt {
   PartyId issuer;
   KeyId issuer_key;
   uint64_t log_index = 0;  // issuer's own log
-  std::string text;        // <= 1,024 bytes: an encoded proto::ReceiptText; opaque here
+  std::string text;        // well-formed UTF-8, <= 1,024 bytes: reason, register number (FORMAT.md)
   Signature signature;     // label and id hash "edx1/rcpt"
   Hash id;
 };

@@ -373,6 +373,13 @@ def make_receipt_and_cell(recipient, kid, envelope, env_id):
             reject("bad_format", "text one byte shorter", at=299, set=u16(len(text) - 1)),
             reject("bad_format", "text one byte longer", at=299, set=u16(len(text) + 1)),
             reject("bad_format", "text of 1,025 bytes", at=299, set=u16(1025), append_zeros=1025 - len(text)),
+            reject("bad_format", "text is not UTF-8: stray continuation", at=301, set=b"\x80"),
+            reject("bad_format", "text is not UTF-8: overlong", at=301, set=b"\xc0\xaf"),
+            reject("bad_format", "text is not UTF-8: overlong in three bytes", at=301, set=b"\xe0\x9f\xbf"),
+            reject("bad_format", "text is not UTF-8: overlong in four bytes", at=301, set=b"\xf0\x8f\xbf\xbf"),
+            reject("bad_format", "text is not UTF-8: surrogate", at=301, set=b"\xed\xa0\x80"),
+            reject("bad_format", "text is not UTF-8: beyond U+10FFFF", at=301, set=b"\xf4\x90\x80\x80"),
+            reject("bad_format", "text ends inside a character", at=301 + len(text) - 1, set=b"\xc3"),
         ]})
 
     def cell(plain, prefix=b"EDXL" + u16(1) + kid):
