@@ -83,7 +83,7 @@ size_t symbol_parts(std::string_view text) {
 
 bool is_party_symbol(std::string_view symbol) {
   const size_t slash = symbol.find('/');
-  return slash != std::string_view::npos && symbol_parts(symbol.substr(0, slash)) > 0 &&
+  return slash != std::string_view::npos && !is_digit(symbol.front()) && symbol_parts(symbol.substr(0, slash)) > 0 &&
          symbol_parts(symbol.substr(slash + 1)) > 0;
 }
 
