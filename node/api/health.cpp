@@ -73,9 +73,13 @@ void check_brokers(const ReadContext& context, Problems& problems) {
                  "Nếu kéo dài, báo đơn vị vận hành trạm.", "If it lasts, tell the brokers' operator.");
   bool offset = false;
   for (const auto& broker : view.brokers) offset |= broker.connected && std::abs(broker.clock_offset.ms) > clock_offset_alarm_ms;
-  if (!view.clock_ok || offset)
+  if (offset)
     problems.add(Severity::error, "clock_wrong", "Đồng hồ máy lệch so với các trạm.", "The clock differs from the brokers'.",
                  "Bật đồng bộ thời gian: timedatectl set-ntp true.", "Synchronise it: timedatectl set-ntp true.");
+  else if (!view.clock_ok)
+    problems.add(Severity::warning, "clock_not_synchronised", "Đồng hồ máy chưa đồng bộ hoặc vừa nhảy; biên nhận sẽ ghi rõ điều đó.",
+                 "The clock is not synchronised, or jumped; receipts say so.", "Bật đồng bộ thời gian: timedatectl set-ntp true.",
+                 "Synchronise it: timedatectl set-ntp true.");
 }
 
 void check_disk(const HealthView& view, Problems& problems) {
