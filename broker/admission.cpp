@@ -75,7 +75,7 @@ Result<std::optional<DocInfo>> Broker::State::doc_info(Step& step, const PartyId
     if (row) TRAM_OK(proto::decode_record(*row, lease));
     if (lease.present != record->chunks) return std::optional<DocInfo>{};
   }
-  TRAM_TRY(pins, step.txn.scan(table::pin, key, prefix_end(key), 1));
+  TRAM_TRY(pins, step.txn.scan(table::pin, table::pins_from(key), prefix_end(key), 1));
   const DocInfo info{record->inline_body, record->chunks, record->bytes, !pins.empty()};
   docs[key] = info;
   return std::optional<DocInfo>(info);
@@ -335,7 +335,8 @@ Result<proto::PutResult> Broker::State::admit_envelope(Step& step, VerifyPutDone
   custody.log_size = audit_log.size() + 1;
   StoredEnvelope row;
   row.envelope = bytes;
-  row.officer_blob = std::move(item.asked.put.items[index].officer_blob);
+  row.blob = self.next_blob++;
+  self_dirty = true;
   row.custody = crypto::unsigned_custody(custody);
   row.position = position;
   row.queue = table::queue_key(envelope.recipient, envelope.lane, into->position);
@@ -344,6 +345,7 @@ Result<proto::PutResult> Broker::State::admit_envelope(Step& step, VerifyPutDone
   Bytes queued;
   Writer(queued).raw(envelope.id).raw(into->queue_head);
   TRAM_OK(keep(step, envelope.id, row));
+  TRAM_OK(step.txn.put(table::blob, table::blob_key(row.blob), item.asked.put.items[index].officer_blob));
   TRAM_OK(step.txn.put(table::queue, row.queue, queued));
   TRAM_OK(step.txn.put(table::position, position, envelope.id));
   TRAM_OK(step.txn.put(table::pin, table::pin_key(sender, envelope.doc_id, envelope.id), mark));

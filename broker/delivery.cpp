@@ -135,7 +135,9 @@ Result<proto::Content> Broker::State::content(Step& step, const ContentItem& ite
     return answer;
   }
   answer.header = std::move(of->header);
-  answer.officer_blob = record->officer_blob;
+  TRAM_TRY(blob, step.txn.get(table::blob, table::blob_key(record->blob)));
+  if (!blob) return fail(ErrorCode::store_corrupt, "blob");
+  answer.officer_blob = std::move(*blob);
   if (of->inline_body) {
     answer.manifest = std::move(of->manifest);
     answer.inline_chunk = std::move(of->inline_chunk);
@@ -420,6 +422,7 @@ Result<void> Broker::State::retire(Step& step, const EnvelopeId& env_id, StoredE
   const DocId doc_id = doc_in(record);
   TRAM_OK(step.txn.erase(table::pin, table::pin_key(sender, doc_id, env_id)));
   TRAM_OK(step.txn.erase(table::access, table::access_key(recipient_in(record), doc_id, env_id)));
+  TRAM_OK(step.txn.erase(table::blob, table::blob_key(record.blob)));
   StoredEnvelope tombstone;
   tombstone.state = EnvelopeState::gone;
   tombstone.position = record.position;

@@ -18,8 +18,8 @@ Bytes joined(std::initializer_list<BytesView> parts) {
 }
 
 std::vector<Table> collect() {
-  std::vector<Table> tables{self,  party,    body,     body_inline, lease,   pin,  access,
-                            envelope, queue, position, conflict,    mail,    mail_id, timer};
+  std::vector<Table> tables{self,     party, body,     body_inline, lease, access,  envelope,
+                            blob,     queue, position, conflict,    mail,  mail_id, timer};
   for (const Table& one : directory::tables()) tables.push_back(one);
   for (const Table& one : audit::tables()) tables.push_back(one);
   return tables;
@@ -36,6 +36,15 @@ Bytes body_key(const PartyId& sender, const DocId& doc_id) { return joined({send
 Bytes pin_key(const PartyId& sender, const DocId& doc_id, const EnvelopeId& env_id) {
   return joined({sender, doc_id, env_id});
 }
+Bytes pins_from(BytesView body_row) { return joined({body_row, EnvelopeId{}}); }
+bool is_body_key(BytesView key) { return key.size() == PartyId::size + DocId::size; }
+
+Bytes blob_key(uint64_t serial) {
+  Bytes key;
+  Writer(key).u64(serial);
+  return key;
+}
+
 Bytes access_key(const PartyId& recipient, const DocId& doc_id, const EnvelopeId& env_id) {
   return joined({recipient, doc_id, env_id});
 }

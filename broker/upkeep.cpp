@@ -70,7 +70,7 @@ Result<void> Broker::State::lease_ends(Step& step, BytesView key) {
   if (lease.until > step.now) {
     return step.txn.put(table::timer, table::timer_key(lease.until, table::TimerKind::lease_end, key), timer_mark);
   }
-  TRAM_TRY(pins, step.txn.scan(table::pin, key, prefix_end(key), 1));
+  TRAM_TRY(pins, step.txn.scan(table::pin, table::pins_from(key), prefix_end(key), 1));
   if (!pins.empty()) return {};  // the last pin sets the timer again
   if (auto it = uploads.find(to_bytes(key)); it != uploads.end() && !it->second.idle()) {
     return step.txn.put(table::timer, table::timer_key(step.now + minutes(1), table::TimerKind::lease_end, key), timer_mark);
@@ -95,7 +95,7 @@ Result<void> Broker::State::mail_ends(Step& step, BytesView key) {
 /// One of its pins went: when that was the last, the body goes too, a file after its lease.
 Result<void> Broker::State::body_unpinned(Step& step, const PartyId& sender, const DocId& doc_id) {
   const Bytes key = table::body_key(sender, doc_id);
-  TRAM_TRY(pins, step.txn.scan(table::pin, key, prefix_end(key), 1));
+  TRAM_TRY(pins, step.txn.scan(table::pin, table::pins_from(key), prefix_end(key), 1));
   if (!pins.empty()) return {};
   docs.erase(key);
   TRAM_TRY(record, body(step.txn, key));
@@ -410,6 +410,7 @@ Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now) {
     Effects effects;
     Step step{*txn, now, effects, {}, {}, {}, false};
     for (const Row& row : rows) {
+      if (!table::is_body_key(row.key)) continue;
       BodyRecord record;
       TRAM_OK(proto::decode_record(row.value, record));
       LeaseRecord lease;
@@ -426,7 +427,7 @@ Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now) {
       if (good) continue;
       // What cannot be served is dropped without a tombstone: Reconcile reports it missing, its sender puts it again.
       for (;;) {
-        TRAM_TRY(pins, txn->scan(table::pin, row.key, prefix_end(row.key), 64));
+        TRAM_TRY(pins, txn->scan(table::pin, table::pins_from(row.key), prefix_end(row.key), 64));
         if (pins.empty()) break;
         for (const Row& pin : pins) {
           TRAM_OK(txn->erase(table::pin, pin.key));
@@ -437,6 +438,7 @@ Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now) {
           const PartyId recipient = *PartyId::from(BytesView(envelope->envelope).subspan(56, 16));
           TRAM_OK(txn->erase(table::access, table::access_key(recipient, doc_of_key(row.key), env_id)));
           TRAM_OK(txn->erase(table::position, envelope->position));
+          TRAM_OK(txn->erase(table::blob, table::blob_key(envelope->blob)));
           TRAM_OK(txn->erase(table::envelope, env_id));
           ++dropped;
         }

@@ -213,11 +213,35 @@ void Loop::submit_jobs() {
     auto job = backlog_.front();
     const bool taken = pool_->submit([this, job]() -> io::WorkerPool::Completion {
       auto done = std::make_shared<JobDone>(run_job(std::move(*job), *files_.bodies));
-      return [this, done] { next_events_.emplace_back(std::move(*done)); };
+      return [this, done] { complete(*done); };
     });
     if (!taken) return;
     backlog_.pop_front();
   }
+}
+
+void Loop::complete(JobDone& done) {
+  // A signed answer belongs to a transaction that has committed: it goes at once, not behind the next commit.
+  if (auto* signed_replies = std::get_if<SignDone>(&done)) {
+    for (auto& item : signed_replies->items) {
+      send(item.session, proto::encode_frame({item.request, std::move(item.reply)}), {});
+    }
+    return;
+  }
+  next_events_.emplace_back(std::move(done));
+}
+
+/// Checks of signatures promise nothing to anyone: they may run while the transaction that wants them commits.
+void Loop::start_checks(Effects& effects) {
+  auto is_check = [](const Job& job) {
+    return std::holds_alternative<VerifyPutJob>(job) || std::holds_alternative<VerifyAckJob>(job) ||
+           std::holds_alternative<VerifyMailJob>(job);
+  };
+  for (Job& job : effects.jobs) {
+    if (is_check(job)) backlog_.push_back(std::make_shared<Job>(std::move(job)));
+  }
+  std::erase_if(effects.jobs, is_check);
+  submit_jobs();
 }
 
 void Loop::let_out(Effects& effects) {
@@ -279,7 +303,11 @@ Result<void> Loop::step(std::vector<Event>& events, Time now) {
   {
     TRAM_TRY(txn, files_.store->begin_write());
     outcome = broker_->step(*txn, now, events, effects);
-    if (outcome) outcome = txn->commit();
+    if (outcome) {
+      start_checks(effects);
+      pool_->run_completions();
+      outcome = txn->commit();
+    }
   }
   if (outcome) {
     let_out(effects);

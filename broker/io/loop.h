@@ -45,6 +45,8 @@ class Loop {
   bool receive(io::ServerSocket& socket, proto::Endpoint endpoint, std::vector<Event>& events);
   void gather_peers(std::vector<Event>& events, Time monotonic);
   Result<void> step(std::vector<Event>& events, Time now);
+  void complete(JobDone& done);
+  void start_checks(Effects& effects);
   void let_out(Effects& effects);
   void send(const SessionKey& session, Bytes frame, Bytes chunk);
   /// False when the peer is busy. A session that is gone is reported as an event.

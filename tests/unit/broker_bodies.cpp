@@ -204,7 +204,7 @@ TEST_CASE("R6: an answered large body goes soon, an urgent one stays until not_a
   CHECK_FALSE(world.bodies.files.contains(body_name(urgent.header.id)));
   CHECK(world.party(0).pinned_bytes == 0);
   CHECK(world.party(0).unpinned_bytes == 0);
-  CHECK(world.rows(table::body) == 0);
+  CHECK(world.body_rows() == 0);
   CHECK(world.rows(table::envelope) == 0);
   CHECK(world.rows(table::position) == 0);
 }

@@ -24,7 +24,7 @@ TEST_CASE("custody is given for a complete inline document and verifies") {
   CHECK(custody.log_size == world.audit_log->size());
   CHECK(world.party(0).unacked == 1);
   CHECK(world.party(0).pinned_bytes == 1040);
-  CHECK(world.rows(table::pin) == 1);
+  CHECK(world.pins() == 1);
 }
 
 TEST_CASE("nothing is signed before the commit") {
@@ -100,8 +100,8 @@ TEST_CASE("one document for many recipients in one frame; later frames need no b
   REQUIRE(replies.size() == 1);
   CHECK(replies[0].results[0].refusal == 0);
   CHECK(world.party(0).pinned_bytes == 1040);
-  CHECK(world.rows(table::body) == 1);
-  CHECK(world.rows(table::pin) == 3);
+  CHECK(world.body_rows() == 1);
+  CHECK(world.pins() == 3);
 }
 
 TEST_CASE("without its body an envelope is not taken") {
@@ -172,7 +172,7 @@ TEST_CASE("what is forged, spoofed or damaged is refused and changes nothing") {
           number(ErrorCode::bad_request));
   }
   CHECK(world.rows(table::envelope) == 0);
-  CHECK(world.rows(table::body) == 0);
+  CHECK(world.body_rows() == 0);
   CHECK(world.rows(table::queue) == 0);
 }
 

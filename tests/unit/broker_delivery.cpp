@@ -253,7 +253,7 @@ TEST_CASE("a NACK answers the envelope, reaches the sender and lets him cancel")
   const Bytes cancel = world.notice(crypto::NoticeKind::cancel, letter, 0, world.members[1].id);
   world.ask(World::control(1), world.members[0].id, proto::MailPost{{{world.members[1].id, cancel}}});
   CHECK(world.stored(letter.envelope.id)->state == proto::EnvelopeState::gone);
-  CHECK(world.rows(table::body) == 0);
+  CHECK(world.body_rows() == 0);
 }
 
 TEST_CASE("R16: a cancel frees what was not handed over, and only that") {
@@ -301,9 +301,10 @@ TEST_CASE("R19: unanswered envelopes end at not_after + G; tombstones block unti
   CHECK(world.put_one(document, letter).refusal == number(ErrorCode::already_gone));
   CHECK(world.party(0).unacked == 0);
   CHECK(world.party(0).pinned_bytes == 0);
-  CHECK(world.rows(table::body) == 0);
+  CHECK(world.body_rows() == 0);
   CHECK(world.rows(table::queue) == 0);
-  CHECK(world.rows(table::pin) == 0);
+  CHECK(world.pins() == 0);
+  CHECK(world.rows(table::blob) == 0);
   world.now = letter.envelope.not_after + limits::grace + limits::delta;
   world.settle();
   CHECK_FALSE(world.stored(letter.envelope.id));

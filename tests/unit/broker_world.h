@@ -442,6 +442,12 @@ struct World {
     auto it = dump.find(std::string(table.name));
     return it == dump.end() ? 0 : it->second.size();
   }
+  size_t body_rows() {
+    size_t count = 0;
+    for (const auto& [key, value] : store.dump()["body"]) count += table::is_body_key(key);
+    return count;
+  }
+  size_t pins() { return rows(table::body) - body_rows(); }
   std::optional<proto::StoredEnvelope> stored(const EnvelopeId& id) {
     auto txn = must(store.begin_read());
     auto row = must(txn->get(table::envelope, id));
