@@ -275,9 +275,9 @@ Result<void> Node::rotate_kx(WriteTxn& txn, Time now, Effects& effects) {
   payload.number = ++self_.kx_feed;
   self_dirty_ = true;
   kx_feed_ = proto::encode_kx_feed(directory::sign_kx_feed(payload, *keys_.sig));
-  if (auto kept = directory_.store_kx_feed(txn, kx_feed_, now); !kept) {
-    if (error_info(kept.error().code).retry == Retry::fatal) return fail(kept.error());
-    log_.warning("kx_feed.not_kept", {{"error", error_info(kept.error().code).name}});  // not in the directory yet
+  if (auto stored = directory_.store_kx_feed(txn, kx_feed_, now); !stored) {
+    if (error_info(stored.error().code).retry == Retry::fatal) return fail(stored.error());
+    log_.warning("kx_feed.not_kept", {{"error", error_info(stored.error().code).name}});  // not in the directory yet
   }
   for (const auto& [broker, link] : links_)
     if (link.greeted) TRAM_OK(publish_kx(broker, effects));
