@@ -62,8 +62,8 @@ bool is_symbol_part(std::string_view part) {
   for (size_t at = 0; at < part.size();) {
     const uint32_t c = next_code_point(part, at);
     const bool ascii_letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-    const bool letter = ascii_letter || (c >= 0xc0 && c <= 0x24f && c != 0xd7 && c != 0xf7) || (c >= 0x1ea0 && c <= 0x1ef9) ||
-                        (c >= 0x300 && c <= 0x36f);
+    const bool letter = ascii_letter || (c >= 0xc0 && c <= 0x24f && c != 0xd7 && c != 0xf7) ||
+                        (c >= 0x1ea0 && c <= 0x1ef9) || (c >= 0x300 && c <= 0x36f);
     if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '&') return false;
   }
   return true;
@@ -111,7 +111,8 @@ bool is_deadline(std::string_view text) {
   if (text.size() != 16 || text[10] != ' ' || text[13] != ':') return false;
   for (size_t i : {11u, 12u, 14u, 15u})
     if (!is_digit(text[i])) return false;
-  return proto::parse_date(text.substr(0, 10)) && text.substr(11, 2) < "24" && text.substr(14, 2) < "60" && text[4] == '-';
+  return proto::parse_date(text.substr(0, 10)) && text.substr(11, 2) < "24" && text.substr(14, 2) < "60" &&
+         text[4] == '-';
 }
 
 Result<void> check_dates(const proto::Metadata& m, Time now) {
@@ -141,7 +142,8 @@ Result<void> check_references(const proto::Metadata& m, Time now) {
   if (m.relation.targets.size() > 32) return bad("relation.targets", "at most 32");
   if (m.relation.kind != proto::RelationKind::none && m.relation.targets.empty())
     return bad("relation.targets", "names no document");
-  if (m.relation.kind == proto::RelationKind::none && !m.relation.targets.empty()) return bad("relation.kind", "is required");
+  if (m.relation.kind == proto::RelationKind::none && !m.relation.targets.empty())
+    return bad("relation.kind", "is required");
   return {};
 }
 
@@ -162,18 +164,22 @@ Result<void> check_files(const std::vector<proto::FileInfo>& files) {
 }  // namespace
 
 size_t count_characters(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; }));
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xc0) != 0x80; }));
 }
 
-Result<void> check_number(std::string_view number, std::string_view symbol, proto::Branch sender, bool official_letter) {
+Result<void> check_number(std::string_view number, std::string_view symbol, proto::Branch sender,
+                          bool official_letter) {
   const auto wrong = [](std::string_view field, std::string_view why) {
     return fail(ErrorCode::bad_number_format, std::string(field) + ": " + std::string(why));
   };
   if (number.empty()) return wrong("number", "is required");
   if (number.size() > number_digits_max) return wrong("number", "at most 11 digits");
-  if (!std::all_of(number.begin(), number.end(), is_digit)) return wrong("number", "digits only; the symbol goes into its own field");
+  if (!std::all_of(number.begin(), number.end(), is_digit))
+    return wrong("number", "digits only; the symbol goes into its own field");
   if (number.size() == 1) return wrong("number", "below 10 it is written with one leading zero, as 05");
-  if (number[0] == '0' && (number.size() != 2 || number[1] == '0')) return wrong("number", "a leading zero only from 01 to 09");
+  if (number[0] == '0' && (number.size() != 2 || number[1] == '0'))
+    return wrong("number", "a leading zero only from 01 to 09");
   if (symbol.empty()) return wrong("symbol", "is required");
   if (!proto::is_utf8(symbol)) return wrong("symbol", "not UTF-8");
   if (count_characters(symbol) > symbol_chars_max) return wrong("symbol", "at most 30 characters");
@@ -196,8 +202,9 @@ std::string number_and_symbol(const proto::Metadata& m) {
 
 Result<void> check_metadata(const proto::Metadata& m, proto::Branch sender, Time now) {
   if (m.classification != proto::Classification::none)
-    return fail(ErrorCode::forbidden,
-                "classification: state secrets are not sent here; use the means that the cipher authority has licensed");
+    return fail(
+        ErrorCode::forbidden,
+        "classification: state secrets are not sent here; use the means that the cipher authority has licensed");
   if (m.classification > proto::Classification::top_secret) return bad("classification", "unknown");
   TRAM_OK(require_text("type_name", m.type_name, 100));
   const bool official_letter = m.type_code == "22" || m.type_name == "Công văn";
@@ -282,14 +289,16 @@ bool starts(BytesView head, std::string_view magic) {
 
 bool agrees(Magic magic, BytesView head) {
   switch (magic) {
-    case Magic::pdf: return text(head.first(std::min<size_t>(head.size(), 1024))).find("%PDF-") != std::string_view::npos;
+    case Magic::pdf:
+      return text(head.first(std::min<size_t>(head.size(), 1024))).find("%PDF-") != std::string_view::npos;
     case Magic::zip: return starts(head, "PK\x03\x04") || starts(head, "PK\x05\x06");
     case Magic::ole: return starts(head, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1");
     case Magic::png: return starts(head, "\x89PNG\r\n\x1a\n");
     case Magic::jpeg: return starts(head, "\xff\xd8\xff");
     case Magic::tiff: return starts(head, std::string_view("II*\0", 4)) || starts(head, std::string_view("MM\0*", 4));
     case Magic::rtf: return starts(head, "{\\rtf");
-    case Magic::text: return starts(head, "\xff\xfe") || starts(head, "\xfe\xff") || std::count(head.begin(), head.end(), 0) == 0;
+    case Magic::text:
+      return starts(head, "\xff\xfe") || starts(head, "\xfe\xff") || std::count(head.begin(), head.end(), 0) == 0;
     case Magic::any: return true;
   }
   return false;
@@ -306,9 +315,9 @@ Result<const FileType*> type_of(std::string_view name) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
   for (const FileType& type : file_types)
     if (type.extension == extension) return &type;
-  const bool plain = !extension.empty() && extension.size() <= 8 && std::all_of(extension.begin(), extension.end(), [](char c) {
-    return is_digit(c) || (c >= 'a' && c <= 'z');
-  });
+  const bool plain =
+      !extension.empty() && extension.size() <= 8 &&
+      std::all_of(extension.begin(), extension.end(), [](char c) { return is_digit(c) || (c >= 'a' && c <= 'z'); });
   return fail(ErrorCode::unsupported_file,
               plain ? "files: ." + extension + " is not a type that is sent" : "files: not a type that is sent");
 }
@@ -323,7 +332,8 @@ Result<std::string_view> check_file(std::string_view name, BytesView head, uint6
   TRAM_TRY(type, type_of(name));
   if (bytes == 0) return fail(ErrorCode::unsupported_file, "files: an empty file");
   if (!agrees(type->magic, head))
-    return fail(ErrorCode::unsupported_file, "files: the content is not that of a ." + std::string(type->extension) + " file");
+    return fail(ErrorCode::unsupported_file,
+                "files: the content is not that of a ." + std::string(type->extension) + " file");
   return type->media_type;
 }
 
@@ -369,8 +379,8 @@ std::string local_time_text(Time t) {
   if (t.ms == 0) return {};
   const int64_t rest = t.ms + zone_ms - local_day(t) * day_ms;
   std::string ms = std::to_string(rest % 1000);
-  return proto::to_text(local_date(t)) + "T" + two(rest / 3600000) + ":" + two(rest / 60000 % 60) + ":" + two(rest / 1000 % 60) + "." +
-         std::string(3 - ms.size(), '0') + ms + "+07:00";
+  return proto::to_text(local_date(t)) + "T" + two(rest / 3600000) + ":" + two(rest / 60000 % 60) + ":" +
+         two(rest / 1000 % 60) + "." + std::string(3 - ms.size(), '0') + ms + "+07:00";
 }
 
 bool is_working_day(const proto::Date& date) { return is_working(day_of(date)); }

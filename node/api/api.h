@@ -1,9 +1,9 @@
 // The local API of a node as pure request -> response. A read runs in any thread over a read transaction of its own; a
 // write runs on the loop's thread inside its transaction, many requests to one transaction.
 // Invariants: an error response has changed nothing, unless `abort` is set: then the store itself failed and the whole
-// transaction must be aborted. A repeated Idempotency-Key gets the first answer again, from the same transaction's table.
-// Not here: HTTP, sockets, tokens' secrets (io/http_server), upload bodies (http_server streams them and asks here to
-// commit their progress). Reference: docs/api.md, docs/openapi.yaml.
+// transaction must be aborted. A repeated Idempotency-Key gets the first answer again, from the same transaction's
+// table. Not here: HTTP, sockets, tokens' secrets (io/http_server), upload bodies (http_server streams them and asks
+// here to commit their progress). Reference: docs/api.md, docs/openapi.yaml.
 #pragma once
 #include <map>
 #include <memory>
@@ -30,10 +30,10 @@ struct Principal {
 };
 
 struct Request {
-  std::string method;                           // "GET"
-  std::string path;                             // percent-decoded, without the query
-  std::map<std::string, std::string> query;     // percent-decoded
-  std::map<std::string, std::string> headers;   // names in lower case
+  std::string method;                          // "GET"
+  std::string path;                            // percent-decoded, without the query
+  std::map<std::string, std::string> query;    // percent-decoded
+  std::map<std::string, std::string> headers;  // names in lower case
   Bytes body;
   Principal principal;
 };
@@ -47,10 +47,10 @@ struct FileDownload {
 
 struct Response {
   int status = 200;
-  std::map<std::string, std::string> headers;   // "Content-Type": ...
+  std::map<std::string, std::string> headers;  // "Content-Type": ...
   Bytes body;
-  std::optional<FileDownload> file;             // instead of `body`
-  bool abort = false;                           // the store failed: abort the transaction and every request in it
+  std::optional<FileDownload> file;  // instead of `body`
+  bool abort = false;                // the store failed: abort the transaction and every request in it
 };
 
 /// What only the loop knows; it publishes a new value every few seconds.
@@ -60,16 +60,17 @@ struct HealthView {
     bool connected = false;
     Time last_heard;
     Duration clock_offset;
-    uint64_t pending = 0;             // custodies still wanted there
+    uint64_t pending = 0;  // custodies still wanted there
   };
   std::vector<Broker> brokers;
   bool clock_ok = true;
-  uint64_t disk_total_bytes = 0;      // 0: unknown
+  uint64_t disk_total_bytes = 0;  // 0: unknown
   uint64_t disk_free_bytes = 0;
   uint64_t store_used_bytes = 0;
   uint64_t store_map_bytes = 0;
-  Time directory_confirmed;           // when a broker last said that we hold all entries
-  Time certificate_expires;           // 0: no TLS
+  Time directory_confirmed;  // when a broker last said that we hold all entries
+  Time kx_until;             // end of the last receiving key published; 0: not known
+  Time certificate_expires;  // 0: no TLS
   Time started;
   std::string version;
 };

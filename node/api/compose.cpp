@@ -98,11 +98,16 @@ Result<void> read_relation(WriteContext& context, Fields& fields, proto::Metadat
   const auto targets = f.texts("targets", 32);
   metadata.relation.reason = f.text("reason");
   TRAM_OK(f.finish());
-  if (kind == "recall") return fail(ErrorCode::bad_request, "relation.kind: a recall is POST /v1/documents/{id}/recall");
-  if (kind == "update") metadata.relation.kind = proto::RelationKind::update;
-  else if (kind == "replace") metadata.relation.kind = proto::RelationKind::replace;
-  else if (kind == "reply") metadata.relation.kind = proto::RelationKind::reply;
-  else return fail(ErrorCode::bad_request, "relation.kind: one of update, replace, reply");
+  if (kind == "recall")
+    return fail(ErrorCode::bad_request, "relation.kind: a recall is POST /v1/documents/{id}/recall");
+  if (kind == "update")
+    metadata.relation.kind = proto::RelationKind::update;
+  else if (kind == "replace")
+    metadata.relation.kind = proto::RelationKind::replace;
+  else if (kind == "reply")
+    metadata.relation.kind = proto::RelationKind::reply;
+  else
+    return fail(ErrorCode::bad_request, "relation.kind: one of update, replace, reply");
   for (const auto& text : targets) {
     TRAM_TRY(target, relation_target(context, text, metadata.relation.kind != proto::RelationKind::reply));
     metadata.relation.targets.push_back(target);
@@ -116,7 +121,8 @@ Result<void> read_reply(WriteContext& context, Fields& fields, proto::Metadata& 
   if (!arrival) return {};
   TRAM_TRY(record, find<proto::InRecord>(context.txn, table::incoming, row_key(static_cast<uint64_t>(*arrival))));
   if (!record) return fail(ErrorCode::not_found, "in_reply_to");
-  if (metadata.relation.kind != proto::RelationKind::none) return fail(ErrorCode::bad_request, "in_reply_to: there is a relation already");
+  if (metadata.relation.kind != proto::RelationKind::none)
+    return fail(ErrorCode::bad_request, "in_reply_to: there is a relation already");
   TRAM_TRY(answered, proto::decode_metadata(record->metadata));
   TRAM_TRY(sender, context.directory.agency(context.txn, record->sender, context.now));
   proto::ReplyTo reply;
@@ -139,7 +145,8 @@ Result<proto::StagedFile> read_file(WriteContext& context, const Json& json, con
   const std::string content = f.text("content");
   f.text("type");  // what the caller believes; the extension and the content decide
   TRAM_OK(f.finish());
-  if (has_content == !file.upload.empty()) return fail(ErrorCode::bad_request, "files: each has either upload or content");
+  if (has_content == !file.upload.empty())
+    return fail(ErrorCode::bad_request, "files: each has either upload or content");
   Bytes head;
   if (has_content) {
     auto bytes = from_base64(content);
@@ -148,10 +155,12 @@ Result<proto::StagedFile> read_file(WriteContext& context, const Json& json, con
       return fail(ErrorCode::too_large, "files.content: over 512 KiB; send it through /v1/uploads");
     file.content = std::move(*bytes);
     file.bytes = file.content.size();
-    head.assign(file.content.begin(), file.content.begin() + static_cast<ptrdiff_t>(std::min(file.content.size(), file_head_bytes)));
+    head.assign(file.content.begin(),
+                file.content.begin() + static_cast<ptrdiff_t>(std::min(file.content.size(), file_head_bytes)));
   } else {
     TRAM_TRY(upload, find_upload(context.txn, file.upload, principal));
-    if (upload.offset != upload.length) return fail(ErrorCode::missing_chunks, "files.upload: " + file.upload + " is not complete");
+    if (upload.offset != upload.length)
+      return fail(ErrorCode::missing_chunks, "files.upload: " + file.upload + " is not complete");
     TRAM_TRY(in_use, upload_in_use(context.txn, file.upload));
     if (in_use) return fail(ErrorCode::wrong_state, "files.upload: " + file.upload + " belongs to another document");
     if (file.name.empty()) file.name = upload.name;
@@ -173,7 +182,8 @@ Result<void> read_files(WriteContext& context, Fields& fields, const Principal& 
   std::set<std::string> uploads;
   for (const auto& one : *list) {
     TRAM_TRY(file, read_file(context, one, principal));
-    if (!file.upload.empty() && !uploads.insert(file.upload).second) return fail(ErrorCode::bad_request, "files.upload: the same one twice");
+    if (!file.upload.empty() && !uploads.insert(file.upload).second)
+      return fail(ErrorCode::bad_request, "files.upload: the same one twice");
     draft.metadata.files.push_back({file.name, file.media_type, file.bytes, {}});
     draft.files.push_back(std::move(file));
   }
@@ -181,8 +191,8 @@ Result<void> read_files(WriteContext& context, Fields& fields, const Principal& 
 }
 
 /// Contents that the document's row cannot hold become uploads; the largest first.
-Result<void> stage_large_contents(WriteContext& context, const Principal& principal, std::vector<proto::StagedFile>& files,
-                                  std::vector<std::string>& staged) {
+Result<void> stage_large_contents(WriteContext& context, const Principal& principal,
+                                  std::vector<proto::StagedFile>& files, std::vector<std::string>& staged) {
   for (;;) {
     size_t total = 0;
     proto::StagedFile* largest = nullptr;
@@ -215,7 +225,8 @@ Result<Draft> read_draft(WriteContext& context, const Request& request) {
   if (!me) return fail(ErrorCode::unknown_agency, "this agency itself is not in the directory yet");
   if (draft.metadata.organ_name.empty()) draft.metadata.organ_name = me->agency.name_vi;
   if (draft.metadata.issued.empty()) draft.metadata.issued = local_date(context.now);
-  if (draft.metadata.sender_note_name.empty() && request.principal.role != "local") draft.metadata.sender_note_name = request.principal.name;
+  if (draft.metadata.sender_note_name.empty() && request.principal.role != "local")
+    draft.metadata.sender_note_name = request.principal.name;
   if (!from_unit.empty()) {
     TRAM_TRY(unit, find_party(context.txn, context.directory, from_unit, context.now));
     TRAM_TRY(home, context.directory.node_of(context.txn, unit, context.now));
@@ -259,7 +270,8 @@ Result<Submitted> submit(Writing& context, const Request& request, Draft draft) 
 Result<Response> send_document(Writing& context, const Request& request) {
   TRAM_TRY(draft, read_draft(context, request));
   if (proto::encode_metadata(draft.metadata).size() > (32u << 10))
-    return fail(ErrorCode::too_large, "metadata: over 32 KiB; put long lists into a file, address groups by their name");
+    return fail(ErrorCode::too_large,
+                "metadata: over 32 KiB; put long lists into a file, address groups by their name");
   TRAM_TRY(submitted, submit(context, request, std::move(draft)));
 
   const auto views = context.node.broker_views();
@@ -270,8 +282,10 @@ Result<Response> send_document(Writing& context, const Request& request) {
   json["recipients"] = submitted.recipients;
   json["without_node"] = submitted.without_node;
   json["delivery"] = reachable ? "sending" : "queued";
-  if (!reachable) json["notice"] = error_json(static_cast<uint16_t>(ErrorCode::unreachable));
-  else if (submitted.without_node) json["notice"] = error_json(static_cast<uint16_t>(ErrorCode::no_node));
+  if (!reachable)
+    json["notice"] = error_json(static_cast<uint16_t>(ErrorCode::unreachable));
+  else if (submitted.without_node)
+    json["notice"] = error_json(static_cast<uint16_t>(ErrorCode::no_node));
   json["practice"] = context.directory.practice();
   Response response = json_response(202, json);
   response.headers["Location"] = "/v1/documents/" + submitted.uuid.hex();

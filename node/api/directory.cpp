@@ -35,7 +35,10 @@ Result<Json> agency_json(const ReadContext& context, const directory::AgencyStat
     json["parent"] = parent;
   }
   const auto& contact = state.agency.contact;
-  json["contact"] = {{"address", contact.address}, {"telephone", contact.telephone}, {"email", contact.email}, {"duty_person", contact.duty_person}};
+  json["contact"] = {{"address", contact.address},
+                     {"telephone", contact.telephone},
+                     {"email", contact.email},
+                     {"duty_person", contact.duty_person}};
   if (!state.status_reason.empty()) json["status_reason"] = state.status_reason;
   if (state.suspended_until.ms) json["suspended_until"] = time_json(state.suspended_until);
   Json successors = Json::array();
@@ -62,7 +65,8 @@ Result<Response> search(const ReadContext& context, const Request& request) {
   if (wanted.text.size() > 400) return fail(ErrorCode::bad_request, "q: too long");
   if (const std::string name = query(request, "branch"); !name.empty()) {
     wanted.branch = proto::parse_branch(name);
-    if (!wanted.branch) return fail(ErrorCode::bad_request, "branch: one of party, government, front, assembly, court, procuracy");
+    if (!wanted.branch)
+      return fail(ErrorCode::bad_request, "branch: one of party, government, front, assembly, court, procuracy");
   }
   if (const std::string name = query(request, "level"); !name.empty()) {
     wanted.level = proto::parse_level(name);
@@ -114,7 +118,11 @@ Result<Response> read_groups(const ReadContext& context, const Request& request,
     with_node += state->agency.keys.has_value();
     if (sample.size() < 20) sample.push_back(summary_json(*state, context.now));
   }
-  return json_response(200, {{"group", name}, {"members", members.size()}, {"with_node", with_node}, {"first", sample}, {"practice", context.directory.practice()}});
+  return json_response(200, {{"group", name},
+                             {"members", members.size()},
+                             {"with_node", with_node},
+                             {"first", sample},
+                             {"practice", context.directory.practice()}});
 }
 
 }  // namespace tram::node::api

@@ -10,8 +10,8 @@
 namespace tram::node::api {
 namespace {
 
-constexpr size_t rows_per_listing_max = 2000;     // looked at for one page, however few match
-constexpr size_t summarised_recipients_max = 200; // counted in a listing; more are counted in the document's own page
+constexpr size_t rows_per_listing_max = 2000;      // looked at for one page, however few match
+constexpr size_t summarised_recipients_max = 200;  // counted in a listing; more are counted in the document's own page
 constexpr size_t item_states = 10;
 
 using Counts = std::array<uint32_t, item_states>;
@@ -95,7 +95,9 @@ Result<Response> list(const ReadContext& context, const Request& request) {
       TRAM_TRY(record, load<proto::OutRecord>(context.txn, table::outgoing, id_at<DocUuid>(row.key, 8)));
       if (filter.document && record.state != *filter.document) continue;
       TRAM_TRY(metadata, proto::decode_metadata(record.metadata));
-      if (!wanted.empty() && directory::fold(number_and_symbol(metadata) + " " + metadata.subject).find(wanted) == std::string::npos) continue;
+      if (!wanted.empty() &&
+          directory::fold(number_and_symbol(metadata) + " " + metadata.subject).find(wanted) == std::string::npos)
+        continue;
       Json json = summary_json(record, metadata);
       if (record.recipients <= summarised_recipients_max || filter.item) {
         TRAM_TRY(counts, count_items(context.txn, record.uuid));
@@ -105,8 +107,10 @@ Result<Response> list(const ReadContext& context, const Request& request) {
       items.push_back(std::move(json));
       if (items.size() == limit) break;
     }
-    if (more || items.size() == limit) next = to_hex(until);
-    else next = nullptr;
+    if (more || items.size() == limit)
+      next = to_hex(until);
+    else
+      next = nullptr;
   }
   return json_response(200, {{"items", items}, {"next", next}, {"practice", context.directory.practice()}});
 }
@@ -118,7 +122,8 @@ Result<Json> recipient_json(const proto::ItemRecord& item, Parties& parties) {
   json["custodies"] = item.custodies;
   json["issue"] = item.issue;
   if (item.issue) json["envelope_id"] = item.env_id.hex();
-  if (item.state == proto::ItemState::waiting && item.waiting_reason) json["waiting_for"] = error_json(item.waiting_reason);
+  if (item.state == proto::ItemState::waiting && item.waiting_reason)
+    json["waiting_for"] = error_json(item.waiting_reason);
   json["queued"] = time_json(item.queued);
   json["accepted"] = time_json(item.accepted);
   json["received"] = time_json(item.received);
@@ -166,7 +171,8 @@ Result<Response> show(const ReadContext& context, const Request& request, const 
   json["metadata"] = metadata_json(metadata);
   Json files = files_json(metadata, {});
   if (files.empty())
-    for (const auto& file : record.staged) files.push_back({{"n", files.size() + 1}, {"name", file.name}, {"type", file.media_type}, {"bytes", file.bytes}});
+    for (const auto& file : record.staged)
+      files.push_back({{"n", files.size() + 1}, {"name", file.name}, {"type", file.media_type}, {"bytes", file.bytes}});
   json["files"] = files;
   Json to = Json::array();
   for (const auto& addressee : metadata.addressees) {
@@ -198,7 +204,8 @@ Result<Response> recall(WriteContext& context, const Request& request, const Doc
   if (count_characters(reason) > 500) return fail(ErrorCode::bad_metadata, "reason: at most 500 characters");
   TRAM_TRY(known, context.txn.get(table::outgoing, uuid));
   if (!known) return fail(ErrorCode::not_found, "document");
-  TRAM_TRY(submitted, context.node.recall(context.txn, context.now, uuid, reason, request.principal.name, context.effects));
+  TRAM_TRY(submitted,
+           context.node.recall(context.txn, context.now, uuid, reason, request.principal.name, context.effects));
   Response response = json_response(202, {{"id", submitted.uuid.hex()},
                                           {"recalls", uuid.hex()},
                                           {"recipients", submitted.recipients},
@@ -222,7 +229,8 @@ Result<Response> read_documents(const ReadContext& context, const Request& reque
 Result<Response> write_documents(Writing& context, const Request& request, const Parts& parts) {
   if (request.method != "POST") return fail(ErrorCode::method_not_allowed, request.method);
   if (parts.empty()) return send_document(context, request);
-  if (parts.size() != 2 || parts[1] != "recall") return fail(parts.size() < 3 ? ErrorCode::method_not_allowed : ErrorCode::not_found, "path");
+  if (parts.size() != 2 || parts[1] != "recall")
+    return fail(parts.size() < 3 ? ErrorCode::method_not_allowed : ErrorCode::not_found, "path");
   TRAM_TRY(uuid, find_document(context.txn, parts[0]));
   return recall(context, request, uuid);
 }

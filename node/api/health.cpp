@@ -12,7 +12,7 @@ constexpr Duration queue_age_alarm = hours(1);
 constexpr Duration certificate_alarm = days(30);
 constexpr Duration certificate_last_alarm = days(7);
 constexpr Duration directory_age_alarm = days(2);
-constexpr int64_t clock_offset_alarm_ms = 60000;
+constexpr int64_t clock_offset_alarm_ms = 5000;
 
 enum class Severity { info, warning, error };
 
@@ -27,7 +27,9 @@ class Problems {
                      {"do", {{"vi", std::move(do_vi)}, {"en", std::move(do_en)}}}});
   }
   const Json& list() const { return list_; }
-  const char* summary() const { return worst_ == Severity::error ? "failing" : worst_ == Severity::warning ? "degraded" : "ok"; }
+  const char* summary() const {
+    return worst_ == Severity::error ? "failing" : worst_ == Severity::warning ? "degraded" : "ok";
+  }
 
  private:
   Json list_ = Json::array();
@@ -45,7 +47,9 @@ Result<Time> oldest_queued(const ReadContext& context) {
       TRAM_TRY(envelope, find<proto::EnvelopeRecord>(context.txn, table::envelope, rows[0].value));
       if (!envelope) continue;
       TRAM_TRY(item, find<proto::ItemRecord>(context.txn, table::item, row_key(envelope->uuid, envelope->recipient)));
-      if (item && item->state <= proto::ItemState::queued && item->queued.ms && (oldest.ms == 0 || item->queued < oldest)) oldest = item->queued;
+      if (item && item->state <= proto::ItemState::queued && item->queued.ms &&
+          (oldest.ms == 0 || item->queued < oldest))
+        oldest = item->queued;
     }
   return oldest;
 }
@@ -54,7 +58,8 @@ std::string percent(uint64_t part, uint64_t whole) { return std::to_string(whole
 
 void check_brokers(const ReadContext& context, Problems& problems) {
   const auto& view = context.health;
-  const auto connected = static_cast<size_t>(std::count_if(view.brokers.begin(), view.brokers.end(), [](const auto& b) { return b.connected; }));
+  const auto connected = static_cast<size_t>(
+      std::count_if(view.brokers.begin(), view.brokers.end(), [](const auto& b) { return b.connected; }));
   const uint32_t wanted = context.directory.policy(context.now).custody_quorum;
   if (view.brokers.empty())
     return problems.add(Severity::error, "no_brokers", "Danh bạ chưa có trạm nào.", "The directory names no broker.",
@@ -62,24 +67,34 @@ void check_brokers(const ReadContext& context, Problems& problems) {
   if (connected == 0)
     problems.add(Severity::error, "unreachable", "Không tới được trạm nào; văn bản nằm chờ và sẽ được gửi sau.",
                  "No broker is reachable; documents wait and are sent later.",
-                 "Kiểm tra mạng và tường lửa tới các địa chỉ trạm trong danh bạ.", "Check the network and the firewall to the brokers' addresses in the directory.");
+                 "Kiểm tra mạng và tường lửa tới các địa chỉ trạm trong danh bạ.",
+                 "Check the network and the firewall to the brokers' addresses in the directory.");
   else if (connected < wanted)
-    problems.add(Severity::error, "too_few_brokers", "Chỉ tới được " + std::to_string(connected) + " trạm, cần " + std::to_string(wanted) + " để xác nhận gửi.",
-                 "Only " + std::to_string(connected) + " brokers are reachable; " + std::to_string(wanted) + " are needed to accept a document.",
-                 "Kiểm tra mạng tới các trạm còn lại.", "Check the network to the others.");
+    problems.add(
+        Severity::error, "too_few_brokers",
+        "Chỉ tới được " + std::to_string(connected) + " trạm, cần " + std::to_string(wanted) + " để xác nhận gửi.",
+        "Only " + std::to_string(connected) + " brokers are reachable; " + std::to_string(wanted) +
+            " are needed to accept a document.",
+        "Kiểm tra mạng tới các trạm còn lại.", "Check the network to the others.");
   else if (connected < view.brokers.size())
-    problems.add(Severity::warning, "broker_down", "Mất kết nối " + std::to_string(view.brokers.size() - connected) + " trạm; văn bản vẫn được gửi qua các trạm khác.",
-                 std::to_string(view.brokers.size() - connected) + " brokers are not reachable; documents still go through the others.",
+    problems.add(Severity::warning, "broker_down",
+                 "Mất kết nối " + std::to_string(view.brokers.size() - connected) +
+                     " trạm; văn bản vẫn được gửi qua các trạm khác.",
+                 std::to_string(view.brokers.size() - connected) +
+                     " brokers are not reachable; documents still go through the others.",
                  "Nếu kéo dài, báo đơn vị vận hành trạm.", "If it lasts, tell the brokers' operator.");
   bool offset = false;
-  for (const auto& broker : view.brokers) offset |= broker.connected && std::abs(broker.clock_offset.ms) > clock_offset_alarm_ms;
+  for (const auto& broker : view.brokers)
+    offset |= broker.connected && std::abs(broker.clock_offset.ms) > clock_offset_alarm_ms;
   if (offset)
-    problems.add(Severity::error, "clock_wrong", "Đồng hồ máy lệch so với các trạm.", "The clock differs from the brokers'.",
-                 "Bật đồng bộ thời gian: timedatectl set-ntp true.", "Synchronise it: timedatectl set-ntp true.");
-  else if (!view.clock_ok)
-    problems.add(Severity::warning, "clock_not_synchronised", "Đồng hồ máy chưa đồng bộ hoặc vừa nhảy; biên nhận sẽ ghi rõ điều đó.",
-                 "The clock is not synchronised, or jumped; receipts say so.", "Bật đồng bộ thời gian: timedatectl set-ntp true.",
+    problems.add(Severity::error, "clock_wrong", "Đồng hồ máy lệch so với các trạm.",
+                 "The clock differs from the brokers'.", "Bật đồng bộ thời gian: timedatectl set-ntp true.",
                  "Synchronise it: timedatectl set-ntp true.");
+  else if (!view.clock_ok)
+    problems.add(Severity::warning, "clock_unsynchronised",
+                 "Hệ điều hành chưa xác nhận đồng hồ được đồng bộ; biên nhận ghi rõ điều này.",
+                 "The system does not vouch for the clock; receipts say so.",
+                 "Bật đồng bộ thời gian: timedatectl set-ntp true.", "Synchronise it: timedatectl set-ntp true.");
 }
 
 void check_disk(const HealthView& view, Problems& problems) {
@@ -87,12 +102,15 @@ void check_disk(const HealthView& view, Problems& problems) {
     const uint64_t used = view.disk_total_bytes - std::min(view.disk_free_bytes, view.disk_total_bytes);
     const uint64_t at = used * 100 / view.disk_total_bytes;
     if (at >= limits::disk_refuse_bulk_percent)
-      problems.add(at >= limits::disk_refuse_all_but_control_percent ? Severity::error : Severity::warning, "storage_full",
-                   "Đĩa đã dùng " + percent(used, view.disk_total_bytes) + ".", "The disk is " + percent(used, view.disk_total_bytes) + " full.",
-                   "Giải phóng dung lượng hoặc gắn đĩa lớn hơn cho thư mục dữ liệu.", "Free some space, or give the data directory a larger disk.");
+      problems.add(at >= limits::disk_refuse_all_but_control_percent ? Severity::error : Severity::warning,
+                   "storage_full", "Đĩa đã dùng " + percent(used, view.disk_total_bytes) + ".",
+                   "The disk is " + percent(used, view.disk_total_bytes) + " full.",
+                   "Giải phóng dung lượng hoặc gắn đĩa lớn hơn cho thư mục dữ liệu.",
+                   "Free some space, or give the data directory a larger disk.");
   }
   if (view.store_map_bytes && view.store_used_bytes * 100 / view.store_map_bytes >= limits::disk_refuse_bulk_percent)
-    problems.add(Severity::warning, "map_full", "Kho đã dùng " + percent(view.store_used_bytes, view.store_map_bytes) + ".",
+    problems.add(Severity::warning, "map_full",
+                 "Kho đã dùng " + percent(view.store_used_bytes, view.store_map_bytes) + ".",
                  "The store's map is " + percent(view.store_used_bytes, view.store_map_bytes) + " full.",
                  "Tăng store.map_bytes rồi khởi động lại.", "Raise store.map_bytes and restart.");
 }
@@ -102,29 +120,38 @@ void check_certificate(const ReadContext& context, Problems& problems) {
   if (expires.ms == 0 || context.now + certificate_alarm < expires) return;
   const bool past = expires <= context.now;
   const std::string date = proto::to_text(local_date(expires));
-  problems.add(past || expires < context.now + certificate_last_alarm ? Severity::error : Severity::warning, "certificate_expires",
+  problems.add(past || expires < context.now + certificate_last_alarm ? Severity::error : Severity::warning,
+               "certificate_expires",
                (past ? "Chứng thư TLS đã hết hạn ngày " : "Chứng thư TLS hết hạn ngày ") + date + ".",
                (past ? "The TLS certificate expired on " : "The TLS certificate expires on ") + date + ".",
-               "Thay tệp chứng thư; nút tự đọc lại, không cần khởi động lại.", "Replace the certificate file; the node reads it by itself, without a restart.");
+               "Thay tệp chứng thư; nút tự đọc lại, không cần khởi động lại.",
+               "Replace the certificate file; the node reads it by itself, without a restart.");
 }
 
 Result<void> check_self(const ReadContext& context, Problems& problems) {
   TRAM_TRY(state, context.directory.agency(context.txn, context.self, context.now));
   if (!state) {
-    problems.add(Severity::error, "unknown_agency", "Cơ quan này chưa có trong danh bạ.", "This agency is not in the directory yet.",
-                 "Gửi yêu cầu đăng ký tới cơ quan quản lý danh bạ và nhập tệp phê duyệt.", "Send the enrolment request to the directory authority and import its approval.");
+    problems.add(Severity::error, "unknown_agency", "Cơ quan này chưa có trong danh bạ.",
+                 "This agency is not in the directory yet.",
+                 "Gửi yêu cầu đăng ký tới cơ quan quản lý danh bạ và nhập tệp phê duyệt.",
+                 "Send the enrolment request to the directory authority and import its approval.");
     return {};
   }
   if (state->status == proto::AgencyStatus::closed)
-    problems.add(Severity::error, "closed_agency", "Cơ quan này đã kết thúc hoạt động; không gửi được nữa.", "This agency is closed; it cannot send any more.",
-                 "Nhận nốt văn bản còn lại rồi bàn giao cho cơ quan kế thừa.", "Take the remaining mail, then hand over to the successor.");
+    problems.add(Severity::error, "closed_agency", "Cơ quan này đã kết thúc hoạt động; không gửi được nữa.",
+                 "This agency is closed; it cannot send any more.",
+                 "Nhận nốt văn bản còn lại rồi bàn giao cho cơ quan kế thừa.",
+                 "Take the remaining mail, then hand over to the successor.");
   if (state->status == proto::AgencyStatus::suspended)
     problems.add(Severity::error, "suspended_agency", "Cơ quan này đang bị tạm đình chỉ.", "This agency is suspended.",
                  "Liên hệ cơ quan quản lý danh bạ.", "Contact the directory authority.");
-  TRAM_TRY(epoch, context.directory.kx_epoch(context.txn, context.self, context.now));
-  if (!epoch)
-    problems.add(Severity::warning, "kx_missing", "Chưa công bố khóa nhận hôm nay; nơi khác chưa gửi tới được.", "No receiving key is published for today; others cannot send here.",
-                 "Giữ nút chạy và nối với trạm; khóa được công bố tự động.", "Keep the node running and connected; keys are published by themselves.");
+  TRAM_TRY(record, find<proto::NodeRecord>(context.txn, table::self, view("self")));
+  const bool ended = context.health.kx_until.ms != 0 && context.health.kx_until < context.now;
+  if (!record || record->kx_feed == 0 || ended)
+    problems.add(Severity::warning, "kx_missing", "Chưa công bố khóa nhận hôm nay; nơi khác chưa gửi tới được.",
+                 "No receiving key is published for today; others cannot send here.",
+                 "Giữ nút chạy và nối với trạm; khóa được công bố tự động.",
+                 "Keep the node running and connected; keys are published by themselves.");
   return {};
 }
 
@@ -156,32 +183,41 @@ Result<Response> read_health(const ReadContext& context, const Request& request)
   check_brokers(context, problems);
   TRAM_TRY(oldest, oldest_queued(context));
   if (oldest.ms && oldest + queue_age_alarm < context.now)
-    problems.add(Severity::warning, "queue_old", "Có văn bản nằm chờ gửi quá một giờ.", "A document has waited to be sent for over an hour.",
-                 "Xem `tram outbox --state queued`.", "See `tram outbox --state queued`.");
+    problems.add(Severity::warning, "queue_old", "Có văn bản nằm chờ gửi quá một giờ.",
+                 "A document has waited to be sent for over an hour.", "Xem `tram outbox --state queued`.",
+                 "See `tram outbox --state queued`.");
   check_disk(view, problems);
   check_certificate(context, problems);
   if (view.directory_confirmed.ms && view.directory_confirmed + directory_age_alarm < context.now)
-    problems.add(Severity::warning, "directory_old", "Danh bạ chưa được đối chiếu hơn hai ngày.", "The directory has not been confirmed for over two days.",
-                 "Kiểm tra kết nối tới các trạm.", "Check the connection to the brokers.");
+    problems.add(Severity::warning, "directory_old", "Danh bạ chưa được đối chiếu hơn hai ngày.",
+                 "The directory has not been confirmed for over two days.", "Kiểm tra kết nối tới các trạm.",
+                 "Check the connection to the brokers.");
   if (context.directory.practice())
-    problems.add(Severity::info, "practice_realm", "Đây là mạng thực hành.", "This is a practice realm.", "Không dùng cho văn bản thật.", "Do not use it for real documents.");
+    problems.add(Severity::info, "practice_realm", "Đây là mạng thực hành.", "This is a practice realm.",
+                 "Không dùng cho văn bản thật.", "Do not use it for real documents.");
 
   uint64_t depth = 0;
   for (const auto& broker : view.brokers) depth = std::max(depth, broker.pending);
   TRAM_TRY(waiting, context.txn.scan(table::todo, {}, {}, limits::page_items_max));
-  TRAM_TRY(epoch, context.directory.kx_epoch(context.txn, context.self, context.now));
+  TRAM_TRY(record, find<proto::NodeRecord>(context.txn, table::self, tram::view("self")));
   Json json;
   json["status"] = problems.summary();
   json["practice"] = context.directory.practice();
   json["problems"] = problems.list();
   json["brokers"] = brokers_json(context);
-  json["queue"] = {{"depth", depth}, {"without_envelope", waiting.size()}, {"without_envelope_more", waiting.size() == limits::page_items_max},
+  json["queue"] = {{"depth", depth},
+                   {"without_envelope", waiting.size()},
+                   {"without_envelope_more", waiting.size() == limits::page_items_max},
                    {"oldest", time_json(oldest)}};
-  json["disk"] = {{"total_bytes", view.disk_total_bytes}, {"free_bytes", view.disk_free_bytes},
-                  {"store_used_bytes", view.store_used_bytes}, {"store_map_bytes", view.store_map_bytes}};
+  json["disk"] = {{"total_bytes", view.disk_total_bytes},
+                  {"free_bytes", view.disk_free_bytes},
+                  {"store_used_bytes", view.store_used_bytes},
+                  {"store_map_bytes", view.store_map_bytes}};
   json["clock_ok"] = view.clock_ok;
-  json["directory"] = {{"size", context.directory.size()}, {"root", context.directory.root().hex()}, {"confirmed", time_json(view.directory_confirmed)}};
-  json["kx"] = {{"published", epoch.has_value()}, {"until", epoch ? time_json(epoch->not_after) : Json(nullptr)}};
+  json["directory"] = {{"size", context.directory.size()},
+                       {"root", context.directory.root().hex()},
+                       {"confirmed", time_json(view.directory_confirmed)}};
+  json["kx"] = {{"feed", record ? record->kx_feed : 0}, {"until", time_json(view.kx_until)}};
   json["certificate_expires"] = time_json(view.certificate_expires);
   json["version"] = view.version;
   json["started"] = time_json(view.started);

@@ -71,15 +71,18 @@ Result<Response> list(const ReadContext& context, const Request& request) {
       if (unit && std::find(record.units.begin(), record.units.end(), *unit) == record.units.end()) continue;
       TRAM_TRY(json, inbox_item_json(record, parties, context.now));
       if (!wanted.empty()) {
-        const std::string hay = directory::fold(json["number_and_symbol"].get<std::string>() + " " + json["subject"].get<std::string>() +
-                                                " " + json["from"].value("name", ""));
+        const std::string hay =
+            directory::fold(json["number_and_symbol"].get<std::string>() + " " + json["subject"].get<std::string>() +
+                            " " + json["from"].value("name", ""));
         if (hay.find(wanted) == std::string::npos) continue;
       }
       items.push_back(std::move(json));
       if (items.size() == limit) break;
     }
-    if (more || items.size() == limit) next = std::to_string(read_u64(until));
-    else next = nullptr;
+    if (more || items.size() == limit)
+      next = std::to_string(read_u64(until));
+    else
+      next = nullptr;
   }
   return json_response(200, {{"items", items}, {"next", next}, {"practice", context.directory.practice()}});
 }
@@ -91,7 +94,8 @@ Result<Response> show(const ReadContext& context, const Request& request, const 
   TRAM_TRY(metadata, proto::decode_metadata(record.metadata));
   json["envelope_id"] = record.env_id.hex();
   json["metadata"] = metadata_json(metadata);
-  json["files"] = files_json(metadata, record.body_kept ? "/v1/inbox/" + std::to_string(record.arrival) + "/files/" : std::string());
+  json["files"] = files_json(
+      metadata, record.body_kept ? "/v1/inbox/" + std::to_string(record.arrival) + "/files/" : std::string());
   Json units = Json::array();
   for (const auto& unit : record.units) {
     TRAM_TRY(party, parties.json(unit));
@@ -105,14 +109,16 @@ Result<Response> show(const ReadContext& context, const Request& request, const 
   return json_response(200, json);
 }
 
-// ---- files -----------------------------------------------------------------------------------------------------------
+// ---- files
+// -----------------------------------------------------------------------------------------------------------
 
 struct Range {
   uint64_t first = 0;
   uint64_t bytes = 0;
 };
 
-/// One byte range (RFC 9110 section 14.2); nothing when the header is to be ignored. Error: bad_request (not satisfiable).
+/// One byte range (RFC 9110 section 14.2); nothing when the header is to be ignored. Error: bad_request (not
+/// satisfiable).
 Result<std::optional<Range>> parse_range(const std::string& text, uint64_t size) {
   constexpr std::string_view unit = "bytes=";
   if (text.substr(0, unit.size()) != unit || text.find(',') != std::string::npos) return std::optional<Range>{};
@@ -135,8 +141,10 @@ Result<std::optional<Range>> parse_range(const std::string& text, uint64_t size)
 std::string encoded_name(std::string_view name) {
   std::string out;
   for (const char c : name) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_';
-    if (plain) out += c;
+    const bool plain =
+        (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_';
+    if (plain)
+      out += c;
     else {
       constexpr char digits[] = "0123456789ABCDEF";
       const auto byte = static_cast<uint8_t>(c);
@@ -146,13 +154,17 @@ std::string encoded_name(std::string_view name) {
   return out;
 }
 
-Result<Response> file(const ReadContext& context, const Request& request, const proto::InRecord& record, const std::string& which) {
+Result<Response> file(const ReadContext& context, const Request& request, const proto::InRecord& record,
+                      const std::string& which) {
   TRAM_OK(check_query(request, {}));
   TRAM_TRY(metadata, proto::decode_metadata(record.metadata));
   const auto n = parse_number(which);
   if (!n || *n == 0 || *n > metadata.files.size()) return fail(ErrorCode::not_found, "file");
-  if (!record.body_kept) return fail(ErrorCode::wrong_state, "the content was destroyed when the document was recalled or its retention ended");
-  if (record.state == proto::InState::held) return fail(ErrorCode::wrong_state, "an earlier document of this sender is still awaited");
+  if (!record.body_kept)
+    return fail(ErrorCode::wrong_state,
+                "the content was destroyed when the document was recalled or its retention ended");
+  if (record.state == proto::InState::held)
+    return fail(ErrorCode::wrong_state, "an earlier document of this sender is still awaited");
   const auto& info = metadata.files[*n - 1];
   Bytes inline_chunk;
   if (record.inline_body) {
@@ -160,7 +172,8 @@ Result<Response> file(const ReadContext& context, const Request& request, const 
     if (!chunk) return fail(ErrorCode::store_corrupt, "body");
     inline_chunk = std::move(*chunk);
   }
-  auto reader = std::make_shared<BodyReader>(context.bodies, record, context.directory.realm(), std::move(inline_chunk));
+  auto reader =
+      std::make_shared<BodyReader>(context.bodies, record, context.directory.realm(), std::move(inline_chunk));
   TRAM_TRY(offset, reader->content_offset());
   for (size_t i = 0; i + 1 < *n; ++i) offset += metadata.files[i].bytes;
   TRAM_TRY(range, parse_range(header(request, "range"), info.bytes));
@@ -168,8 +181,9 @@ Result<Response> file(const ReadContext& context, const Request& request, const 
   FileDownload download{std::move(reader), offset, info.bytes};
   if (range) {
     response.status = 206;
-    response.headers["Content-Range"] =
-        "bytes " + std::to_string(range->first) + "-" + std::to_string(range->first + range->bytes - 1) + "/" + std::to_string(info.bytes);
+    response.headers["Content-Range"] = "bytes " + std::to_string(range->first) + "-" +
+                                        std::to_string(range->first + range->bytes - 1) + "/" +
+                                        std::to_string(info.bytes);
     download.offset += range->first;
     download.bytes = range->bytes;
   }
@@ -183,12 +197,15 @@ Result<Response> file(const ReadContext& context, const Request& request, const 
   return response;
 }
 
-// ---- acts ------------------------------------------------------------------------------------------------------------
+// ---- acts
+// ------------------------------------------------------------------------------------------------------------
 
 Result<void> check_words(const char* field, const std::string& text, size_t chars_max) {
-  if (count_characters(text) > chars_max) return fail(ErrorCode::bad_metadata, std::string(field) + ": at most " + std::to_string(chars_max) + " characters");
+  if (count_characters(text) > chars_max)
+    return fail(ErrorCode::bad_metadata, std::string(field) + ": at most " + std::to_string(chars_max) + " characters");
   for (const char c : text)
-    if (static_cast<uint8_t>(c) < 0x20 && c != '\n') return fail(ErrorCode::bad_metadata, std::string(field) + ": a control character");
+    if (static_cast<uint8_t>(c) < 0x20 && c != '\n')
+      return fail(ErrorCode::bad_metadata, std::string(field) + ": a control character");
   return {};
 }
 
@@ -222,7 +239,8 @@ Result<proto::InRecord> act(WriteContext& context, const Request& request, uint6
     const auto status = parse_status(f.text("status"));
     TRAM_OK(f.finish());
     if (!status || *status < 4 || *status > 6)
-      return fail(ErrorCode::bad_request, "status: 04 assigned, 05 in progress or 06 done; 03 is register, 02 is refuse");
+      return fail(ErrorCode::bad_request,
+                  "status: 04 assigned, 05 in progress or 06 done; 03 is register, 02 is refuse");
     return context.node.set_status(context.txn, context.now, arrival, *status, who, context.effects);
   }
   const auto agree = f.boolean("agree");
@@ -253,9 +271,14 @@ Result<Json> inbox_item_json(const proto::InRecord& record, Parties& parties, Ti
   json["files"] = metadata.files.size();
   if (!metadata.due.empty()) json["due"] = proto::to_text(metadata.due);
   add_deadline(json, record, metadata, now);
+  if (const auto kind = static_cast<size_t>(metadata.relation.kind); kind != 0) {
+    static constexpr const char* kinds[] = {"", "recall", "update", "replace", "reply"};
+    json["relation"] = kinds[std::min<size_t>(kind, 4)];
+  }
   if (record.pending_change) {
     static constexpr const char* asked[] = {"", "recall", "update", "replace"};
-    json["pending_change"] = {{"kind", asked[std::min<size_t>(record.pending_change, 3)]}, {"document_id", record.change_doc.hex()}};
+    json["pending_change"] = {{"kind", asked[std::min<size_t>(record.pending_change, 3)]},
+                              {"document_id", record.change_doc.hex()}};
   }
   if (!record.register_number.empty()) json["register_number"] = record.register_number;
   if (!record.register_date.empty()) json["register_date"] = record.register_date;
@@ -272,7 +295,8 @@ Result<Response> read_inbox(const ReadContext& context, const Request& request, 
   TRAM_TRY(record, find_arrival(context.txn, parts[0]));
   if (parts.size() == 1) return show(context, request, record);
   if (parts.size() == 3 && parts[1] == "files") return file(context, request, record, parts[2]);
-  if (parts.size() == 2 && (parts[1] == "register" || parts[1] == "refuse" || parts[1] == "status" || parts[1] == "answer"))
+  if (parts.size() == 2 &&
+      (parts[1] == "register" || parts[1] == "refuse" || parts[1] == "status" || parts[1] == "answer"))
     return fail(ErrorCode::method_not_allowed, "POST");
   return fail(ErrorCode::not_found, "path");
 }

@@ -73,7 +73,8 @@ Json files_json(const proto::Metadata&, std::string_view url_prefix);
 /// Names of parties, looked up once a request.
 class Parties {
  public:
-  Parties(ReadTxn& txn, const directory::Directory& directory, Time now) : txn_(txn), directory_(directory), now_(now) {}
+  Parties(ReadTxn& txn, const directory::Directory& directory, Time now)
+      : txn_(txn), directory_(directory), now_(now) {}
   /// {id, code, name, name_en}
   Result<Json> json(const PartyId&);
 
@@ -102,7 +103,8 @@ Result<PartyId> find_party(ReadTxn&, const directory::Directory&, std::string_vi
 /// 32 hex digits: the uuid; 64: the document id. Error: not_found.
 Result<DocUuid> find_document(ReadTxn&, std::string_view id);
 
-// ---- the resources: `rest` is the path after /v1/<resource>, split at '/' -----------------------------------------------
+// ---- the resources: `rest` is the path after /v1/<resource>, split at '/'
+// -----------------------------------------------
 
 using Parts = std::vector<std::string>;
 Result<Response> read_documents(const ReadContext&, const Request&, const Parts&);
@@ -119,7 +121,8 @@ class WatchedTxn final : public WriteTxn {
  public:
   explicit WatchedTxn(WriteTxn& txn) : txn_(txn) {}
   Result<std::optional<Bytes>> get(const Table& table, BytesView key) override { return txn_.get(table, key); }
-  Result<std::vector<Row>> scan(const Table& table, BytesView from, BytesView until, size_t limit, Direction direction) override {
+  Result<std::vector<Row>> scan(const Table& table, BytesView from, BytesView until, size_t limit,
+                                Direction direction) override {
     return txn_.scan(table, from, until, limit, direction);
   }
   Result<void> put(const Table& table, BytesView key, BytesView value) override {
@@ -151,7 +154,8 @@ Result<Response> write_uploads(WriteContext&, const Request&, const Parts&);
 Result<Response> send_document(Writing&, const Request&);
 
 /// Seals `content` as a finished upload of `owner` and returns its id. Errors: storage_full, io_failed.
-Result<std::string> stage_upload(WriteContext&, BytesView content, std::string name, std::string media_type, const Principal& owner);
+Result<std::string> stage_upload(WriteContext&, BytesView content, std::string name, std::string media_type,
+                                 const Principal& owner);
 /// Whether a document that is still being sealed reads it.
 Result<bool> upload_in_use(ReadTxn&, const std::string& id);
 /// The first bytes of a finished upload, at most `bytes`.

@@ -210,7 +210,8 @@ Result<void> Fields::finish() {
   if (!error_)
     for (const auto& [name, value] : object_.items())
       if (std::find(known_.begin(), known_.end(), name) == known_.end()) {
-        error_ = Error{ErrorCode::bad_request, (path_.empty() ? "" : path_ + ": ") + "unknown field " + name.substr(0, 40)};
+        error_ =
+            Error{ErrorCode::bad_request, (path_.empty() ? "" : path_ + ": ") + "unknown field " + name.substr(0, 40)};
         break;
       }
   if (error_) return fail(*error_);

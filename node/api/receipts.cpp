@@ -108,7 +108,8 @@ Result<audit::Bundle> make_bundle(const ReadContext& context, const proto::OutRe
 
 }  // namespace
 
-Result<Response> read_receipts(const ReadContext& context, const Request& request, const DocUuid& uuid, const Parts& parts) {
+Result<Response> read_receipts(const ReadContext& context, const Request& request, const DocUuid& uuid,
+                               const Parts& parts) {
   if (parts.size() > 1) return fail(ErrorCode::not_found, "path");
   TRAM_TRY(record, find<proto::OutRecord>(context.txn, table::outgoing, uuid));
   if (!record) return fail(ErrorCode::not_found, "document");
@@ -125,7 +126,8 @@ Result<Response> read_receipts(const ReadContext& context, const Request& reques
     TRAM_TRY(bundle, make_bundle(context, *record, held.front()));
     Response response;
     response.headers["Content-Type"] = "application/vnd.tram.receipt-bundle";
-    response.headers["Content-Disposition"] = "attachment; filename=\"" + uuid.hex().substr(0, 8) + "-" + std::to_string(*n) + ".edxr\"";
+    response.headers["Content-Disposition"] =
+        "attachment; filename=\"" + uuid.hex().substr(0, 8) + "-" + std::to_string(*n) + ".edxr\"";
     response.body = audit::encode_bundle(bundle);
     return response;
   }
@@ -150,7 +152,10 @@ Result<Response> read_receipts(const ReadContext& context, const Request& reques
   }
   Json next = nullptr;
   if (held.size() > limit) next = std::to_string(skip + limit);
-  return json_response(200, {{"realm", context.directory.realm().hex()}, {"items", items}, {"next", next}, {"practice", context.directory.practice()}});
+  return json_response(200, {{"realm", context.directory.realm().hex()},
+                             {"items", items},
+                             {"next", next},
+                             {"practice", context.directory.practice()}});
 }
 
 }  // namespace tram::node::api

@@ -49,11 +49,10 @@ Json status_json(uint16_t code) {
     uint16_t code;
     const char *vi, *en;
   };
-  static constexpr Row rows[] = {{1, "Đã đến", "Arrived"},          {2, "Từ chối tiếp nhận", "Refused"},
-                                 {3, "Đã tiếp nhận", "Registered"}, {4, "Phân công", "Assigned"},
-                                 {5, "Đang xử lý", "In progress"},  {6, "Hoàn thành", "Done"},
-                                 {13, "Lấy lại", "Take-back asked"}, {15, "Đồng ý", "Change agreed"},
-                                 {16, "Từ chối", "Change refused"}};
+  static constexpr Row rows[] = {
+      {1, "Đã đến", "Arrived"},           {2, "Từ chối tiếp nhận", "Refused"}, {3, "Đã tiếp nhận", "Registered"},
+      {4, "Phân công", "Assigned"},       {5, "Đang xử lý", "In progress"},    {6, "Hoàn thành", "Done"},
+      {13, "Lấy lại", "Take-back asked"}, {15, "Đồng ý", "Change agreed"},     {16, "Từ chối", "Change refused"}};
   for (const Row& row : rows)
     if (row.code == code) return {{"code", status_text(code)}, {"vi", row.vi}, {"en", row.en}};
   return nullptr;
@@ -79,7 +78,8 @@ Json time_json(Time time) {
   return local_time_text(time);
 }
 
-// ---- metadata --------------------------------------------------------------------------------------------------------
+// ---- metadata
+// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -174,8 +174,10 @@ Result<proto::Metadata> metadata_from(const Json& json) {
   if (const std::string name = f.text("classification"); !name.empty() && name != "none") {
     static constexpr std::string_view classes[] = {"none", "confidential", "secret", "top_secret"};
     const auto* found = std::find(std::begin(classes), std::end(classes), name);
-    if (found == std::end(classes)) f.refuse("classification", "one of none, confidential, secret, top_secret");
-    else m.classification = static_cast<proto::Classification>(found - std::begin(classes));
+    if (found == std::end(classes))
+      f.refuse("classification", "one of none, confidential, secret, top_secret");
+    else
+      m.classification = static_cast<proto::Classification>(found - std::begin(classes));
   }
   m.due = f.date("due");
   m.pages = static_cast<uint32_t>(f.integer("pages", 0, 999).value_or(0));
@@ -206,14 +208,19 @@ Json files_json(const proto::Metadata& m, std::string_view url_prefix) {
   Json files = Json::array();
   for (size_t i = 0; i < m.files.size(); ++i) {
     const auto& file = m.files[i];
-    Json one{{"n", i + 1}, {"name", file.name}, {"type", file.media_type}, {"bytes", file.bytes}, {"sha256", file.sha256.hex()}};
+    Json one{{"n", i + 1},
+             {"name", file.name},
+             {"type", file.media_type},
+             {"bytes", file.bytes},
+             {"sha256", file.sha256.hex()}};
     if (!url_prefix.empty()) one["url"] = std::string(url_prefix) + std::to_string(i + 1);
     files.push_back(one);
   }
   return files;
 }
 
-// ---- parties -----------------------------------------------------------------------------------------------------------
+// ---- parties
+// -----------------------------------------------------------------------------------------------------------
 
 std::string main_code(const proto::Agency& agency, Time now) {
   for (const auto& code : agency.codes)

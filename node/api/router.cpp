@@ -31,7 +31,8 @@ Result<Response> route_read(const ReadContext& context, const Request& request) 
   if (!parts) return fail(ErrorCode::not_found, "path");
   const std::string resource = parts->front();
   parts->erase(parts->begin());
-  const bool open_to_operators = resource == "health" || resource == "self" || resource == "directory" || resource == "groups";
+  const bool open_to_operators =
+      resource == "health" || resource == "self" || resource == "directory" || resource == "groups";
   if (!handles_documents(request.principal) && !(is_operator(request.principal) && open_to_operators))
     return fail(ErrorCode::forbidden, "role " + request.principal.role);
   if (resource == "documents") return read_documents(context, request, *parts);
@@ -58,7 +59,8 @@ Result<Response> route_write(Writing& context, const Request& request) {
   return fail(ErrorCode::not_found, "path");
 }
 
-// ---- Idempotency-Key -------------------------------------------------------------------------------------------------
+// ---- Idempotency-Key
+// -------------------------------------------------------------------------------------------------
 
 constexpr size_t idempotency_key_chars_max = 128;
 constexpr size_t kept_body_bytes_max = 60u << 10;
@@ -80,7 +82,9 @@ Hash request_hash(const Request& request) {
 
 Result<std::string> idempotency_key(const Request& request) {
   const std::string key = header(request, "idempotency-key");
-  if (key.empty()) return fail(ErrorCode::bad_request, "Idempotency-Key: is required on every write; any text that is new for a new request");
+  if (key.empty())
+    return fail(ErrorCode::bad_request,
+                "Idempotency-Key: is required on every write; any text that is new for a new request");
   const bool printable = std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < 0x7f; });
   if (key.size() > idempotency_key_chars_max || !printable)
     return fail(ErrorCode::bad_request, "Idempotency-Key: at most 128 printable ASCII characters");
@@ -144,7 +148,8 @@ Response problem(const Error& error, const Request& request) {
 }
 
 Response handle_read(const ReadContext& context, const Request& request) {
-  if (request.method != "GET" && request.method != "HEAD") return problem({ErrorCode::method_not_allowed, request.method}, request);
+  if (request.method != "GET" && request.method != "HEAD")
+    return problem({ErrorCode::method_not_allowed, request.method}, request);
   auto response = route_read(context, request);
   if (!response) return problem(response.error(), request);
   if (context.directory.practice()) response->headers["Tram-Practice"] = "true";
@@ -155,12 +160,14 @@ Response handle_write(WriteContext& context, const Request& request) {
   if (request.method != "POST" && request.method != "PATCH" && request.method != "DELETE")
     return problem({ErrorCode::method_not_allowed, request.method}, request);
   WatchedTxn txn(context.txn);
-  Writing watched{{txn, context.node, context.directory, context.now, context.bodies, context.effects, context.random}, txn};
+  Writing watched{{txn, context.node, context.directory, context.now, context.bodies, context.effects, context.random},
+                  txn};
   auto response = write_once(watched, request);
   if (!response) {
     Response answer = problem(response.error(), request);
     const ErrorCode code = response.error().code;
-    answer.abort = txn.writes() > 0 || code == ErrorCode::store_corrupt || code == ErrorCode::map_full || code == ErrorCode::io_failed;
+    answer.abort = txn.writes() > 0 || code == ErrorCode::store_corrupt || code == ErrorCode::map_full ||
+                   code == ErrorCode::io_failed;
     return answer;
   }
   if (context.directory.practice()) response->headers["Tram-Practice"] = "true";

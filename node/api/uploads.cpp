@@ -1,5 +1,6 @@
 // Staged uploads: tus 1.0 core with creation and termination. Full slots of 64 KiB lie sealed in one file, slot i at
-// i * (65,536 + 16); the rest is the row's tail. What the row says is acknowledged; what lies beyond it in the file is not.
+// i * (65,536 + 16); the rest is the row's tail. What the row says is acknowledged; what lies beyond it in the file is
+// not.
 #include "base/limits.h"
 #include "crypto/seal.h"
 #include "node/api/internal.h"
@@ -25,7 +26,8 @@ Result<std::map<std::string, std::string>> parse_upload_metadata(std::string_vie
     std::string_view pair = text.substr(0, comma);
     while (!pair.empty() && pair.front() == ' ') pair.remove_prefix(1);
     const size_t space = pair.find(' ');
-    const auto decoded = space == std::string_view::npos ? std::optional<Bytes>(Bytes{}) : from_base64(pair.substr(space + 1));
+    const auto decoded =
+        space == std::string_view::npos ? std::optional<Bytes>(Bytes{}) : from_base64(pair.substr(space + 1));
     if (pair.empty() || !decoded || !out.emplace(pair.substr(0, space), to_text(*decoded)).second)
       return fail(ErrorCode::bad_request, "Upload-Metadata");
     if (comma == std::string_view::npos) break;
@@ -50,7 +52,8 @@ Response tus_response(int status) {
 
 Result<Response> create(WriteContext& context, const Request& request) {
   TRAM_OK(check_version(request));
-  if (!request.body.empty()) return fail(ErrorCode::bad_request, "an upload is created without a body; its bytes follow with PATCH");
+  if (!request.body.empty())
+    return fail(ErrorCode::bad_request, "an upload is created without a body; its bytes follow with PATCH");
   const auto length = parse_number(header(request, "upload-length"));
   if (!length) return fail(ErrorCode::length_required, "Upload-Length");
   if (*length == 0) return fail(ErrorCode::unsupported_file, "files: an empty file");
@@ -86,8 +89,10 @@ Result<Response> progress(WriteContext& context, const Request& request, const s
   const auto to = parse_number(header(request, progress_header));
   if (!from || !to) return fail(ErrorCode::bad_request, "Upload-Offset");
   TRAM_TRY(record, find_upload(context.txn, id, request.principal));
-  if (record.offset != *from) return fail(ErrorCode::offset_mismatch, "Upload-Offset is " + std::to_string(record.offset));
-  if (*to < *from || *to > record.length || request.body.size() != *to % slot_bytes) return fail(ErrorCode::bad_request, "Upload-Offset");
+  if (record.offset != *from)
+    return fail(ErrorCode::offset_mismatch, "Upload-Offset is " + std::to_string(record.offset));
+  if (*to < *from || *to > record.length || request.body.size() != *to % slot_bytes)
+    return fail(ErrorCode::bad_request, "Upload-Offset");
   record.offset = *to;
   record.tail = request.body;
   TRAM_OK(save(context.txn, table::upload, view(id), record));
@@ -127,7 +132,9 @@ std::optional<std::string> upload_id_of(std::string_view path) {
   constexpr std::string_view prefix = "/v1/uploads/";
   if (path.substr(0, prefix.size()) != prefix) return std::nullopt;
   const std::string_view id = path.substr(prefix.size());
-  const bool hex = id.size() == 32 && std::all_of(id.begin(), id.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  const bool hex = id.size() == 32 && std::all_of(id.begin(), id.end(), [](char c) {
+                     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+                   });
   if (!hex) return std::nullopt;
   return std::string(id);
 }
@@ -159,7 +166,8 @@ Result<Response> read_uploads(const ReadContext& context, const Request& request
   response.headers["Upload-Length"] = std::to_string(record.length);
   if (request.method == "GET") {
     response.headers["Content-Type"] = "application/json";
-    response.body = dump({{"id", record.id}, {"offset", record.offset}, {"length", record.length}, {"name", record.name}});
+    response.body =
+        dump({{"id", record.id}, {"offset", record.offset}, {"length", record.length}, {"name", record.name}});
   }
   return response;
 }
@@ -180,7 +188,8 @@ Result<Response> write_uploads(WriteContext& context, const Request& request, co
   return tus_response(204);
 }
 
-Result<std::string> stage_upload(WriteContext& context, BytesView content, std::string name, std::string media_type, const Principal& owner) {
+Result<std::string> stage_upload(WriteContext& context, BytesView content, std::string name, std::string media_type,
+                                 const Principal& owner) {
   proto::UploadRecord record;
   record.id = context.random.id<FixedId<16, struct UploadTag>>().hex();
   record.length = record.offset = content.size();
@@ -209,7 +218,9 @@ Result<std::string> stage_upload(WriteContext& context, BytesView content, std::
 
 Result<Bytes> upload_head(Bodies& bodies, const proto::UploadRecord& record, size_t bytes) {
   bytes = static_cast<size_t>(std::min<uint64_t>(bytes, record.offset));
-  if (record.offset < slot_bytes) return Bytes(record.tail.begin(), record.tail.begin() + static_cast<ptrdiff_t>(std::min(bytes, record.tail.size())));
+  if (record.offset < slot_bytes)
+    return Bytes(record.tail.begin(),
+                 record.tail.begin() + static_cast<ptrdiff_t>(std::min(bytes, record.tail.size())));
   Bytes sealed(sealed_slot_bytes), plain(slot_bytes);
   TRAM_OK(bodies.read(upload_name(record.id), 0, sealed));
   TRAM_OK(crypto::open_slot(crypto::Secret32(record.key), 0, sealed, plain));
@@ -241,16 +252,19 @@ Result<void> sweep(WriteTxn& txn, const Table& table, Bytes& cursor, Visit&& vis
 }  // namespace
 
 Result<void> upkeep(WriteTxn& txn, Time now, Effects& effects, UpkeepCursor& cursor) {
-  TRAM_OK(sweep<proto::IdempotencyRecord>(txn, table::idempotency, cursor.idempotency, [&](const Row& row, const auto& record) -> Result<void> {
-    if (record.created + limits::idempotency_kept < now) return txn.erase(table::idempotency, row.key);
-    return {};
-  }));
-  return sweep<proto::UploadRecord>(txn, table::upload, cursor.upload, [&](const Row&, const auto& record) -> Result<void> {
-    if (!(record.created + limits::upload_kept < now)) return {};
-    TRAM_TRY(in_use, upload_in_use(txn, record.id));
-    if (in_use) return {};
-    return drop(txn, record.id, effects);
-  });
+  TRAM_OK(sweep<proto::IdempotencyRecord>(txn, table::idempotency, cursor.idempotency,
+                                          [&](const Row& row, const auto& record) -> Result<void> {
+                                            if (record.created + limits::idempotency_kept < now)
+                                              return txn.erase(table::idempotency, row.key);
+                                            return {};
+                                          }));
+  return sweep<proto::UploadRecord>(txn, table::upload, cursor.upload,
+                                    [&](const Row&, const auto& record) -> Result<void> {
+                                      if (!(record.created + limits::upload_kept < now)) return {};
+                                      TRAM_TRY(in_use, upload_in_use(txn, record.id));
+                                      if (in_use) return {};
+                                      return drop(txn, record.id, effects);
+                                    });
 }
 
 Result<void> sweep_uploads(ReadTxn& txn, Bodies& bodies) {

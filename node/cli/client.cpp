@@ -1,11 +1,10 @@
 #include "node/cli/client.h"
 
+#include <algorithm>
 #include <curl/curl.h>
+#include <fstream>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <fstream>
 
 #include "base/check.h"
 
@@ -47,7 +46,8 @@ size_t on_header(char* data, size_t one, size_t count, void* cls) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
   std::string_view value = line.substr(colon + 1);
   while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
-  while (!value.empty() && (value.back() == '\r' || value.back() == '\n' || value.back() == ' ')) value.remove_suffix(1);
+  while (!value.empty() && (value.back() == '\r' || value.back() == '\n' || value.back() == ' '))
+    value.remove_suffix(1);
   transfer.reply.headers[name] = value;
   return one * count;
 }
@@ -81,10 +81,12 @@ class CurlClient final : public Client {
     curl_global_cleanup();
   }
 
-  Reply request(const std::string& method, const std::string& path, const Headers& headers, const std::string& body) override {
+  Reply request(const std::string& method, const std::string& path, const Headers& headers,
+                const std::string& body) override {
     Transfer transfer;
     prepare(transfer, path);
-    if (method == "HEAD") curl_easy_setopt(curl_, CURLOPT_NOBODY, 1L);
+    if (method == "HEAD")
+      curl_easy_setopt(curl_, CURLOPT_NOBODY, 1L);
     else if (method == "POST" || !body.empty()) {
       curl_easy_setopt(curl_, CURLOPT_POST, 1L);
       curl_easy_setopt(curl_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
@@ -94,7 +96,8 @@ class CurlClient final : public Client {
     return perform(transfer, headers);
   }
 
-  Reply upload(const std::string& path, const Headers& headers, int fd, uint64_t offset, uint64_t bytes, const Progress& progress) override {
+  Reply upload(const std::string& path, const Headers& headers, int fd, uint64_t offset, uint64_t bytes,
+               const Progress& progress) override {
     Transfer transfer;
     prepare(transfer, path);
     transfer.fd = fd;
@@ -182,7 +185,8 @@ Result<std::unique_ptr<Client>> Client::open(Target target) {
 std::string percent_encode(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_' || c == '~';
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+                       c == '.' || c == '_' || c == '~';
     if (plain) {
       out += c;
       continue;

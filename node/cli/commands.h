@@ -8,10 +8,11 @@ namespace tram::cli {
 struct App {
   Output out;
   Client* client = nullptr;
-  std::string idempotency_key;   // given with --idempotency-key to repeat a command safely, else random
+  std::string idempotency_key;  // given with --idempotency-key to repeat a command safely, else random
 };
 
-// ---- what the commands share (requests.cpp) ---------------------------------------------------------------------------
+// ---- what the commands share (requests.cpp)
+// ---------------------------------------------------------------------------
 
 /// A fresh key for one command.
 std::string random_key();
@@ -38,7 +39,7 @@ void print_practice(const App&, const Json&);
 struct SendOptions {
   std::vector<std::string> to, files;
   std::string metadata_file;
-  std::map<std::string, std::string> fields;   // metadata members by name, "signer.name" too; whole numbers for some
+  std::map<std::string, std::string> fields;  // metadata members by name, "signer.name" too; whole numbers for some
   std::string from_unit, replace, update, reason;
   uint64_t reply_to = 0;
 };

@@ -1,11 +1,10 @@
 // `tram show`, `save`, `recall`, `receipts`: one document.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "crypto/hash.h"
 #include "node/cli/commands.h"
@@ -13,12 +12,21 @@
 namespace tram::cli {
 namespace {
 
-bool is_arrival(const std::string& id) { return !id.empty() && id.size() <= 19 && id.find_first_not_of("0123456789") == std::string::npos; }
+bool is_arrival(const std::string& id) {
+  return !id.empty() && id.size() <= 19 && id.find_first_not_of("0123456789") == std::string::npos;
+}
 
 void line(const App& app, const char* vi, const char* en, const std::string& value) {
   if (value.empty()) return;
   const std::string name = app.out.say(vi, en);
   std::printf("%s:%*s%s\n", name.c_str(), static_cast<int>(16 - std::min<size_t>(width(name), 15)), "", value.c_str());
+}
+
+std::string words(std::initializer_list<std::string> parts) {
+  std::string out;
+  for (const auto& part : parts)
+    if (!part.empty()) out += (out.empty() ? "" : " ") + part;
+  return out;
 }
 
 void print_metadata(const App& app, const Json& json) {
@@ -28,15 +36,18 @@ void print_metadata(const App& app, const Json& json) {
   line(app, "Trích yếu", "Subject", text_of(m, "subject"));
   line(app, "Ngày ban hành", "Issued", time_text(text_of(m, "issued")));
   line(app, "Cơ quan", "Issued by", text_of(m, "organ_name"));
-  if (m.contains("signer")) line(app, "Người ký", "Signer", text_of(m["signer"], "competence") + " " + text_of(m["signer"], "position") + " " + text_of(m["signer"], "name"));
-  line(app, "Độ khẩn", "Urgency", app.out.word(m["priority"]) + " " + text_of(m, "priority_deadline"));
+  if (m.contains("signer"))
+    line(app, "Người ký", "Signer",
+         words({text_of(m["signer"], "competence"), text_of(m["signer"], "position"), text_of(m["signer"], "name")}));
+  line(app, "Độ khẩn", "Urgency", words({app.out.word(m["priority"]), text_of(m, "priority_deadline")}));
   line(app, "Hạn trả lời", "Due", time_text(text_of(m, "due")));
   line(app, "Ghi chú", "Note", text_of(m, "note"));
 }
 
 void print_files(const App& app, const Json& files) {
   for (const auto& file : files)
-    std::printf("  %s. %s  %s\n", text_of(file, "n").c_str(), text_of(file, "name").c_str(), bytes_text(file.value("bytes", uint64_t{0}), app.out.language).c_str());
+    std::printf("  %s. %s  %s\n", text_of(file, "n").c_str(), text_of(file, "name").c_str(),
+                bytes_text(file.value("bytes", uint64_t{0}), app.out.language).c_str());
 }
 
 int show_arrival(const App& app, const std::string& id) {
@@ -71,16 +82,19 @@ int show_sent(const App& app, const std::string& id) {
   print_metadata(app, *json);
   line(app, "Gửi lúc", "Created", time_text(text_of(*json, "created")));
   line(app, "Trạng thái", "State", app.out.word((*json)["state"]));
-  if (json->contains("failure")) line(app, "Lỗi", "Failure", app.out.word((*json)["failure"]) + " " + text_of((*json)["failure"], "detail"));
+  if (json->contains("failure"))
+    line(app, "Lỗi", "Failure", app.out.word((*json)["failure"]) + " " + text_of((*json)["failure"], "detail"));
   print_files(app, (*json)["files"]);
   std::printf("\n");
-  Table table({app.out.say("MÃ", "CODE"), app.out.say("NƠI NHẬN", "RECIPIENT"), app.out.say("GIAO NHẬN", "DELIVERY"), app.out.say("XỬ LÝ", "STATUS"),
-               app.out.say("ĐẾN LÚC", "RECEIVED"), app.out.say("SỐ ĐẾN", "REGISTER NO."), app.out.say("GHI CHÚ", "NOTE")});
+  Table table({app.out.say("MÃ", "CODE"), app.out.say("NƠI NHẬN", "RECIPIENT"), app.out.say("GIAO NHẬN", "DELIVERY"),
+               app.out.say("XỬ LÝ", "STATUS"), app.out.say("ĐẾN LÚC", "RECEIVED"),
+               app.out.say("SỐ ĐẾN", "REGISTER NO."), app.out.say("GHI CHÚ", "NOTE")});
   for (const auto& item : (*json)["recipient_list"]) {
     std::string note = text_of(item, "reason");
     if (item.contains("waiting_for")) note = app.out.word(item["waiting_for"]);
     table.add({text_of(item, "code"), text_of(item, "name"), app.out.word(item["state"]),
-               item["status"].is_object() ? text_of(item["status"], "code") + " " + app.out.word(item["status"]) : std::string(),
+               item["status"].is_object() ? text_of(item["status"], "code") + " " + app.out.word(item["status"])
+                                          : std::string(),
                time_text(text_of(item, "received")), text_of(item, "register_number"), note});
   }
   table.print(app.out);
@@ -88,11 +102,14 @@ int show_sent(const App& app, const std::string& id) {
 }
 
 /// Downloads into a new file beside the target, checks the hash, then gives it its name.
-bool save_file(const App& app, const std::string& url, const std::string& target, const std::string& sha256, uint64_t bytes, bool overwrite) {
+bool save_file(const App& app, const std::string& url, const std::string& target, const std::string& sha256,
+               uint64_t bytes, bool overwrite) {
   namespace fs = std::filesystem;
   std::error_code ignored;
   if (!overwrite && fs::exists(target, ignored)) {
-    app.out.error(target + app.out.say(" đã có", " exists"), app.out.say("dùng --overwrite để ghi đè, hoặc thư mục khác", "use --overwrite, or another directory"));
+    app.out.error(
+        target + app.out.say(" đã có", " exists"),
+        app.out.say("dùng --overwrite để ghi đè, hoặc thư mục khác", "use --overwrite, or another directory"));
     return false;
   }
   const std::string fresh = target + ".part";
@@ -121,12 +138,16 @@ bool save_file(const App& app, const std::string& url, const std::string& target
   const bool synced = ::fsync(fd) == 0;
   ::close(fd);
   bool good = reply.ok() && synced && written == bytes;
-  if (write_error || !synced) app.out.error(fresh + ": " + std::strerror(write_error ? write_error : errno));
-  else if (!reply.ok()) report(app, reply);
+  if (write_error || !synced)
+    app.out.error(fresh + ": " + std::strerror(write_error ? write_error : errno));
+  else if (!reply.ok())
+    report(app, reply);
   else if (good && !sha256.empty() && hash.finish().hex() != sha256) {
     app.out.error(ErrorCode::bad_format, "sha256");
     good = false;
-  } else if (!good) app.out.error(app.out.say("tệp tải về bị thiếu; chạy lại lệnh", "the download is not whole; run the command again"));
+  } else if (!good)
+    app.out.error(
+        app.out.say("tệp tải về bị thiếu; chạy lại lệnh", "the download is not whole; run the command again"));
   if (good && ::rename(fresh.c_str(), target.c_str()) == 0) return true;
   ::unlink(fresh.c_str());
   return false;
@@ -157,7 +178,9 @@ int save(const App& app, const std::string& id, const std::string& directory, bo
   for (const auto& file : (*json)["files"]) {
     const std::string n = text_of(file, "n");
     const std::string target = directory + "/" + safe_name(text_of(file, "name"), n);
-    if (!save_file(app, "/v1/inbox/" + id + "/files/" + n, target, text_of(file, "sha256"), file.value("bytes", uint64_t{0}), overwrite)) return exit_failed;
+    if (!save_file(app, "/v1/inbox/" + id + "/files/" + n, target, text_of(file, "sha256"),
+                   file.value("bytes", uint64_t{0}), overwrite))
+      return exit_failed;
     if (!app.out.json) std::printf("%s\n", target.c_str());
   }
   return app.out.json ? print_json((*json)["files"]) : exit_done;
@@ -168,8 +191,8 @@ int recall(const App& app, const std::string& id, const std::string& reason) {
   if (!json) return exit_failed;
   if (app.out.json) return print_json(*json);
   print_practice(app, *json);
-  std::printf("%s %s\n%s: tram show %s\n", app.out.say("Đã gửi lệnh thu hồi", "Recall sent:"), text_of(*json, "id").c_str(),
-              app.out.say("Theo dõi", "Follow it"), id.c_str());
+  std::printf("%s %s\n%s: tram show %s\n", app.out.say("Đã gửi lệnh thu hồi", "Recall sent:"),
+              text_of(*json, "id").c_str(), app.out.say("Theo dõi", "Follow it"), id.c_str());
   return exit_done;
 }
 
@@ -181,7 +204,9 @@ int receipts(const App& app, const std::string& id, const std::string& directory
     if (!make_directory(app, directory)) return exit_failed;
     for (auto& item : (*json)["items"]) {
       const std::string n = text_of(item, "n");
-      const std::string file = directory + "/" + id.substr(0, 8) + "-" + n + "-" + safe_name(text_of(item["issuer"], "code"), n) + "-" + text_of(item["event"], "name") + ".edxr";
+      const std::string file = directory + "/" + id.substr(0, 8) + "-" + n + "-" +
+                               safe_name(text_of(item["issuer"], "code"), n) + "-" + text_of(item["event"], "name") +
+                               ".edxr";
       std::string content;
       const Reply reply = app.client->download(text_of(item, "bundle"), [&](const char* data, size_t bytes) {
         content.append(data, bytes);
@@ -189,7 +214,8 @@ int receipts(const App& app, const std::string& id, const std::string& directory
       });
       if (!reply.ok()) return report(app, reply);
       const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-      const bool written = fd >= 0 && ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size());
+      const bool written =
+          fd >= 0 && ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size());
       if (fd >= 0) ::close(fd);
       if (!written) {
         app.out.error(file + ": " + std::strerror(errno));
@@ -200,13 +226,17 @@ int receipts(const App& app, const std::string& id, const std::string& directory
   }
   if (app.out.json) return print_json(*json);
   print_practice(app, *json);
-  Table table({"#", app.out.say("THỜI ĐIỂM", "TIME"), app.out.say("NƠI KÝ", "SIGNED BY"), app.out.say("SỰ KIỆN", "EVENT"), app.out.say("SỐ ĐẾN", "REGISTER NO."),
-               app.out.say("NGƯỜI", "PERSON"), app.out.say("LÝ DO", "REASON"), directory.empty() ? "" : app.out.say("TỆP", "FILE")});
+  Table table({"#", app.out.say("THỜI ĐIỂM", "TIME"), app.out.say("NƠI KÝ", "SIGNED BY"),
+               app.out.say("SỰ KIỆN", "EVENT"), app.out.say("SỐ ĐẾN", "REGISTER NO."), app.out.say("NGƯỜI", "PERSON"),
+               app.out.say("LÝ DO", "REASON"), directory.empty() ? "" : app.out.say("TỆP", "FILE")});
   for (const auto& item : (*json)["items"])
-    table.add({text_of(item, "n"), time_text(text_of(item, "time")), text_of(item["issuer"], "name"), app.out.word(item["event"]), text_of(item, "register_number"),
-               text_of(item, "person"), text_of(item, "reason"), text_of(item, "file")});
-  if (table.empty()) std::printf("%s\n", app.out.say("(chưa có biên nhận)", "(no receipts yet)"));
-  else table.print(app.out);
+    table.add({text_of(item, "n"), time_text(text_of(item, "time")), text_of(item["issuer"], "name"),
+               app.out.word(item["event"]), text_of(item, "register_number"), text_of(item, "person"),
+               text_of(item, "reason"), text_of(item, "file")});
+  if (table.empty())
+    std::printf("%s\n", app.out.say("(chưa có biên nhận)", "(no receipts yet)"));
+  else
+    table.print(app.out);
   return exit_done;
 }
 

@@ -8,7 +8,9 @@ namespace tram::cli {
 namespace {
 
 std::optional<Json> list(const App& app, const char* path, const ListOptions& options) {
-  const std::string url = path + query_string({{"state", options.state}, {"unit", options.unit}, {"q", options.query},
+  const std::string url = path + query_string({{"state", options.state},
+                                               {"unit", options.unit},
+                                               {"q", options.query},
                                                {"limit", std::to_string(std::min<size_t>(options.limit, 200))}});
   auto json = get(app, url);
   if (!json || !follow_pages(app, *json, url, options.limit)) return std::nullopt;
@@ -16,9 +18,12 @@ std::optional<Json> list(const App& app, const char* path, const ListOptions& op
 }
 
 void print_end(const App& app, const Json& json, const Table& table) {
-  if (table.empty()) std::printf("%s\n", app.out.say("(không có văn bản)", "(no documents)"));
-  else table.print(app.out);
-  if (json["next"].is_string()) std::printf("%s\n", app.out.say("… còn nữa, dùng --limit", "… there are more, use --limit"));
+  if (table.empty())
+    std::printf("%s\n", app.out.say("(không có văn bản)", "(no documents)"));
+  else
+    table.print(app.out);
+  if (json["next"].is_string())
+    std::printf("%s\n", app.out.say("… còn nữa, dùng --limit", "… there are more, use --limit"));
 }
 
 const char* priority_mark(const App& app, const Json& item) {
@@ -47,7 +52,8 @@ int act(const App& app, const ActOptions& options, const char* name, const Json&
   print_practice(app, *json);
   std::string line = options.id + ": " + app.out.word((*json)["state"]);
   if (const std::string number = text_of(*json, "register_number"); !number.empty())
-    line += std::string(", ") + app.out.say("số đến ", "register number ") + number + " (" + time_text(text_of(*json, "register_date")) + ")";
+    line += std::string(", ") + app.out.say("số đến ", "register number ") + number + " (" +
+            time_text(text_of(*json, "register_date")) + ")";
   std::printf("%s\n", line.c_str());
   return exit_done;
 }
@@ -63,15 +69,22 @@ int inbox(const App& app, const ListOptions& options) {
   if (!json) return exit_failed;
   if (app.out.json) return print_json(*json);
   print_practice(app, *json);
-  Table table({app.out.say("ĐẾN", "ARRIVAL"), app.out.say("NGÀY GIỜ", "RECEIVED"), app.out.say("NƠI GỬI", "FROM"), app.out.say("SỐ KÝ HIỆU", "NUMBER"),
-               app.out.say("TRÍCH YẾU", "SUBJECT"), app.out.say("ĐỘ KHẨN", "URGENCY"), app.out.say("TRẠNG THÁI", "STATE")});
+  Table table({app.out.say("ĐẾN", "ARRIVAL"), app.out.say("NGÀY GIỜ", "RECEIVED"), app.out.say("NƠI GỬI", "FROM"),
+               app.out.say("SỐ KÝ HIỆU", "NUMBER"), app.out.say("TRÍCH YẾU", "SUBJECT"),
+               app.out.say("ĐỘ KHẨN", "URGENCY"), app.out.say("TRẠNG THÁI", "STATE")});
   for (const auto& item : (*json)["items"]) {
     std::string state = app.out.word(item["state"]);
+    if (const std::string relation = text_of(item, "relation"); relation == "recall")
+      state += app.out.say(" (lệnh thu hồi)", " (recall)");
+    else if (relation == "replace")
+      state += app.out.say(" (thay thế)", " (replacement)");
+    else if (relation == "update")
+      state += app.out.say(" (cập nhật)", " (update)");
     if (item.contains("pending_change")) state += app.out.say(" (đang xin thay đổi)", " (change asked)");
     if (item.value("overdue", false)) state += app.out.say(" (quá hạn vào sổ)", " (registration overdue)");
     if (item.value("duplicate_number", false)) state += app.out.say(" (trùng số)", " (number seen before)");
-    table.add({text_of(item, "arrival"), time_text(text_of(item, "received")), text_of(item["from"], "name"), text_of(item, "number_and_symbol"),
-               text_of(item, "subject"), priority_mark(app, item), state});
+    table.add({text_of(item, "arrival"), time_text(text_of(item, "received")), text_of(item["from"], "name"),
+               text_of(item, "number_and_symbol"), text_of(item, "subject"), priority_mark(app, item), state});
   }
   print_end(app, *json, table);
   return exit_done;
@@ -83,10 +96,11 @@ int outbox(const App& app, const ListOptions& options) {
   if (app.out.json) return print_json(*json);
   print_practice(app, *json);
   Table table({app.out.say("MÃ VĂN BẢN", "ID"), app.out.say("NGÀY GIỜ", "CREATED"), app.out.say("SỐ KÝ HIỆU", "NUMBER"),
-               app.out.say("TRÍCH YẾU", "SUBJECT"), app.out.say("TRẠNG THÁI", "STATE"), app.out.say("NƠI NHẬN", "RECIPIENTS")});
+               app.out.say("TRÍCH YẾU", "SUBJECT"), app.out.say("TRẠNG THÁI", "STATE"),
+               app.out.say("NƠI NHẬN", "RECIPIENTS")});
   for (const auto& item : (*json)["items"])
-    table.add({text_of(item, "id"), time_text(text_of(item, "created")), text_of(item, "number_and_symbol"), text_of(item, "subject"),
-               app.out.word(item["state"]), counts_text(app, item)});
+    table.add({text_of(item, "id"), time_text(text_of(item, "created")), text_of(item, "number_and_symbol"),
+               text_of(item, "subject"), app.out.word(item["state"]), counts_text(app, item)});
   print_end(app, *json, table);
   return exit_done;
 }

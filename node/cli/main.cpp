@@ -33,18 +33,25 @@ class CommandLine {
  public:
   CommandLine(bool vi, Global& global) : vi_(vi) {
     app_.name("tram");
-    app_.description(say("Gửi, nhận văn bản điện tử qua nút của cơ quan.", "Sends and receives official documents through the agency's node."));
+    app_.description(say("Gửi, nhận văn bản điện tử qua nút của cơ quan.",
+                         "Sends and receives official documents through the agency's node."));
     app_.require_subcommand(1);
     app_.fallthrough();
     app_.set_version_flag("--version", TRAM_VERSION);
-    app_.add_option("--socket", global.target.socket, say("socket của nút (TRAM_SOCKET)", "the node's socket (TRAM_SOCKET)"))->default_val(default_socket());
-    app_.add_option("--url", global.target.url, say("địa chỉ nút ở máy khác, https://…", "a node elsewhere, https://…"))->envname("TRAM_URL");
-    app_.add_option("--token-file", global.target.token_file, say("tệp mã truy cập", "file of the access token"))->envname("TRAM_TOKEN_FILE");
+    app_.add_option("--socket", global.target.socket,
+                    say("socket của nút (TRAM_SOCKET)", "the node's socket (TRAM_SOCKET)"))
+        ->default_val(default_socket());
+    app_.add_option("--url", global.target.url, say("địa chỉ nút ở máy khác, https://…", "a node elsewhere, https://…"))
+        ->envname("TRAM_URL");
+    app_.add_option("--token-file", global.target.token_file, say("tệp mã truy cập", "file of the access token"))
+        ->envname("TRAM_TOKEN_FILE");
     app_.add_option("--ca", global.target.ca_file, say("chứng thư tin cậy", "trusted certificates"));
-    app_.add_option("--cert", global.target.certificate_file, say("chứng thư của máy này", "this machine's certificate"));
+    app_.add_option("--cert", global.target.certificate_file,
+                    say("chứng thư của máy này", "this machine's certificate"));
     app_.add_option("--key", global.target.key_file, say("khóa của chứng thư", "the certificate's key"));
     app_.add_option("--lang", global.language, "vi | en")->check(CLI::IsMember({"vi", "en"}));
-    app_.add_option("--idempotency-key", global.key, say("chạy lại an toàn một lệnh đã hỏng giữa chừng", "repeats a broken command safely"));
+    app_.add_option("--idempotency-key", global.key,
+                    say("chạy lại an toàn một lệnh đã hỏng giữa chừng", "repeats a broken command safely"));
     app_.add_flag("--json", global.json, say("in JSON", "prints JSON"));
     add_send();
     add_lists();
@@ -71,10 +78,17 @@ class CommandLine {
         if (!value.empty()) send_.fields[field] = value;
       return send(app, send_);
     });
-    sub->add_option("--to", send_.to, say("nơi nhận: mã cơ quan, đơn vị hoặc nhóm (communes:79)", "recipient: code of an agency or unit, or a group (communes:79)"));
-    sub->add_option("--file", send_.files, say("tệp đính kèm, tệp đầu là văn bản chính", "a file; the first is the document itself"))->check(CLI::ExistingFile);
-    sub->add_option("--metadata", send_.metadata_file, say("tệp JSON siêu dữ liệu", "metadata as a JSON file"))->check(CLI::ExistingFile);
-    const auto text = [&](const char* option, const char* field, const char* vi, const char* en) { sub->add_option(option, texts_[field], say(vi, en)); };
+    sub->add_option("--to", send_.to,
+                    say("nơi nhận: mã cơ quan, đơn vị hoặc nhóm (communes:79)",
+                        "recipient: code of an agency or unit, or a group (communes:79)"));
+    sub->add_option("--file", send_.files,
+                    say("tệp đính kèm, tệp đầu là văn bản chính", "a file; the first is the document itself"))
+        ->check(CLI::ExistingFile);
+    sub->add_option("--metadata", send_.metadata_file, say("tệp JSON siêu dữ liệu", "metadata as a JSON file"))
+        ->check(CLI::ExistingFile);
+    const auto text = [&](const char* option, const char* field, const char* vi, const char* en) {
+      sub->add_option(option, texts_[field], say(vi, en));
+    };
     text("--number", "number", "số", "number");
     text("--symbol", "symbol", "ký hiệu", "symbol");
     text("--type", "type_name", "tên loại", "type of document");
@@ -87,8 +101,12 @@ class CommandLine {
     text("--signer", "signer.name", "người ký", "who signed");
     text("--signer-position", "signer.position", "chức vụ người ký", "the signer's position");
     text("--signer-competence", "signer.competence", "TM., KT., TL., TUQ., Q.", "TM., KT., TL., TUQ., Q.");
-    sub->add_option("--priority", texts_["priority"], say("0 thường, 1 khẩn, 2 thượng khẩn, 3 hỏa tốc, 4 hỏa tốc hẹn giờ", "0 normal to 4 express by the hour"))->check(CLI::Range(0, 4));
-    text("--deadline", "priority_deadline", "giờ hẹn: \"yyyy-MM-dd HH:mm\"", "hour of priority 4: \"yyyy-MM-dd HH:mm\"");
+    sub->add_option(
+           "--priority", texts_["priority"],
+           say("0 thường, 1 khẩn, 2 thượng khẩn, 3 hỏa tốc, 4 hỏa tốc hẹn giờ", "0 normal to 4 express by the hour"))
+        ->check(CLI::Range(0, 4));
+    text("--deadline", "priority_deadline", "giờ hẹn: \"yyyy-MM-dd HH:mm\"",
+         "hour of priority 4: \"yyyy-MM-dd HH:mm\"");
     text("--due", "due", "hạn trả lời yyyy-MM-dd", "answer due, yyyy-MM-dd");
     sub->add_option("--pages", texts_["pages"], say("số trang", "pages"))->check(CLI::Range(0, 999));
     sub->add_option("--copies", texts_["copies"], say("số bản", "copies"))->check(CLI::Range(0, 999));
@@ -96,20 +114,25 @@ class CommandLine {
     text("--note", "note", "ghi chú", "note");
     sub->add_option("--from-unit", send_.from_unit, say("đơn vị gửi", "unit that sends"));
     sub->add_option("--reply-to", send_.reply_to, say("trả lời văn bản đến số", "answers the arrival of this number"));
-    auto* replace = sub->add_option("--replace", send_.replace, say("thay thế văn bản đã gửi", "replaces a document sent"));
-    sub->add_option("--update", send_.update, say("cập nhật văn bản đã gửi", "updates a document sent"))->excludes(replace);
+    auto* replace =
+        sub->add_option("--replace", send_.replace, say("thay thế văn bản đã gửi", "replaces a document sent"));
+    sub->add_option("--update", send_.update, say("cập nhật văn bản đã gửi", "updates a document sent"))
+        ->excludes(replace);
     sub->add_option("--reason", send_.reason, say("lý do thay thế, cập nhật", "why it is replaced or updated"));
   }
 
   void add_lists() {
     const auto options = [&](CLI::App* sub) {
       sub->add_option("--state", list_.state, say("lọc theo trạng thái", "only this state"));
-      sub->add_option("--query,-q", list_.query, say("tìm trong số, trích yếu, nơi gửi; không cần dấu", "words of number, subject or sender; no diacritics needed"));
+      sub->add_option("--query,-q", list_.query,
+                      say("tìm trong số, trích yếu, nơi gửi; không cần dấu",
+                          "words of number, subject or sender; no diacritics needed"));
       sub->add_option("--limit", list_.limit, say("số dòng", "rows"))->check(CLI::Range(size_t{1}, size_t{100000}));
       return sub;
     };
-    options(command("inbox", "văn bản đến", "documents that arrived", [this](const App& app) { return inbox(app, list_); }))
-        ->add_option("--unit", list_.unit, say("gửi tới đơn vị", "addressed to this unit"));
+    options(command("inbox", "văn bản đến", "documents that arrived", [this](const App& app) {
+      return inbox(app, list_);
+    }))->add_option("--unit", list_.unit, say("gửi tới đơn vị", "addressed to this unit"));
     options(command("outbox", "văn bản đi", "documents sent", [this](const App& app) { return outbox(app, list_); }));
   }
 
@@ -121,18 +144,24 @@ class CommandLine {
   void add_documents() {
     const char* either_vi = "số đến, hoặc mã văn bản đi";
     const char* either_en = "an arrival's number, or the id of a document sent";
-    with_id(command("show", "xem một văn bản", "shows one document", [this](const App& app) { return show(app, act_.id); }), either_vi, either_en);
-    auto* saving = with_id(command("save", "tải các tệp của văn bản đến", "saves the files of an arrival", [this](const App& app) { return save(app, act_.id, directory_, overwrite_); }),
+    with_id(
+        command("show", "xem một văn bản", "shows one document", [this](const App& app) { return show(app, act_.id); }),
+        either_vi, either_en);
+    auto* saving = with_id(command("save", "tải các tệp của văn bản đến", "saves the files of an arrival",
+                                   [this](const App& app) { return save(app, act_.id, directory_, overwrite_); }),
                            "số đến", "the arrival's number");
     saving->add_option("--to", directory_, say("thư mục", "directory"))->default_val(".");
     saving->add_flag("--overwrite", overwrite_, say("ghi đè tệp đã có", "replaces files that exist"));
-    auto* recalling = with_id(command("recall", "thu hồi văn bản đã gửi", "takes a document back", [this](const App& app) { return recall(app, act_.id, act_.reason); }),
+    auto* recalling = with_id(command("recall", "thu hồi văn bản đã gửi", "takes a document back",
+                                      [this](const App& app) { return recall(app, act_.id, act_.reason); }),
                               "mã văn bản đi", "id of a document sent");
     recalling->add_option("--reason", act_.reason, say("lý do", "reason"))->required();
-    auto* listing = with_id(command("receipts", "biên nhận của văn bản đã gửi", "receipts of a document sent", [this](const App& app) { return receipts(app, act_.id, save_to_); }),
+    auto* listing = with_id(command("receipts", "biên nhận của văn bản đã gửi", "receipts of a document sent",
+                                    [this](const App& app) { return receipts(app, act_.id, save_to_); }),
                             "mã văn bản đi", "id of a document sent");
     listing->add_option("--save", save_to_, say("lưu bằng chứng vào thư mục", "saves the evidence into a directory"));
-    auto* checking = command("verify", "kiểm tra một biên nhận, không cần mạng", "verifies a receipt file, offline", [this](const App& app) { return verify(app, file_, realm_); });
+    auto* checking = command("verify", "kiểm tra một biên nhận, không cần mạng", "verifies a receipt file, offline",
+                             [this](const App& app) { return verify(app, file_, realm_); });
     checking->add_option("FILE", file_, say("tệp .edxr", "the .edxr file"))->required();
     checking->add_option("--realm", realm_, say("mã mạng trao đổi tin cậy", "id of the realm you trust"));
   }
@@ -140,26 +169,40 @@ class CommandLine {
   void add_acts() {
     const char* vi = "số đến";
     const char* en = "the arrival's number";
-    auto* registering = with_id(command("register", "tiếp nhận, vào sổ", "registers an arrival", [this](const App& app) { return register_document(app, act_); }), vi, en);
-    registering->add_option("--number", act_.number, say("số đến; bỏ trống: số kế tiếp", "register number; empty: the next"));
+    auto* registering = with_id(command("register", "tiếp nhận, vào sổ", "registers an arrival",
+                                        [this](const App& app) { return register_document(app, act_); }),
+                                vi, en);
+    registering->add_option("--number", act_.number,
+                            say("số đến; bỏ trống: số kế tiếp", "register number; empty: the next"));
     registering->add_option("--date", act_.date, say("ngày đến yyyy-MM-dd", "date, yyyy-MM-dd"));
     registering->add_option("--unit", act_.unit, say("đơn vị xử lý", "unit in charge"));
-    auto* refusing = with_id(command("refuse", "từ chối tiếp nhận, trả lại", "refuses an arrival", [this](const App& app) { return refuse(app, act_); }), vi, en);
+    auto* refusing = with_id(command("refuse", "từ chối tiếp nhận, trả lại", "refuses an arrival",
+                                     [this](const App& app) { return refuse(app, act_); }),
+                             vi, en);
     refusing->add_option("--reason", act_.reason, say("lý do", "reason"))->required();
-    auto* status = with_id(command("status", "báo tình trạng xử lý", "reports progress", [this](const App& app) { return set_status(app, act_); }), vi, en);
-    status->add_option("STATUS", act_.status, "04 | 05 | 06")->required()->check(CLI::IsMember({"04", "05", "06", "4", "5", "6"}));
-    auto* answering = with_id(command("answer", "trả lời yêu cầu thu hồi, cập nhật", "answers a recall or an update", [this](const App& app) { return answer(app, act_); }), vi, en);
+    auto* status = with_id(command("status", "báo tình trạng xử lý", "reports progress",
+                                   [this](const App& app) { return set_status(app, act_); }),
+                           vi, en);
+    status->add_option("STATUS", act_.status, "04 | 05 | 06")
+        ->required()
+        ->check(CLI::IsMember({"04", "05", "06", "4", "5", "6"}));
+    auto* answering = with_id(command("answer", "trả lời yêu cầu thu hồi, cập nhật", "answers a recall or an update",
+                                      [this](const App& app) { return answer(app, act_); }),
+                              vi, en);
     auto* which = answering->add_option_group("answer");
     auto* agreeing = which->add_flag("--agree", act_.agree, say("đồng ý", "agrees"));
     which->add_flag("--refuse", disagree_, say("từ chối", "refuses"))->excludes(agreeing);
     which->require_option(1);
     answering->add_option("--reason", act_.reason, say("lý do từ chối", "why not"));
-    for (auto* sub : {registering, refusing, status, answering}) sub->add_option("--person", act_.person, say("người thực hiện", "who did it"));
+    for (auto* sub : {registering, refusing, status, answering})
+      sub->add_option("--person", act_.person, say("người thực hiện", "who did it"));
   }
 
   void add_look() {
-    auto* looking = command("directory", "tìm cơ quan", "finds agencies", [this](const App& app) { return directory(app, search_); });
-    looking->add_option("QUERY", words_, say("tên, mã hoặc địa danh; không cần dấu", "name, code or place; no diacritics needed"));
+    auto* looking = command("directory", "tìm cơ quan", "finds agencies",
+                            [this](const App& app) { return directory(app, search_); });
+    looking->add_option("QUERY", words_,
+                        say("tên, mã hoặc địa danh; không cần dấu", "name, code or place; no diacritics needed"));
     looking->add_option("--branch", search_.branch, "party | government | front | assembly | court | procuracy");
     looking->add_option("--level", search_.level, "central | province | commune | unit");
     looking->add_option("--province", search_.province, say("mã tỉnh", "code of the province"));
@@ -169,7 +212,8 @@ class CommandLine {
       for (const auto& word : words_) search_.query += (search_.query.empty() ? "" : " ") + word;
       chosen_ = [this](const App& app) { return directory(app, search_); };
     });
-    command("doctor", "nút có vấn đề gì, phải làm gì", "what is wrong with the node and what to do", [](const App& app) { return doctor(app); });
+    command("doctor", "nút có vấn đề gì, phải làm gì", "what is wrong with the node and what to do",
+            [](const App& app) { return doctor(app); });
   }
 
   bool vi_;

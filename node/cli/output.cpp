@@ -1,18 +1,18 @@
 #include "node/cli/output.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 namespace tram::cli {
 namespace {
 
 int64_t steady_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 struct CodePoint {
@@ -30,7 +30,8 @@ CodePoint decode(std::string_view text) {
 size_t columns_of(uint32_t c) {
   if ((c >= 0x300 && c <= 0x36f) || (c >= 0x200b && c <= 0x200f) || c == 0xfeff) return 0;
   const bool wide = (c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) || (c >= 0xac00 && c <= 0xd7a3) ||
-                    (c >= 0xf900 && c <= 0xfaff) || (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) || c >= 0x1f300;
+                    (c >= 0xf900 && c <= 0xfaff) || (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) ||
+                    c >= 0x1f300;
   return wide ? 2 : 1;
 }
 
@@ -59,8 +60,10 @@ Output Output::make(const std::string& language_option, bool json) {
   out.terminal = ::isatty(STDOUT_FILENO);
   out.error_terminal = ::isatty(STDERR_FILENO);
   winsize size{};
-  if (out.terminal && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) out.columns = size.ws_col;
-  else if (!out.terminal) out.columns = 10000;
+  if (out.terminal && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40)
+    out.columns = size.ws_col;
+  else if (!out.terminal)
+    out.columns = 10000;
   return out;
 }
 
@@ -179,7 +182,8 @@ void ProgressBar::at(uint64_t bytes) {
   for (size_t i = 0; i < cells; ++i) bar += i < full ? "█" : "░";
   const double rate = static_cast<double>(bytes) * 1000.0 / static_cast<double>(now - started_ms_ + 1);
   std::fprintf(stderr, "\r%s %s %3u%% %s/s\033[K", fit(printable(name_), 30).c_str(), bar.c_str(),
-               total_ ? static_cast<unsigned>(bytes * 100 / total_) : 100u, bytes_text(static_cast<uint64_t>(rate), output_.language).c_str());
+               total_ ? static_cast<unsigned>(bytes * 100 / total_) : 100u,
+               bytes_text(static_cast<uint64_t>(rate), output_.language).c_str());
 }
 
 }  // namespace tram::cli

@@ -18,7 +18,7 @@ Language choose_language(const std::string& option);
 struct Output {
   Language language = Language::english;
   bool json = false;
-  bool terminal = false;      // of stdout
+  bool terminal = false;  // of stdout
   bool error_terminal = false;
   unsigned columns = 100;
   static Output make(const std::string& language_option, bool json);

@@ -1,7 +1,6 @@
-#include <sys/random.h>
-
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <sys/random.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -14,10 +13,14 @@ namespace {
 void report_transport(const App& app, const Reply& reply) {
   const auto& target = app.client->target();
   const std::string where = target.url.empty() ? target.socket : target.url;
-  app.out.error(std::string(app.out.say("không nói chuyện được với nút tại ", "cannot talk to the node at ")) + where + " (" + reply.transport + ")",
-                target.url.empty() ? app.out.say("nút có đang chạy không? `systemctl status tram-node`; chỉ đúng socket bằng --socket hoặc TRAM_SOCKET",
-                                                 "is it running? `systemctl status tram-node`; name its socket with --socket or TRAM_SOCKET")
-                                   : app.out.say("kiểm tra địa chỉ, chứng thư và mạng", "check the address, the certificate and the network"));
+  app.out.error(
+      std::string(app.out.say("không nói chuyện được với nút tại ", "cannot talk to the node at ")) + where + " (" +
+          reply.transport + ")",
+      target.url.empty()
+          ? app.out.say(
+                "nút có đang chạy không? `systemctl status tram-node`; chỉ đúng socket bằng --socket hoặc TRAM_SOCKET",
+                "is it running? `systemctl status tram-node`; name its socket with --socket or TRAM_SOCKET")
+          : app.out.say("kiểm tra địa chỉ, chứng thư và mạng", "check the address, the certificate and the network"));
 }
 
 }  // namespace
@@ -41,12 +44,16 @@ int report(const App& app, const Reply& reply, const std::string& key) {
   } else {
     const auto json = parse_json(reply.body);
     const auto* info = json && json->is_object() ? find_error(text_of(*json, "code")) : nullptr;
-    if (info) app.out.error(info->code, text_of(*json, "detail"));
-    else app.out.error("HTTP " + std::to_string(reply.status));
+    if (info)
+      app.out.error(info->code, text_of(*json, "detail"));
+    else
+      app.out.error("HTTP " + std::to_string(reply.status));
   }
   if (!key.empty() && (reply.status == 0 || reply.status >= 500))
     std::fprintf(stderr, "%s: %s --idempotency-key %s\n", app.out.say("Gợi ý", "Hint"),
-                 app.out.say("lệnh có thể đã được thực hiện; chạy lại an toàn với", "it may have been carried out; repeat it safely with"), key.c_str());
+                 app.out.say("lệnh có thể đã được thực hiện; chạy lại an toàn với",
+                             "it may have been carried out; repeat it safely with"),
+                 key.c_str());
   return exit_failed;
 }
 
@@ -63,8 +70,9 @@ std::optional<Json> get(const App& app, const std::string& path) {
 
 std::optional<Json> post(const App& app, const std::string& path, const Json& body) {
   const std::string key = app.idempotency_key.empty() ? random_key() : app.idempotency_key;
-  const Reply reply = app.client->request("POST", path, {{"Content-Type", "application/json"}, {"Idempotency-Key", key}},
-                                          body.dump(-1, ' ', false, Json::error_handler_t::replace));
+  const Reply reply =
+      app.client->request("POST", path, {{"Content-Type", "application/json"}, {"Idempotency-Key", key}},
+                          body.dump(-1, ' ', false, Json::error_handler_t::replace));
   if (!reply.ok()) {
     report(app, reply, key);
     return std::nullopt;
@@ -104,7 +112,9 @@ bool follow_pages(const App& app, Json& first, const std::string& path, size_t l
 }
 
 void print_practice(const App& app, const Json& json) {
-  if (json.value("practice", false)) std::printf("%s\n", app.out.say("*** MẠNG THỰC HÀNH: không phải văn bản thật ***", "*** PRACTICE REALM: not real documents ***"));
+  if (json.value("practice", false))
+    std::printf("%s\n", app.out.say("*** MẠNG THỰC HÀNH: không phải văn bản thật ***",
+                                    "*** PRACTICE REALM: not real documents ***"));
 }
 
 }  // namespace tram::cli

@@ -1,16 +1,15 @@
-// `tram send`: small files travel inside the request, larger ones as resumable uploads (tus), whose ids are remembered so
-// that the same command goes on where a broken one stopped.
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+// `tram send`: small files travel inside the request, larger ones as resumable uploads (tus), whose ids are remembered
+// so that the same command goes on where a broken one stopped.
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <sys/stat.h>
 #include <thread>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/limits.h"
@@ -26,7 +25,7 @@ struct File {
   std::string path, name;
   int fd = -1;
   uint64_t bytes = 0;
-  std::string identity;          // path, size and time: a changed file is uploaded anew
+  std::string identity;  // path, size and time: a changed file is uploaded anew
   std::string upload;
 };
 
@@ -50,17 +49,23 @@ class Memory {
   Memory() {
     const char* state = std::getenv("XDG_STATE_HOME");
     const char* home = std::getenv("HOME");
-    if (state && *state) file_ = std::string(state) + "/tram/uploads.json";
-    else if (home && *home) file_ = std::string(home) + "/.local/state/tram/uploads.json";
+    if (state && *state)
+      file_ = std::string(state) + "/tram/uploads.json";
+    else if (home && *home)
+      file_ = std::string(home) + "/.local/state/tram/uploads.json";
     std::ifstream in(file_);
     std::stringstream text;
     text << in.rdbuf();
     if (auto json = parse_json(text.str()); json && json->is_object()) known_ = std::move(*json);
   }
-  std::string find(const std::string& identity) const { return known_.is_object() ? known_.value(identity, std::string()) : std::string(); }
+  std::string find(const std::string& identity) const {
+    return known_.is_object() ? known_.value(identity, std::string()) : std::string();
+  }
   void set(const std::string& identity, const std::string& upload) {
-    if (upload.empty()) known_.erase(identity);
-    else known_[identity] = upload;
+    if (upload.empty())
+      known_.erase(identity);
+    else
+      known_[identity] = upload;
     if (file_.empty()) return;
     std::error_code ignored;
     std::filesystem::create_directories(std::filesystem::path(file_).parent_path(), ignored);
@@ -86,8 +91,9 @@ std::optional<File> open_file(const App& app, const std::string& path) {
   }
   file.bytes = static_cast<uint64_t>(info.st_size);
   std::error_code ignored;
-  file.identity = app.client->target().socket + "|" + app.client->target().url + "|" + std::filesystem::absolute(path, ignored).string() + "|" +
-                  std::to_string(file.bytes) + "|" + std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec);
+  file.identity = app.client->target().socket + "|" + app.client->target().url + "|" +
+                  std::filesystem::absolute(path, ignored).string() + "|" + std::to_string(file.bytes) + "|" +
+                  std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec);
   return file;
 }
 
@@ -101,8 +107,10 @@ std::optional<uint64_t> offset_of(const App& app, const std::string& upload, Rep
 
 bool create_upload(const App& app, File& file, Memory& memory) {
   const Reply reply = app.client->request("POST", "/v1/uploads",
-                                          {{"Tus-Resumable", tus_version}, {"Idempotency-Key", random_key()},
-                                           {"Upload-Length", std::to_string(file.bytes)}, {"Upload-Metadata", "filename " + base64(view(file.name))}});
+                                          {{"Tus-Resumable", tus_version},
+                                           {"Idempotency-Key", random_key()},
+                                           {"Upload-Length", std::to_string(file.bytes)},
+                                           {"Upload-Metadata", "filename " + base64(view(file.name))}});
   if (!reply.ok()) {
     report(app, reply);
     return false;
@@ -129,7 +137,10 @@ bool upload_file(const App& app, File& file, Memory& memory) {
     if (offset && *offset == file.bytes) return true;
     if (offset) {
       const uint64_t from = *offset;
-      reply = app.client->upload(file.upload, {{"Tus-Resumable", tus_version}, {"Content-Type", "application/offset+octet-stream"}, {"Upload-Offset", std::to_string(from)}},
+      reply = app.client->upload(file.upload,
+                                 {{"Tus-Resumable", tus_version},
+                                  {"Content-Type", "application/offset+octet-stream"},
+                                  {"Upload-Offset", std::to_string(from)}},
                                  file.fd, from, file.bytes - from, [&](uint64_t moved) {
                                    bar.at(from + moved);
                                    return true;
@@ -138,7 +149,8 @@ bool upload_file(const App& app, File& file, Memory& memory) {
       if (from > last_offset) failures = 0;
       last_offset = from;
     }
-    const bool final_refusal = reply.status >= 400 && reply.status < 500 && reply.status != 404 && reply.status != 409 && reply.status != 429;
+    const bool final_refusal =
+        reply.status >= 400 && reply.status < 500 && reply.status != 404 && reply.status != 409 && reply.status != 429;
     if (final_refusal || ++failures > upload_attempts) {
       report(app, reply);
       return false;
@@ -147,7 +159,9 @@ bool upload_file(const App& app, File& file, Memory& memory) {
   }
 }
 
-bool is_number_field(const std::string& name) { return name == "priority" || name == "pages" || name == "copies" || name == "steering"; }
+bool is_number_field(const std::string& name) {
+  return name == "priority" || name == "pages" || name == "copies" || name == "steering";
+}
 
 /// The request without its files: --metadata, overridden by the options.
 std::optional<Json> compose(const App& app, const SendOptions& options) {
@@ -158,28 +172,36 @@ std::optional<Json> compose(const App& app, const SendOptions& options) {
     text << in.rdbuf();
     auto json = in ? parse_json(text.str()) : std::nullopt;
     if (!json || !json->is_object()) {
-      app.out.error(options.metadata_file + app.out.say(": không đọc được hoặc không phải JSON", ": cannot be read or is not a JSON object"));
+      app.out.error(options.metadata_file +
+                    app.out.say(": không đọc được hoặc không phải JSON", ": cannot be read or is not a JSON object"));
       return std::nullopt;
     }
-    if (json->contains("metadata")) body = std::move(*json);
-    else body["metadata"] = std::move(*json);
+    if (json->contains("metadata"))
+      body = std::move(*json);
+    else
+      body["metadata"] = std::move(*json);
   }
   Json& metadata = body["metadata"];
   if (!metadata.is_object()) metadata = Json::object();
   for (const auto& [name, value] : options.fields) {
-    if (name.substr(0, 7) == "signer.") metadata["signer"][name.substr(7)] = value;
-    else if (is_number_field(name)) metadata[name] = std::strtoll(value.c_str(), nullptr, 10);
-    else metadata[name] = value;
+    if (name.substr(0, 7) == "signer.")
+      metadata["signer"][name.substr(7)] = value;
+    else if (is_number_field(name))
+      metadata[name] = std::strtoll(value.c_str(), nullptr, 10);
+    else
+      metadata[name] = value;
   }
   if (!options.to.empty()) body["to"] = options.to;
   if (!options.from_unit.empty()) body["from_unit"] = options.from_unit;
   if (options.reply_to) body["in_reply_to"] = options.reply_to;
   if (const std::string& target = options.replace.empty() ? options.update : options.replace; !target.empty())
-    body["relation"] = {{"kind", options.replace.empty() ? "update" : "replace"}, {"targets", {target}}, {"reason", options.reason}};
+    body["relation"] = {
+        {"kind", options.replace.empty() ? "update" : "replace"}, {"targets", {target}}, {"reason", options.reason}};
   return body;
 }
 
-bool attach(const App& app, const std::vector<std::string>& paths, Json& body, std::vector<File>& files, Memory& memory) {
+bool attach(const App& app, const std::vector<std::string>& paths, Json& body, std::vector<File>& files,
+            Memory& memory) {
   for (const auto& path : paths) {
     auto file = open_file(app, path);
     if (!file) return false;
@@ -187,7 +209,7 @@ bool attach(const App& app, const std::vector<std::string>& paths, Json& body, s
   }
   uint64_t total = 0;
   for (const auto& file : files) total += file.bytes;
-  const bool inside = total <= limits::inline_file_bytes_max;   // base64 of all of them still fits one request
+  const bool inside = total <= limits::inline_file_bytes_max;  // base64 of all of them still fits one request
   for (auto& file : files) {
     Json one{{"name", file.name}};
     if (inside) {
@@ -212,7 +234,9 @@ int send(const App& app, const SendOptions& options) {
   auto body = compose(app, options);
   if (!body) return exit_failed;
   if (!body->contains("to") || (*body)["to"].empty()) {
-    app.out.error(app.out.say("chưa nêu nơi nhận", "no recipient is named"), app.out.say("thêm --to MÃ_CƠ_QUAN; tìm mã bằng `tram directory`", "add --to CODE; find codes with `tram directory`"));
+    app.out.error(app.out.say("chưa nêu nơi nhận", "no recipient is named"),
+                  app.out.say("thêm --to MÃ_CƠ_QUAN; tìm mã bằng `tram directory`",
+                              "add --to CODE; find codes with `tram directory`"));
     return exit_usage;
   }
   Memory memory;
@@ -229,7 +253,8 @@ int send(const App& app, const SendOptions& options) {
   print_practice(app, *answer);
   std::printf("%s %s\n", app.out.say("Đã nhận gửi văn bản", "Accepted for sending:"), text_of(*answer, "id").c_str());
   std::printf("%s: %s\n", app.out.say("Nơi nhận", "Recipients"), text_of(*answer, "recipients").c_str());
-  if (answer->contains("notice")) std::printf("%s: %s\n", app.out.say("Lưu ý", "Note"), app.out.word((*answer)["notice"]).c_str());
+  if (answer->contains("notice"))
+    std::printf("%s: %s\n", app.out.say("Lưu ý", "Note"), app.out.word((*answer)["notice"]).c_str());
   std::printf("%s: tram show %s\n", app.out.say("Theo dõi", "Follow it"), text_of(*answer, "id").c_str());
   return exit_done;
 }

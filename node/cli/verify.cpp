@@ -20,7 +20,8 @@ struct Name {
 constexpr Name names[] = {
     {"receipt_format", "Biên nhận đúng cấu trúc", "The receipt is well formed"},
     {"realm", "Thuộc đúng mạng trao đổi", "It belongs to the realm trusted"},
-    {"directory", "Danh bạ kèm theo do đủ cán bộ ký, từ bản gốc", "The directory inside is signed by enough officers, from its genesis"},
+    {"directory", "Danh bạ kèm theo do đủ cán bộ ký, từ bản gốc",
+     "The directory inside is signed by enough officers, from its genesis"},
     {"receipt_realm", "Biên nhận thuộc mạng này", "The receipt is of this realm"},
     {"receipt_issuer", "Người ký là nơi nhận", "Its signer is the recipient"},
     {"receipt_directory", "Danh bạ nơi nhận đã thấy", "The directory the recipient saw"},
@@ -57,7 +58,9 @@ std::optional<RealmId> trusted_realm(const App& app, const std::string& option, 
 
 Json to_json(const audit::Verification& result) {
   static constexpr const char* verdicts[] = {"valid", "invalid", "incomplete"};
-  Json json{{"verdict", verdicts[static_cast<size_t>(result.verdict)]}, {"realm", result.realm.hex()}, {"realm_pinned", result.realm_pinned}};
+  Json json{{"verdict", verdicts[static_cast<size_t>(result.verdict)]},
+            {"realm", result.realm.hex()},
+            {"realm_pinned", result.realm_pinned}};
   if (result.receipt) {
     json["event"] = static_cast<int>(result.receipt->event);
     json["time_ms"] = result.receipt->time.ms;
@@ -88,12 +91,14 @@ void print(const App& app, const audit::Verification& result) {
   if (result.receipt) {
     std::printf("%s: %s\n", app.out.say("Nơi gửi", "Sender"), result.sender_name.c_str());
     std::printf("%s: %s\n", app.out.say("Nơi nhận", "Recipient"), result.recipient_name.c_str());
-    std::printf("%s: %02d, %s\n", app.out.say("Sự kiện", "Event"), static_cast<int>(result.receipt->event), date_time(result.receipt->time).c_str());
+    std::printf("%s: %02d, %s\n", app.out.say("Sự kiện", "Event"), static_cast<int>(result.receipt->event),
+                date_time(result.receipt->time).c_str());
     std::printf("%s: %s\n", app.out.say("Văn bản", "Document"), result.receipt->doc_id.hex().c_str());
   }
   for (const auto& finding : result.findings) {
     const char* mark = !finding.ok ? "?" : *finding.ok ? "✓" : "✗";
-    std::printf("  %s %s%s\n", mark, title(app, finding.what).c_str(), finding.detail.empty() ? "" : (": " + finding.detail).c_str());
+    std::printf("  %s %s%s\n", mark, title(app, finding.what).c_str(),
+                finding.detail.empty() ? "" : (": " + finding.detail).c_str());
   }
   switch (result.verdict) {
     case audit::Verdict::valid: std::printf("%s\n", app.out.say("HỢP LỆ", "VALID")); break;
@@ -125,11 +130,14 @@ int verify(const App& app, const std::string& file, const std::string& realm_opt
     return exit_invalid;
   }
   const auto result = audit::verify_bundle(*bundle, realm);
-  if (app.out.json) print_json(to_json(result));
-  else print(app, result);
+  if (app.out.json)
+    print_json(to_json(result));
+  else
+    print(app, result);
   if (!result.realm_pinned && result.verdict != audit::Verdict::invalid)
     app.out.error(app.out.say("chưa biết tin vào mạng nào", "it is not known which realm to trust"),
-                  app.out.say("thêm --realm MÃ_MẠNG, lấy từ nguồn tin cậy (`tram --json doctor` trên nút của mình)", "add --realm HEX from a source you trust (GET /v1/self of your own node)"));
+                  app.out.say("thêm --realm MÃ_MẠNG, lấy từ nguồn tin cậy (`tram --json doctor` trên nút của mình)",
+                              "add --realm HEX from a source you trust (GET /v1/self of your own node)"));
   return static_cast<int>(result.verdict);
 }
 

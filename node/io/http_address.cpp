@@ -1,20 +1,21 @@
 #include "node/io/http_address.h"
 
 #include <arpa/inet.h>
+#include <cstring>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <cstring>
-
 namespace tram::node::http {
 namespace {
 
 constexpr std::string_view unix_prefix = "unix:";
 
-tl::unexpected<Error> bad(const std::string& text, const char* why) { return fail(ErrorCode::bad_config, "api.listen " + text + ": " + why); }
+tl::unexpected<Error> bad(const std::string& text, const char* why) {
+  return fail(ErrorCode::bad_config, "api.listen " + text + ": " + why);
+}
 
 tl::unexpected<Error> system_failure(const std::string& what) {
   return fail(ErrorCode::io_failed, what + ": " + std::strerror(errno));
@@ -97,7 +98,8 @@ Result<Address> parse_address(const std::string& text) {
   if (colon == std::string::npos) return bad(text, "needs a port, as 127.0.0.1:8743");
   out.host = text.substr(0, colon);
   const std::string port = text.substr(colon + 1);
-  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string::npos || std::stoul(port) > 65535)
+  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string::npos ||
+      std::stoul(port) > 65535)
     return bad(text, "the port is not a number up to 65535");
   out.port = static_cast<uint16_t>(std::stoul(port));
   if (out.host == "localhost") out.host = "127.0.0.1";
@@ -110,7 +112,8 @@ Result<Address> parse_address(const std::string& text) {
     return out;
   }
   in_addr raw{};
-  if (::inet_pton(AF_INET, out.host.c_str(), &raw) != 1) return bad(text, "not an IP address; host names go into api.host_names");
+  if (::inet_pton(AF_INET, out.host.c_str(), &raw) != 1)
+    return bad(text, "not an IP address; host names go into api.host_names");
   out.loopback = ntohl(raw.s_addr) >> 24 == 127;
   return out;
 }
@@ -160,8 +163,10 @@ Result<void> check_http_options(const HttpOptions& options) {
     if (address.unix_socket || address.loopback) continue;
     if (listen.certificate_file.empty() || listen.key_file.empty())
       return fail(ErrorCode::bad_config,
-                  "api.listen " + listen.address + ": plain HTTP leaves this machine; give it a certificate: set api.certificate_file and " +
-                      "api.key_file, for a trial made by: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 " +
+                  "api.listen " + listen.address +
+                      ": plain HTTP leaves this machine; give it a certificate: set api.certificate_file and " +
+                      "api.key_file, for a trial made by: openssl req -x509 -newkey ec -pkeyopt "
+                      "ec_paramgen_curve:P-256 -nodes -days 365 " +
                       "-subj /CN=tram -addext subjectAltName=IP:" + address.host +
                       " -keyout api.key -out api.crt && chmod 600 api.key; or listen on 127.0.0.1");
   }

@@ -7,8 +7,8 @@ namespace tram::node::http {
 
 struct Address {
   bool unix_socket = false;
-  std::string path;        // unix
-  std::string host;        // numeric, without brackets
+  std::string path;  // unix
+  std::string host;  // numeric, without brackets
   uint16_t port = 0;
   bool ipv6 = false;
   bool loopback = false;

@@ -16,8 +16,8 @@ constexpr size_t parameters_max = 32;
 
 struct Collected {
   std::map<std::string, std::string> values;
-  std::string repeated;            // a name that came twice
-  bool broken = false;             // a value with a NUL, a name that is no token, too many
+  std::string repeated;  // a name that came twice
+  bool broken = false;   // a value with a NUL, a name that is no token, too many
   size_t max = 0;
   bool lower = false;
 };
@@ -48,14 +48,16 @@ Result<void> check_framing(Incoming& incoming) {
   const auto& headers = incoming.request.headers;
   const auto length = headers.find("content-length");
   const auto encoding = headers.find("transfer-encoding");
-  if (length != headers.end() && encoding != headers.end()) return fail(ErrorCode::bad_request, "Content-Length and Transfer-Encoding together");
+  if (length != headers.end() && encoding != headers.end())
+    return fail(ErrorCode::bad_request, "Content-Length and Transfer-Encoding together");
   if (encoding != headers.end()) {
     if (encoding->second != "chunked") return fail(ErrorCode::bad_request, "Transfer-Encoding: only chunked");
     incoming.chunked = true;
   }
   if (length != headers.end()) {
     const std::string& text = length->second;
-    if (text.empty() || text.size() > 15 || text.find_first_not_of("0123456789") != std::string::npos) return fail(ErrorCode::bad_request, "Content-Length");
+    if (text.empty() || text.size() > 15 || text.find_first_not_of("0123456789") != std::string::npos)
+      return fail(ErrorCode::bad_request, "Content-Length");
     incoming.content_length = std::stoull(text);
   }
   return {};
@@ -76,16 +78,18 @@ Result<void> check_origin(const api::Request& request, const Door& door) {
 
 }  // namespace
 
-Result<void> read_head(MHD_Connection* connection, const Door& door, const char* url, const char* method, Incoming& out) {
+Result<void> read_head(MHD_Connection* connection, const Door& door, const char* url, const char* method,
+                       Incoming& out) {
   out.request.method = method;
   out.request.path = url;
   auto headers = gather(connection, MHD_HEADER_KIND, headers_max);
   out.request.headers = std::move(headers.values);
   auto query = gather(connection, MHD_GET_ARGUMENT_KIND, parameters_max);
   out.request.query = std::move(query.values);
-  // Cookie, Accept and the like may repeat by their grammar; none of them is read here, so repetition is refused for all
-  // but those that proxies split.
-  if (!headers.repeated.empty() && headers.repeated != "cookie" && headers.repeated != "accept" && headers.repeated != "via")
+  // Cookie, Accept and the like may repeat by their grammar; none of them is read here, so repetition is refused for
+  // all but those that proxies split.
+  if (!headers.repeated.empty() && headers.repeated != "cookie" && headers.repeated != "accept" &&
+      headers.repeated != "via")
     return fail(ErrorCode::bad_request, "a header twice: " + headers.repeated.substr(0, 40));
   if (headers.broken) return fail(ErrorCode::bad_request, "headers");
   if (!query.repeated.empty() || query.broken) return fail(ErrorCode::bad_request, "query");
@@ -95,23 +99,28 @@ Result<void> read_head(MHD_Connection* connection, const Door& door, const char*
   return check_origin(out.request, door);
 }
 
-Result<api::Principal> authenticate(MHD_Connection* connection, const Door& door, const api::Request& request, HttpBackend& backend) {
+Result<api::Principal> authenticate(MHD_Connection* connection, const Door& door, const api::Request& request,
+                                    HttpBackend& backend) {
   if (door.client_certificate) {
     const auto* session = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-    if (!session || !peer_is_trusted(session->tls_session)) return fail(ErrorCode::unauthorized, "a client certificate of the trusted authority is required");
+    if (!session || !peer_is_trusted(session->tls_session))
+      return fail(ErrorCode::unauthorized, "a client certificate of the trusted authority is required");
   }
   const auto header = request.headers.find("authorization");
   if (header != request.headers.end()) {
     constexpr std::string_view scheme = "bearer ";
     const std::string& value = header->second;
     const bool bearer = value.size() > scheme.size() && value.size() < 256 &&
-                        std::equal(scheme.begin(), scheme.end(), value.begin(), [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
+                        std::equal(scheme.begin(), scheme.end(), value.begin(),
+                                   [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
     if (bearer)
-      if (auto principal = backend.authenticate(crypto::sha256({view(std::string_view(value).substr(scheme.size()))}))) return std::move(*principal);
+      if (auto principal = backend.authenticate(crypto::sha256({view(std::string_view(value).substr(scheme.size()))})))
+        return std::move(*principal);
     return fail(ErrorCode::unauthorized, "the token is not known");
   }
   if (door.unix_socket)
-    if (const auto* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD); info && is_own_user(info->connect_fd))
+    if (const auto* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        info && is_own_user(info->connect_fd))
       return api::Principal{"local", "local"};
   return fail(ErrorCode::unauthorized, "Authorization: Bearer <token>");
 }

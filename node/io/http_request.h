@@ -1,7 +1,6 @@
 // From a libmicrohttpd connection to a checked Request (H3, H7). Private to the server. Thread: the connection's.
 #pragma once
 #include <microhttpd.h>
-
 #include <set>
 
 #include "node/io/http_server.h"
@@ -12,11 +11,11 @@ namespace tram::node::http {
 struct Door {
   bool unix_socket = false;
   bool client_certificate = false;
-  std::set<std::string> hosts;     // Host and Origin; not asked for on a unix socket
+  std::set<std::string> hosts;  // Host and Origin; not asked for on a unix socket
 };
 
 struct Incoming {
-  api::Request request;            // without body and principal
+  api::Request request;  // without body and principal
   std::optional<uint64_t> content_length;
   bool chunked = false;
 };

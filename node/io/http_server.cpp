@@ -1,9 +1,8 @@
 #include "node/io/http_server.h"
 
+#include <atomic>
 #include <signal.h>
 #include <unistd.h>
-
-#include <atomic>
 
 #include "base/limits.h"
 #include "node/io/http_address.h"
@@ -18,9 +17,9 @@ namespace {
 using namespace http;
 
 constexpr size_t thread_stack_bytes = 256u << 10;
-constexpr size_t head_bytes_max = 32u << 10;                // request line and headers, and the read buffer
+constexpr size_t head_bytes_max = 32u << 10;  // request line and headers, and the read buffer
 constexpr size_t download_block_bytes = 64u << 10;
-constexpr uint64_t swallowed_bytes_max = 4u << 20;          // of a refused chunked body, so that the refusal can be read
+constexpr uint64_t swallowed_bytes_max = 4u << 20;  // of a refused chunked body, so that the refusal can be read
 
 struct Exchange {
   api::Request request;
@@ -36,7 +35,7 @@ struct Listener {
   std::unique_ptr<Certificates> certificates;
   std::string client_ca;
   uint16_t port = 0;
-  std::string path;                                         // unix socket, removed at the end
+  std::string path;  // unix socket, removed at the end
 };
 
 void free_body(void* cls) { delete static_cast<Bytes*>(cls); }
@@ -47,14 +46,16 @@ ssize_t read_download(void* cls, uint64_t position, char* out, size_t bytes) {
   if (position >= download.bytes) return MHD_CONTENT_READER_END_OF_STREAM;
   const size_t n = static_cast<size_t>(std::min<uint64_t>(bytes, download.bytes - position));
   void* raw = out;
-  if (!download.reader->read(download.offset + position, {static_cast<uint8_t*>(raw), n})) return MHD_CONTENT_READER_END_WITH_ERROR;
+  if (!download.reader->read(download.offset + position, {static_cast<uint8_t*>(raw), n}))
+    return MHD_CONTENT_READER_END_WITH_ERROR;
   return static_cast<ssize_t>(n);
 }
 
 MHD_Response* make_response(api::Response& answer) {
   if (answer.file) {
     const uint64_t bytes = answer.file->bytes;
-    return MHD_create_response_from_callback(bytes, download_block_bytes, &read_download, new api::FileDownload(std::move(*answer.file)), &free_download);
+    return MHD_create_response_from_callback(bytes, download_block_bytes, &read_download,
+                                             new api::FileDownload(std::move(*answer.file)), &free_download);
   }
   auto body = std::make_unique<Bytes>(std::move(answer.body));
   void* data = body->data();
@@ -78,7 +79,8 @@ MHD_Result send(MHD_Connection* connection, api::Response answer, bool close_aft
 
 class Server final : public HttpServer {
  public:
-  Server(HttpOptions options, HttpBackend& backend, Log& log) : options_(std::move(options)), backend_(backend), log_(log) {}
+  Server(HttpOptions options, HttpBackend& backend, Log& log)
+      : options_(std::move(options)), backend_(backend), log_(log) {}
   ~Server() override { stop(); }
 
   Result<void> start() {
@@ -99,8 +101,12 @@ class Server final : public HttpServer {
     for (auto& listener : listeners_) {
       if (!listener->certificates) continue;
       auto reloaded = listener->certificates->reload();
-      if (!reloaded) log_.warning("certificate.kept", {{"error", error_info(reloaded.error().code).name}, {"port", uint32_t{listener->port}}});
-      else if (*reloaded) log_.info("certificate.reloaded", {{"port", uint32_t{listener->port}}, {"expires_ms", listener->certificates->expires().ms}});
+      if (!reloaded)
+        log_.warning("certificate.kept",
+                     {{"error", error_info(reloaded.error().code).name}, {"port", uint32_t{listener->port}}});
+      else if (*reloaded)
+        log_.info("certificate.reloaded",
+                  {{"port", uint32_t{listener->port}}, {"expires_ms", listener->certificates->expires().ms}});
     }
   }
 
@@ -159,7 +165,8 @@ class Server final : public HttpServer {
     const auto option = [&](MHD_OPTION name, intptr_t value, void* pointer) { more.push_back({name, value, pointer}); };
     option(MHD_OPTION_LISTEN_SOCKET, fd, nullptr);
     option(MHD_OPTION_CONNECTION_LIMIT, static_cast<intptr_t>(options_.connections_max), nullptr);
-    if (!address.unix_socket) option(MHD_OPTION_PER_IP_CONNECTION_LIMIT, static_cast<intptr_t>(options_.connections_per_ip_max), nullptr);
+    if (!address.unix_socket)
+      option(MHD_OPTION_PER_IP_CONNECTION_LIMIT, static_cast<intptr_t>(options_.connections_per_ip_max), nullptr);
     option(MHD_OPTION_CONNECTION_TIMEOUT, static_cast<intptr_t>((options_.idle_timeout.ms + 999) / 1000), nullptr);
     option(MHD_OPTION_CONNECTION_MEMORY_LIMIT, static_cast<intptr_t>(head_bytes_max), nullptr);
     option(MHD_OPTION_THREAD_STACK_SIZE, static_cast<intptr_t>(thread_stack_bytes), nullptr);
@@ -173,8 +180,9 @@ class Server final : public HttpServer {
     option(MHD_OPTION_END, 0, nullptr);
     unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL;
     if (tls) flags |= MHD_USE_TLS;
-    listener->daemon = MHD_start_daemon(flags, 0, nullptr, nullptr, &Server::on_request, closure, MHD_OPTION_NOTIFY_COMPLETED,
-                                        &Server::on_completed, closure, MHD_OPTION_ARRAY, more.data(), MHD_OPTION_END);
+    listener->daemon =
+        MHD_start_daemon(flags, 0, nullptr, nullptr, &Server::on_request, closure, MHD_OPTION_NOTIFY_COMPLETED,
+                         &Server::on_completed, closure, MHD_OPTION_ARRAY, more.data(), MHD_OPTION_END);
     if (!listener->daemon) {
       ::close(fd);
       return fail(ErrorCode::io_failed, "cannot serve " + listen.address);
@@ -214,17 +222,20 @@ class Server final : public HttpServer {
   }
 
   /// Everything that can be refused before the body is refused here, with the connection closed (H5).
-  MHD_Result begin(MHD_Connection* connection, const Door& door, const char* url, const char* method, Exchange& exchange) {
+  MHD_Result begin(MHD_Connection* connection, const Door& door, const char* url, const char* method,
+                   Exchange& exchange) {
     Incoming incoming;
     auto accepted = accept(connection, door, url, method, incoming, exchange);
     if (accepted) return MHD_YES;
     exchange.answered = true;
     const bool has_body = incoming.chunked || incoming.content_length.value_or(0) > 0;
-    const bool distrust = accepted.error().code == ErrorCode::bad_request || accepted.error().code == ErrorCode::method_not_allowed;
+    const bool distrust =
+        accepted.error().code == ErrorCode::bad_request || accepted.error().code == ErrorCode::method_not_allowed;
     return send(connection, api::problem(accepted.error(), incoming.request), has_body || distrust);
   }
 
-  Result<void> accept(MHD_Connection* connection, const Door& door, const char* url, const char* method, Incoming& incoming, Exchange& exchange) {
+  Result<void> accept(MHD_Connection* connection, const Door& door, const char* url, const char* method,
+                      Incoming& incoming, Exchange& exchange) {
     TRAM_OK(read_head(connection, door, url, method, incoming));
     TRAM_TRY(principal, http::authenticate(connection, door, incoming.request, backend_));
     incoming.request.principal = std::move(principal);

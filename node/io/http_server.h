@@ -29,15 +29,15 @@ class HttpBackend {
 };
 
 struct HttpListen {
-  std::string address;                 // "unix:/run/tram/api.sock", "127.0.0.1:8743", "[::1]:8743", "10.1.2.3:8743"
-  std::string certificate_file;        // PEM; required off loopback, read again when it changes
-  std::string key_file;                // PEM, mode 0600
-  std::string client_ca_file;          // PEM; when set, clients must present a certificate from it
+  std::string address;           // "unix:/run/tram/api.sock", "127.0.0.1:8743", "[::1]:8743", "10.1.2.3:8743"
+  std::string certificate_file;  // PEM; required off loopback, read again when it changes
+  std::string key_file;          // PEM, mode 0600
+  std::string client_ca_file;    // PEM; when set, clients must present a certificate from it
 };
 
 struct HttpOptions {
   std::vector<HttpListen> listen;
-  std::vector<std::string> host_names; // accepted in Host and Origin besides the listen addresses and localhost
+  std::vector<std::string> host_names;  // accepted in Host and Origin besides the listen addresses and localhost
   unsigned connections_max = 512;
   unsigned connections_per_ip_max = 128;
   Duration idle_timeout = seconds(30);

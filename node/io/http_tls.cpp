@@ -1,16 +1,15 @@
 #include "node/io/http_tls.h"
 
-#include <gnutls/abstract.h>
-#include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
-#include <sys/stat.h>
-
 #include <cstring>
 #include <deque>
 #include <fstream>
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <map>
 #include <mutex>
 #include <sstream>
+#include <sys/stat.h>
 #include <vector>
 
 #include "node/io/http_address.h"
@@ -71,8 +70,8 @@ class Generation {
     size_t a_bytes = sizeof a, b_bytes = sizeof b;
     const bool same = gnutls_pubkey_import_privkey(mine, key_, 0, 0) >= 0 &&
                       gnutls_pubkey_get_key_id(mine, GNUTLS_KEYID_USE_SHA256, a, &a_bytes) >= 0 &&
-                      gnutls_pubkey_get_key_id(chain_[0].pubkey, GNUTLS_KEYID_USE_SHA256, b, &b_bytes) >= 0 && a_bytes == b_bytes &&
-                      std::memcmp(a, b, a_bytes) == 0;
+                      gnutls_pubkey_get_key_id(chain_[0].pubkey, GNUTLS_KEYID_USE_SHA256, b, &b_bytes) >= 0 &&
+                      a_bytes == b_bytes && std::memcmp(a, b, a_bytes) == 0;
     gnutls_pubkey_deinit(mine);
     return same;
   }
@@ -123,7 +122,8 @@ class LiveCertificates final : public Certificates {
   Result<void> read() {
     const Stamp certificate = stamp_of(certificate_file_), key = stamp_of(key_file_);
     struct stat info {};
-    if (::stat(key_file_.c_str(), &info) == 0 && (info.st_mode & 077)) return fail(ErrorCode::unsafe_permissions, key_file_);
+    if (::stat(key_file_.c_str(), &info) == 0 && (info.st_mode & 077))
+      return fail(ErrorCode::unsafe_permissions, key_file_);
     auto fresh = std::make_unique<Generation>();
     TRAM_OK(fresh->load(certificate_file_, key_file_));
     std::lock_guard lock(mutex_);
@@ -159,8 +159,8 @@ class LiveCertificates final : public Certificates {
   Stamp certificate_stamp_, key_stamp_;
 };
 
-int give_certificate(gnutls_session_t session, const gnutls_datum_t*, int, const gnutls_pk_algorithm_t*, int, gnutls_pcert_st** chain,
-                     unsigned* count, gnutls_privkey_t* key) {
+int give_certificate(gnutls_session_t session, const gnutls_datum_t*, int, const gnutls_pk_algorithm_t*, int,
+                     gnutls_pcert_st** chain, unsigned* count, gnutls_privkey_t* key) {
   const uint16_t port = port_of(gnutls_transport_get_int(session));
   std::lock_guard lock(ports_mutex);
   const auto found = ports.find(port);

@@ -12,7 +12,8 @@ constexpr size_t sealed_slot_bytes = slot_bytes + limits::chunk_overhead_bytes;
 constexpr uint64_t commit_every_bytes = 16u << 20;
 
 std::optional<uint64_t> number(const std::string& text) {
-  if (text.empty() || text.size() > 18 || text.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  if (text.empty() || text.size() > 18 || text.find_first_not_of("0123456789") != std::string::npos)
+    return std::nullopt;
   return std::stoull(text);
 }
 
@@ -28,15 +29,23 @@ void BusyUploads::leave(const std::string& id) {
 }
 
 UploadSink::UploadSink(HttpBackend& backend, BusyUploads& busy, api::Request request, proto::UploadRecord record)
-    : backend_(backend), busy_(busy), request_(std::move(request)), record_(std::move(record)), key_(record_.key),
-      file_(upload_name(record_.id)), committed_(record_.offset), offset_(record_.offset), slot_(std::move(record_.tail)) {
+    : backend_(backend),
+      busy_(busy),
+      request_(std::move(request)),
+      record_(std::move(record)),
+      key_(record_.key),
+      file_(upload_name(record_.id)),
+      committed_(record_.offset),
+      offset_(record_.offset),
+      slot_(std::move(record_.tail)) {
   slot_.reserve(slot_bytes);
 }
 
 UploadSink::~UploadSink() { busy_.leave(record_.id); }
 
-Result<std::unique_ptr<UploadSink>> UploadSink::open(HttpBackend& backend, BusyUploads& busy, const api::Request& request,
-                                                     const std::string& id, std::optional<uint64_t> content_length) {
+Result<std::unique_ptr<UploadSink>> UploadSink::open(HttpBackend& backend, BusyUploads& busy,
+                                                     const api::Request& request, const std::string& id,
+                                                     std::optional<uint64_t> content_length) {
   const auto header = [&](const char* name) {
     const auto found = request.headers.find(name);
     return found == request.headers.end() ? std::string() : found->second;
@@ -53,7 +62,8 @@ Result<std::unique_ptr<UploadSink>> UploadSink::open(HttpBackend& backend, BusyU
     return std::unique_ptr<UploadSink>(new UploadSink(backend, busy, request, std::move(*record)));
   busy.leave(id);
   if (!record) return fail(record.error());
-  if (record->offset != *offset) return fail(ErrorCode::offset_mismatch, "Upload-Offset is " + std::to_string(record->offset));
+  if (record->offset != *offset)
+    return fail(ErrorCode::offset_mismatch, "Upload-Offset is " + std::to_string(record->offset));
   return fail(ErrorCode::too_large, "more than Upload-Length");
 }
 

@@ -24,9 +24,10 @@ class BusyUploads {
 
 class UploadSink {
  public:
-  /// `request` has headers but no body yet. Errors: wrong_state (another PATCH is at it), not_found, offset_mismatch, too_large, bad_request.
-  static Result<std::unique_ptr<UploadSink>> open(HttpBackend&, BusyUploads&, const api::Request&, const std::string& id,
-                                                  std::optional<uint64_t> content_length);
+  /// `request` has headers but no body yet. Errors: wrong_state (another PATCH is at it), not_found, offset_mismatch,
+  /// too_large, bad_request.
+  static Result<std::unique_ptr<UploadSink>> open(HttpBackend&, BusyUploads&, const api::Request&,
+                                                  const std::string& id, std::optional<uint64_t> content_length);
   ~UploadSink();
   /// Takes what came. An error is kept; later calls change nothing.
   void take(BytesView bytes);
@@ -48,10 +49,10 @@ class UploadSink {
   proto::UploadRecord record_;
   crypto::Secret32 key_;
   std::string file_;
-  uint64_t committed_ = 0;   // what the row says
-  uint64_t offset_ = 0;      // what has arrived
+  uint64_t committed_ = 0;  // what the row says
+  uint64_t offset_ = 0;     // what has arrived
   bool unsynced_ = false;
-  Bytes slot_;               // the slot that is not full
+  Bytes slot_;  // the slot that is not full
   Bytes sealed_;
   std::optional<api::Response> failure_;
 };

@@ -73,7 +73,8 @@ struct Story {
       custody.recipient = world.party.id;
       custody.position = 1;
       custody.time = world.now;
-      proto::CustodyRecord record{world.brokers[i].id, custody.epoch, crypto::encode_custody(custody, world.broker_keys[i]), false};
+      proto::CustodyRecord record{world.brokers[i].id, custody.epoch,
+                                  crypto::encode_custody(custody, world.broker_keys[i]), false};
       REQUIRE(save(*txn, table::custody, row_key(envelope.id, world.brokers[i].id), record));
     }
     store_receipt(*txn, receipt, *world.party_key);
@@ -85,11 +86,14 @@ struct Story {
 
   void store_receipt(WriteTxn& txn, crypto::Receipt& value, const crypto::SigningKey& key) {
     proto::ReceiptRecord record{crypto::encode_receipt(value, key), false, world.now};
-    REQUIRE(save(txn, table::receipt, row_key(value.doc_id, value.issuer, value.env_id, static_cast<uint16_t>(value.event)), record));
+    REQUIRE(save(txn, table::receipt,
+                 row_key(value.doc_id, value.issuer, value.env_id, static_cast<uint16_t>(value.event)), record));
   }
   std::string path() const { return "/v1/documents/" + uuid.hex(); }
   audit::Bundle bundle() const { return audit::decode_bundle(bundle_bytes).value(); }
-  audit::Verification verify(const audit::Bundle& bundle) const { return audit::verify_bundle(bundle, world.realm.directory->realm()); }
+  audit::Verification verify(const audit::Bundle& bundle) const {
+    return audit::verify_bundle(bundle, world.realm.directory->realm());
+  }
 };
 
 std::vector<std::string> wrong(const audit::Verification& result) {

@@ -110,7 +110,8 @@ struct World {
     auto& random = realm.random;
     self = realm.agency("G22", "Văn phòng Chính phủ");
     party = realm.agency("D01", "Văn phòng Trung ương Đảng", proto::Level::central, "", {}, proto::Branch::party);
-    front = realm.agency("M01", "Ủy ban Trung ương Mặt trận Tổ quốc Việt Nam", proto::Level::central, "", {}, proto::Branch::front);
+    front = realm.agency("M01", "Ủy ban Trung ương Mặt trận Tổ quốc Việt Nam", proto::Level::central, "", {},
+                         proto::Branch::front);
     closed = realm.agency("G99", "Bộ đã sáp nhập");
     paper = realm.agency("H01.151", "Ủy ban nhân dân xã Định Mỹ", proto::Level::commune, "91");
     unit = realm.agency("G22.01", "Phòng Hành chính", proto::Level::unit, "", self.id);
@@ -120,7 +121,8 @@ struct World {
     self.keys->sig = self_key->public_key();
     party.keys->sig = party_key->public_key();
     using R = directory::test::Realm;
-    realm.must({R::change(self), R::change(party), R::change(front), R::change(closed), R::change(paper), R::change(unit)});
+    realm.must(
+        {R::change(self), R::change(party), R::change(front), R::change(closed), R::change(paper), R::change(unit)});
     std::vector<proto::Change> changes;
     for (int i = 0; i < 3; ++i) {
       broker_keys.emplace_back(crypto::make_secret(random));
@@ -142,7 +144,8 @@ struct World {
     keys.sig = std::make_shared<crypto::SigningKey>(std::move(*self_key));
     keys.hedge = std::make_shared<crypto::Secret32>(crypto::make_secret(random));
     keys.storage = std::make_shared<crypto::Secret32>(crypto::make_secret(random));
-    node = std::make_unique<Node>(Identity{self.id, realm.directory->realm(), "test"}, keys, *realm.directory, audit, log, random);
+    node = std::make_unique<Node>(Identity{self.id, realm.directory->realm(), "test"}, keys, *realm.directory, audit,
+                                  log, random);
     auto txn = realm.store.begin_write().value();
     REQUIRE(Node::initialize(*txn, node->config()));
     REQUIRE(audit.load(*txn));
@@ -153,7 +156,8 @@ struct World {
   }
 
   static Answer to_answer(api::Response response) {
-    Answer answer{response.status, std::move(response.headers), {}, std::move(response.body), std::move(response.file), response.abort};
+    Answer answer{response.status,          std::move(response.headers), {},
+                  std::move(response.body), std::move(response.file),    response.abort};
     answer.json = Json::parse(answer.body.begin(), answer.body.end(), nullptr, false);
     return answer;
   }
@@ -178,7 +182,9 @@ struct World {
     auto txn = realm.read();
     return api::handle_read({*txn, *realm.directory, health, now, bodies, self.id}, asked);
   }
-  Answer get(const std::string& path, const api::Principal& who = clerk) { return to_answer(read(request("GET", path, who))); }
+  Answer get(const std::string& path, const api::Principal& who = clerk) {
+    return to_answer(read(request("GET", path, who)));
+  }
 
   /// As the loop does it: one transaction, aborted only when the answer says so.
   api::Response write(const api::Request& asked) {
@@ -201,10 +207,13 @@ struct World {
   }
 
   static Json letter(const char* number = "15") {
-    return {{"number", number}, {"symbol", "VPCP-TH"}, {"type_name", "Công văn"}, {"subject", "Về việc kiểm tra kết nối"}};
+    return {
+        {"number", number}, {"symbol", "VPCP-TH"}, {"type_name", "Công văn"}, {"subject", "Về việc kiểm tra kết nối"}};
   }
   static Json submission(std::vector<std::string> to = {"D01"}, Json metadata = letter()) {
-    return {{"metadata", std::move(metadata)}, {"to", std::move(to)}, {"files", {{{"name", "cong-van.pdf"}, {"content", base64(pdf)}}}}};
+    return {{"metadata", std::move(metadata)},
+            {"to", std::move(to)},
+            {"files", {{{"name", "cong-van.pdf"}, {"content", base64(pdf)}}}}};
   }
 
   std::map<std::string, std::map<Bytes, Bytes>> dump() const { return realm.store.dump(); }

@@ -1,16 +1,15 @@
 // The HTTP server over real sockets: what is refused, what streams, what survives a broken line.
 #include <arpa/inet.h>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
-
-#include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <thread>
+#include <unistd.h>
 
 #include "node/io/http_server.h"
 #include "tests/unit/node_api_fixture.h"
@@ -118,7 +117,8 @@ class Socket {
       out.append(buffer, static_cast<size_t>(got));
       const size_t head = out.find("\r\n\r\n");
       const size_t length = out.find("Content-Length: ");
-      if (head != std::string::npos && length < head && out.size() >= head + 4 + std::stoul(out.substr(length + 16))) return out;
+      if (head != std::string::npos && length < head && out.size() >= head + 4 + std::stoul(out.substr(length + 16)))
+        return out;
       if (head != std::string::npos && out.substr(9, 3) == "204") return out;
     }
   }
@@ -133,7 +133,9 @@ class Socket {
   bool good_ = false;
 };
 
-int status_of(const std::string& answer) { return answer.size() > 12 && answer.substr(0, 9) == "HTTP/1.1 " ? std::stoi(answer.substr(9, 3)) : 0; }
+int status_of(const std::string& answer) {
+  return answer.size() > 12 && answer.substr(0, 9) == "HTTP/1.1 " ? std::stoi(answer.substr(9, 3)) : 0;
+}
 std::string body_of(const std::string& answer) {
   const size_t head = answer.find("\r\n\r\n");
   return head == std::string::npos ? std::string() : answer.substr(head + 4);
@@ -175,17 +177,23 @@ struct Served {
   }
   std::string get(const std::string& path) { return raw(head("GET " + path)); }
   std::string post(const std::string& path, const std::string& body, const std::string& key) {
-    return raw(head("POST " + path, "Idempotency-Key: " + key + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n") + body);
+    return raw(head("POST " + path,
+                    "Idempotency-Key: " + key + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n") +
+               body);
   }
   std::string create_upload(uint64_t length) {
-    const auto answer = raw(head("POST /v1/uploads", "Idempotency-Key: u" + std::to_string(++serial) + "\r\nContent-Length: 0\r\nTus-Resumable: 1.0.0\r\nUpload-Length: " +
-                                                         std::to_string(length) + "\r\nUpload-Metadata: filename " + base64("a.pdf") + "\r\n"));
+    const auto answer =
+        raw(head("POST /v1/uploads",
+                 "Idempotency-Key: u" + std::to_string(++serial) +
+                     "\r\nContent-Length: 0\r\nTus-Resumable: 1.0.0\r\nUpload-Length: " + std::to_string(length) +
+                     "\r\nUpload-Metadata: filename " + base64("a.pdf") + "\r\n"));
     REQUIRE(status_of(answer) == 201);
     return header_of(answer, "Location");
   }
   static std::string patch_head(const std::string& location, uint64_t offset, uint64_t bytes) {
-    return head("PATCH " + location, "Content-Type: application/offset+octet-stream\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: " + std::to_string(offset) +
-                                         "\r\nContent-Length: " + std::to_string(bytes) + "\r\n");
+    return head("PATCH " + location,
+                "Content-Type: application/offset+octet-stream\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: " +
+                    std::to_string(offset) + "\r\nContent-Length: " + std::to_string(bytes) + "\r\n");
   }
   uint64_t offset_of(const std::string& location) {
     Socket socket(port);
@@ -230,9 +238,13 @@ TEST_CASE("requests are answered with a token, on one connection after another")
 
 TEST_CASE("nobody comes in without the right token") {
   Served served;
-  const auto with = [&](const std::string& line) { return served.raw("GET /v1/health HTTP/1.1\r\nHost: localhost\r\n" + line + "\r\n"); };
-  for (const std::string& line : std::vector<std::string>{"", "Authorization: Bearer " + std::string(64, 'b') + "\r\n", "Authorization: Basic " + token + "\r\n", "Authorization: Bearer\r\n",
-                                 "Authorization: Bearer " + token + "\r\nAuthorization: Bearer " + token + "\r\n"}) {
+  const auto with = [&](const std::string& line) {
+    return served.raw("GET /v1/health HTTP/1.1\r\nHost: localhost\r\n" + line + "\r\n");
+  };
+  for (const std::string& line :
+       std::vector<std::string>{"", "Authorization: Bearer " + std::string(64, 'b') + "\r\n",
+                                "Authorization: Basic " + token + "\r\n", "Authorization: Bearer\r\n",
+                                "Authorization: Bearer " + token + "\r\nAuthorization: Bearer " + token + "\r\n"}) {
     INFO(line);
     const auto answer = with(line);
     CHECK((status_of(answer) == 401 || status_of(answer) == 400));
@@ -247,8 +259,10 @@ TEST_CASE("nobody comes in without the right token") {
 
 TEST_CASE("ambiguous framing is refused and the connection closed") {
   Served served;
-  for (const std::string& more : std::vector<std::string>{"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n", "Content-Length: 5\r\nContent-Length: 5\r\n",
-                                 "Transfer-Encoding: gzip\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "Content-Length: +5\r\n"}) {
+  for (const std::string& more : std::vector<std::string>{
+           "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "Content-Length: 5\r\nContent-Length: 6\r\n",
+           "Content-Length: 5\r\nContent-Length: 5\r\n", "Transfer-Encoding: gzip\r\n",
+           "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "Content-Length: +5\r\n"}) {
     INFO(more);
     Socket socket(served.port);
     socket.send(Served::head("POST /v1/documents", "Idempotency-Key: x\r\n" + more) + "hello");
@@ -262,7 +276,9 @@ TEST_CASE("ambiguous framing is refused and the connection closed") {
 TEST_CASE("a missing, foreign or repeated Host and a foreign Origin are refused") {
   Served served;
   const std::string auth = "Authorization: Bearer " + token + "\r\n";
-  const auto with = [&](const std::string& lines) { return status_of(served.raw("GET /v1/self HTTP/1.1\r\n" + lines + auth + "\r\n")); };
+  const auto with = [&](const std::string& lines) {
+    return status_of(served.raw("GET /v1/self HTTP/1.1\r\n" + lines + auth + "\r\n"));
+  };
   CHECK(with("") == 400);
   CHECK(with("Host: evil.example\r\n") == 403);
   CHECK(with("Host: localhost\r\nHost: localhost\r\n") == 400);
@@ -277,7 +293,8 @@ TEST_CASE("methods and oversize are refused before the body") {
   Served served;
   CHECK(status_of(served.raw(Served::head("PUT /v1/documents", "Content-Length: 0\r\n"))) == 405);
   CHECK(status_of(served.raw(Served::head("BREW /v1/documents"))) == 405);
-  const auto large = served.raw(Served::head("POST /v1/documents", "Idempotency-Key: x\r\nContent-Length: 2000000\r\n"));
+  const auto large =
+      served.raw(Served::head("POST /v1/documents", "Idempotency-Key: x\r\nContent-Length: 2000000\r\n"));
   CHECK(status_of(large) == 413);
   CHECK(Json::parse(body_of(large))["code"] == "too_large");
   std::string chunked = Served::head("POST /v1/documents", "Idempotency-Key: x\r\nTransfer-Encoding: chunked\r\n");
@@ -313,7 +330,8 @@ TEST_CASE("the unix socket knows its own user, and only its owner may open it") 
   Socket wrong(served.socket_path);
   wrong.send("GET /v1/self HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\n\r\n");
   CHECK(status_of(wrong.receive()) == 401);
-  auto second = HttpServer::start({{{"unix:" + served.socket_path, "", "", ""}}, {}, 8, 8, seconds(5)}, served.backend, served.world.log);
+  auto second = HttpServer::start({{{"unix:" + served.socket_path, "", "", ""}}, {}, 8, 8, seconds(5)}, served.backend,
+                                  served.world.log);
   REQUIRE_FALSE(second);
   CHECK(second.error().code == ErrorCode::already_running);
   served.server.reset();
@@ -321,14 +339,17 @@ TEST_CASE("the unix socket knows its own user, and only its owner may open it") 
 }
 
 TEST_CASE("plain HTTP off this machine is refused with the command that mends it") {
-  for (const std::string& address : std::vector<std::string>{"0.0.0.0:80", "10.1.2.3:8743", "[2001:db8::1]:80", "[::]:80"}) {
+  for (const std::string& address :
+       std::vector<std::string>{"0.0.0.0:80", "10.1.2.3:8743", "[2001:db8::1]:80", "[::]:80"}) {
     const auto refused = check_http_options({{{address, "", "", ""}}, {}, 8, 8, seconds(5)});
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == ErrorCode::bad_config);
     CHECK_THAT(refused.error().detail, Catch::Contains("openssl req"));
   }
-  for (const std::string& address : std::vector<std::string>{"localhost:80", "127.0.0.1:80", "[::1]:80", "unix:/x"}) CHECK(check_http_options({{{address, "", "", ""}}, {}, 8, 8, seconds(5)}));
-  for (const std::string& address : std::vector<std::string>{"", "unix:", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999", "example.vn:80", "[::1:80"}) {
+  for (const std::string& address : std::vector<std::string>{"localhost:80", "127.0.0.1:80", "[::1]:80", "unix:/x"})
+    CHECK(check_http_options({{{address, "", "", ""}}, {}, 8, 8, seconds(5)}));
+  for (const std::string& address : std::vector<std::string>{"", "unix:", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999",
+                                                             "example.vn:80", "[::1:80"}) {
     INFO(address);
     CHECK_FALSE(check_http_options({{{address, "", "", ""}}, {}, 8, 8, seconds(5)}));
   }
@@ -373,7 +394,9 @@ TEST_CASE("an upload goes on where a broken line stopped") {
   // A wrong offset, too much, another type: refused, and nothing changes.
   CHECK(status_of(served.raw(Served::patch_head(location, offset + 1, 1) + "x")) == 409);
   CHECK(status_of(served.raw(Served::patch_head(location, offset, content.size()))) == 413);
-  CHECK(status_of(served.raw(Served::head("PATCH " + location, "Content-Type: text/plain\r\nUpload-Offset: 0\r\nContent-Length: 1\r\n") + "x")) == 400);
+  CHECK(status_of(served.raw(
+            Served::head("PATCH " + location, "Content-Type: text/plain\r\nUpload-Offset: 0\r\nContent-Length: 1\r\n") +
+            "x")) == 400);
   CHECK(served.offset_of(location) == offset);
 
   uint64_t at = offset;
@@ -404,7 +427,8 @@ TEST_CASE("uploads end, belong to one principal, and are written by one request 
   const std::string location = served.create_upload(100000);
   Socket first(served.port);
   first.send(Served::patch_head(location, 0, 100000) + std::string(1000, 'x'));
-  REQUIRE(Served::eventually([&] { return status_of(served.raw(Served::patch_head(location, 0, 10) + "0123456789")) == 409; }));
+  REQUIRE(Served::eventually(
+      [&] { return status_of(served.raw(Served::patch_head(location, 0, 10) + "0123456789")) == 409; }));
   first.send(std::string(99000, 'y'));
   CHECK(status_of(first.receive()) == 204);
 
@@ -416,7 +440,9 @@ TEST_CASE("uploads end, belong to one principal, and are written by one request 
   CHECK(served.world.bodies.list().value().empty());
 
   const auto refused = [&](const std::string& more) {
-    return status_of(served.raw(Served::head("POST /v1/uploads", "Idempotency-Key: r" + std::to_string(++served.serial) + "\r\nContent-Length: 0\r\n" + more)));
+    return status_of(
+        served.raw(Served::head("POST /v1/uploads", "Idempotency-Key: r" + std::to_string(++served.serial) +
+                                                        "\r\nContent-Length: 0\r\n" + more)));
   };
   CHECK(refused("") == 411);
   CHECK(refused("Upload-Length: 0\r\n") == 415);

@@ -24,7 +24,9 @@ proto::Metadata letter() {
 }
 
 ErrorCode code_of(const Result<void>& result) { return result ? ErrorCode{0} : result.error().code; }
-ErrorCode number_code(const char* number, const char* symbol, Branch branch, bool letter = false) { return code_of(check_number(number, symbol, branch, letter)); }
+ErrorCode number_code(const char* number, const char* symbol, Branch branch, bool letter = false) {
+  return code_of(check_number(number, symbol, branch, letter));
+}
 
 void expect(const proto::Metadata& m, ErrorCode code, const std::string& detail) {
   const auto result = check_metadata(m, Branch::government, today);
@@ -36,8 +38,13 @@ void expect(const proto::Metadata& m, ErrorCode code, const std::string& detail)
 }  // namespace
 
 TEST_CASE("numbers and symbols in the forms of the state and of the Party") {
-  for (const auto& [number, symbol] : std::vector<std::pair<const char*, const char*>>{
-           {"15", "QĐ-BNV"}, {"05", "BNV-VP"}, {"12", "UBND-VX"}, {"28", "2018/QĐ-TTg"}, {"125", "UBND-KSTT"}, {"99999999999", "NQ-HĐND"}, {"7816", "VPCP-TTĐT"}}) {
+  for (const auto& [number, symbol] : std::vector<std::pair<const char*, const char*>>{{"15", "QĐ-BNV"},
+                                                                                       {"05", "BNV-VP"},
+                                                                                       {"12", "UBND-VX"},
+                                                                                       {"28", "2018/QĐ-TTg"},
+                                                                                       {"125", "UBND-KSTT"},
+                                                                                       {"99999999999", "NQ-HĐND"},
+                                                                                       {"7816", "VPCP-TTĐT"}}) {
     INFO(number << "/" << symbol);
     CHECK(number_code(number, symbol, Branch::government) == ErrorCode{0});
     CHECK(number_code(number, symbol, Branch::court) == ErrorCode{0});
@@ -55,7 +62,8 @@ TEST_CASE("numbers and symbols in the forms of the state and of the Party") {
   CHECK(number_code("15", "UBND", Branch::government) == ErrorCode::bad_number_format);
   for (const char* number : {"", "5", "0", "00", "005", "012", "1a", "-1", "15/QĐ", "123456789012", "１５"})
     CHECK(number_code(number, "QĐ-BNV", Branch::government) == ErrorCode::bad_number_format);
-  for (const char* symbol : {"", "-", "QĐ-", "-BNV", "QĐ--BNV", "QĐ BNV", "QĐ/BNV/X", "QĐ-BNV\n", "1850/QĐ-TTg", "QĐ-BNV-AAAAAAAAAAAAAAAAAAAAAAAAAAA", "QĐ\xff-BNV"})
+  for (const char* symbol : {"", "-", "QĐ-", "-BNV", "QĐ--BNV", "QĐ BNV", "QĐ/BNV/X", "QĐ-BNV\n", "1850/QĐ-TTg",
+                             "QĐ-BNV-AAAAAAAAAAAAAAAAAAAAAAAAAAA", "QĐ\xff-BNV"})
     CHECK(number_code("15", symbol, Branch::government) == ErrorCode::bad_number_format);
 }
 
@@ -87,9 +95,11 @@ TEST_CASE("a good letter passes; each rule refuses with its field") {
   expect(with([](auto& m) { m.due = {2026, 11, 1}; }), ErrorCode::bad_metadata, "due");
   expect(with([](auto& m) { m.due = {2199, 11, 1}; }), ErrorCode::bad_metadata, "due");
   expect(with([](auto& m) { m.priority = static_cast<proto::Priority>(9); }), ErrorCode::bad_metadata, "priority");
-  expect(with([](auto& m) { m.priority = proto::Priority::express_timed; }), ErrorCode::bad_metadata, "priority_deadline");
+  expect(with([](auto& m) { m.priority = proto::Priority::express_timed; }), ErrorCode::bad_metadata,
+         "priority_deadline");
   expect(with([](auto& m) { m.priority_deadline = "2026-11-19 08:00"; }), ErrorCode::bad_metadata, "priority_deadline");
-  expect(with([](auto& m) { m.classification = proto::Classification::confidential; }), ErrorCode::forbidden, "classification");
+  expect(with([](auto& m) { m.classification = proto::Classification::confidential; }), ErrorCode::forbidden,
+         "classification");
   expect(with([](auto& m) { m.pages = 1000; }), ErrorCode::bad_metadata, "pages");
   expect(with([](auto& m) { m.steering = 4; }), ErrorCode::bad_metadata, "steering");
   expect(with([](auto& m) { m.to_places.assign(3, std::string(400, 'x')); }), ErrorCode::bad_metadata, "to_places");
@@ -104,7 +114,8 @@ TEST_CASE("a good letter passes; each rule refuses with its field") {
     timed.priority_deadline = good;
     CHECK(check_metadata(timed, Branch::government, today));
   }
-  for (const char* wrong : {"2026-11-19", "2026-11-19T08:00", "2026-13-19 08:00", "2026-11-19 24:00", "2026-11-19 08:60", "2026/11/19 08:00"}) {
+  for (const char* wrong : {"2026-11-19", "2026-11-19T08:00", "2026-13-19 08:00", "2026-11-19 24:00",
+                            "2026-11-19 08:60", "2026/11/19 08:00"}) {
     timed.priority_deadline = wrong;
     CHECK_FALSE(check_metadata(timed, Branch::government, today));
   }
@@ -121,7 +132,9 @@ TEST_CASE("lengths count characters, not bytes") {
 
 TEST_CASE("file names and types") {
   for (const char* good : {"a.pdf", "Công văn số 15.pdf", "x-y_z (1).docx"}) CHECK(check_file_name(good));
-  for (const char* wrong : {"", "/a.pdf", "..", "../a.pdf", "a\\b.pdf", ".a.pdf", "a.pdf ", "a.pdf.", "a\nb.pdf", "a:b.pdf", "a*.pdf", "a\x80.pdf"}) CHECK_FALSE(check_file_name(wrong));
+  for (const char* wrong : {"", "/a.pdf", "..", "../a.pdf", "a\\b.pdf", ".a.pdf", "a.pdf ", "a.pdf.", "a\nb.pdf",
+                            "a:b.pdf", "a*.pdf", "a\x80.pdf"})
+    CHECK_FALSE(check_file_name(wrong));
   CHECK_FALSE(check_file_name(std::string(256, 'a')));
 
   const auto type = [](const char* name, std::string_view head) {
@@ -141,7 +154,8 @@ TEST_CASE("file names and types") {
   CHECK(type("a.txt", std::string_view("MZ\0", 3)).empty());
   CHECK(type("a.p7s", "anything") == "application/pkcs7-signature");
   CHECK(type("a.pdf", "").empty());
-  for (const char* wrong : {"a.exe", "a.js", "a.html", "a.pdf.exe", "pdf", "a.", "a.\xff"}) CHECK(type(wrong, "%PDF-1.7").empty());
+  for (const char* wrong : {"a.exe", "a.js", "a.html", "a.pdf.exe", "pdf", "a.", "a.\xff"})
+    CHECK(type(wrong, "%PDF-1.7").empty());
 }
 
 TEST_CASE("the calendar at UTC+7") {
@@ -179,7 +193,8 @@ TEST_CASE("checks survive any bytes") {
     auto m = letter();
     m.subject = "x" + text;
     const auto result = check_metadata(m, Branch::government, today);
-    const bool control = std::any_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; });
+    const bool control =
+        std::any_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x20 || c == 0x7f; });
     if (control) RC_ASSERT(!result);
     (void)check_file_name(text);
     (void)check_file(text, view(text), text.size());
@@ -189,7 +204,8 @@ TEST_CASE("checks survive any bytes") {
   });
   rc::prop("any number from 10 with any well-formed symbol is accepted", [] {
     const auto number = std::to_string(*rc::gen::inRange<uint32_t>(10, 4000000000u));
-    const auto parts = *rc::gen::resize(3, rc::gen::nonEmpty(rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>("QĐ", "UBND", "TTr", "BCĐ", "KSTT"))));
+    const auto parts = *rc::gen::resize(3, rc::gen::nonEmpty(rc::gen::container<std::vector<std::string>>(
+                                               rc::gen::element<std::string>("QĐ", "UBND", "TTr", "BCĐ", "KSTT"))));
     std::string symbol = parts[0];
     for (size_t i = 1; i < parts.size(); ++i) symbol += "-" + parts[i];
     RC_ASSERT(static_cast<bool>(check_number(number, symbol + "-VP", Branch::government, false)));

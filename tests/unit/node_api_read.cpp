@@ -1,6 +1,5 @@
-#include "tests/unit/node_api_fixture.h"
-
 #include "node/metadata_rules.h"
+#include "tests/unit/node_api_fixture.h"
 
 using namespace tram;
 using namespace tram::node;
@@ -28,7 +27,9 @@ TEST_CASE("the outbox is listed newest first, page by page, and searched without
   for (int i = 10; i < 17; ++i) {
     world.now = world.now + seconds(1);
     const std::string subject = i == 12 ? "Về phòng chống bão số 5" : "Về việc khác";
-    REQUIRE(world.post("/v1/documents", World::submission({"D01"}, metadata(std::to_string(i).c_str(), subject.c_str()))).status == 202);
+    REQUIRE(
+        world.post("/v1/documents", World::submission({"D01"}, metadata(std::to_string(i).c_str(), subject.c_str())))
+            .status == 202);
   }
   std::vector<std::string> numbers;
   std::string after;
@@ -39,7 +40,8 @@ TEST_CASE("the outbox is listed newest first, page by page, and searched without
     if (answer.json["next"].is_null()) break;
     after = "&after=" + answer.json["next"].get<std::string>();
   }
-  CHECK(numbers == std::vector<std::string>{"16/VPCP-TH", "15/VPCP-TH", "14/VPCP-TH", "13/VPCP-TH", "12/VPCP-TH", "11/VPCP-TH", "10/VPCP-TH"});
+  CHECK(numbers == std::vector<std::string>{"16/VPCP-TH", "15/VPCP-TH", "14/VPCP-TH", "13/VPCP-TH", "12/VPCP-TH",
+                                            "11/VPCP-TH", "10/VPCP-TH"});
   const auto found = world.get("/v1/documents?q=PHONG chong bao");
   REQUIRE(found.json["items"].size() == 1);
   CHECK(found.json["items"][0]["number_and_symbol"] == "12/VPCP-TH");
@@ -69,8 +71,10 @@ TEST_CASE("a document shows its recipients page by page") {
     const auto& item = page.json["recipient_list"][0];
     codes.insert(item["code"]);
     if (item["code"] == "H01.151") CHECK(item["waiting_for"]["code"] == "no_node");
-    if (i == 2) CHECK(page.json["next"].is_null());
-    else after = "&after=" + page.json["next"].get<std::string>();
+    if (i == 2)
+      CHECK(page.json["next"].is_null());
+    else
+      after = "&after=" + page.json["next"].get<std::string>();
   }
   CHECK(codes == std::set<std::string>{"D01", "M01", "H01.151"});
 }
@@ -80,7 +84,8 @@ TEST_CASE("files of an arrival are read through the body, whole and by range") {
   for (const size_t size : {size_t{100}, size_t{700000}}) {
     const std::string large = pdf + std::string(size, 'x') + "end";
     Json body = World::submission();
-    body["files"] = Json::array({{{"name", "một.pdf"}, {"content", base64(pdf)}}, {{"name", "hai.pdf"}, {"content", base64(large)}}});
+    body["files"] = Json::array(
+        {{{"name", "một.pdf"}, {"content", base64(pdf)}}, {{"name", "hai.pdf"}, {"content", base64(large)}}});
     if (size > 500000) {
       body["files"][1] = {{"name", "hai.pdf"}, {"content", base64(large.substr(0, 300000))}};
       body["files"].push_back({{"name", "ba.pdf"}, {"content", base64(pdf + large.substr(0, 300000))}});
@@ -189,6 +194,9 @@ TEST_CASE("health names what is wrong and what to do") {
   CHECK(codes().count("unreachable"));
   CHECK(world.get("/v1/health").json["status"] == "failing");
   world.health.clock_ok = false;
+  CHECK(codes().count("clock_unsynchronised"));
+  world.health.brokers[0].connected = true;
+  world.health.brokers[0].clock_offset = minutes(-3);
   CHECK(codes().count("clock_wrong"));
   world.health.disk_total_bytes = 100;
   world.health.disk_free_bytes = 5;

@@ -193,7 +193,8 @@ TEST_CASE("old answers and unfinished uploads are forgotten") {
   World world;
   REQUIRE(world.post("/v1/documents", World::submission(), "once").status == 202);
   auto create = World::request("POST", "/v1/uploads");
-  create.headers = {{"idempotency-key", "u"}, {"upload-length", "200000"}, {"upload-metadata", "filename " + base64("a.pdf")}};
+  create.headers = {
+      {"idempotency-key", "u"}, {"upload-length", "200000"}, {"upload-metadata", "filename " + base64("a.pdf")}};
   const auto made = World::to_answer(world.write(create));
   REQUIRE(made.status == 201);
   const auto sweep = [&](Time at) {

@@ -60,14 +60,14 @@ TEST_CASE("an incoming record survives its store") {
   CHECK(read.duplicate_number);
 }
 
-TEST_CASE("every record has its default back") {
-#define ROUND_TRIP(Type)                              \
-  {                                                   \
-    INFO(#Type);                                      \
-    Type read;                                        \
+TEST_CASE("every record has its default back"){
+#define ROUND_TRIP(Type)                               \
+  {                                                    \
+    INFO(#Type);                                       \
+    Type read;                                         \
     CHECK(decode_record(encode_record(Type{}), read)); \
   }
-  TRAM_NODE_RECORDS(ROUND_TRIP)
+    TRAM_NODE_RECORDS(ROUND_TRIP)
 #undef ROUND_TRIP
 }
 
@@ -81,9 +81,9 @@ TEST_CASE("a damaged record is reported and leaves the target alone") {
     CHECK(target.person == "kept");
   };
   expect_corrupt({0xff, 0xff, 0xff});
-  expect_corrupt({0x0a, 3, 1, 2, 3});           // an id of three bytes
+  expect_corrupt({0x0a, 3, 1, 2, 3});  // an id of three bytes
   auto raw = encode_record(ItemRecord{});
-  raw.insert(raw.end(), {0x18, 77});            // a state of the future
+  raw.insert(raw.end(), {0x18, 77});  // a state of the future
   expect_corrupt(raw);
   raw = encode_record(ItemRecord{});
   raw.insert(raw.end(), {0x20, 0x80, 0x80, 4});  // a status over 16 bits
