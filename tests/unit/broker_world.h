@@ -444,7 +444,10 @@ struct World {
   }
   size_t body_rows() {
     size_t count = 0;
-    for (const auto& [key, value] : store.dump()["body"]) count += table::is_body_key(key);
+    const auto dump = store.dump();
+    const auto it = dump.find("body");
+    if (it == dump.end()) return 0;
+    for (const auto& [key, value] : it->second) count += table::is_body_key(key);
     return count;
   }
   size_t pins() { return rows(table::body) - body_rows(); }
