@@ -239,6 +239,11 @@ int send(const App& app, const SendOptions& options) {
                               "add --to CODE; find codes with `tram directory`"));
     return exit_usage;
   }
+  if (options.files.empty() && !body->contains("files")) {
+    app.out.error(app.out.say("chưa có tệp văn bản", "no file is given"),
+                  app.out.say("thêm --file VAN_BAN.pdf", "add --file DOCUMENT.pdf"));
+    return exit_usage;
+  }
   Memory memory;
   std::vector<File> files;
   const bool attached = attach(app, options.files, *body, files, memory);
