@@ -48,6 +48,35 @@ def share(value, limit):
     return f"{100 * value / limit:.0f} % of {limit:,.0f}" if limit >= 100 else f"{100 * value / limit:.0f} % of {limit:.3g}"
 
 
+class Processor:
+    """Notes the processor time that each daemon spent on a load, and how busy they kept the cores."""
+
+    def __init__(self, bench, realm, what, count=1):
+        self.bench, self.realm, self.what, self.count = bench, realm, what, count
+
+    def __enter__(self):
+        self.before = {d: d.process.cpu_seconds() for d in self.realm.daemons()}
+        self.begin, self.machine = time.monotonic(), busy_seconds()
+
+    def __exit__(self, kind, *_):
+        if kind is not None:
+            return
+        wall = time.monotonic() - self.begin
+        spent = [d.process.cpu_seconds() - before for d, before in self.before.items()]
+        names = [f"broker {i}" for i in range(len(self.realm.brokers))] + ["sender", "recipient"]
+        self.bench.note(f"processor time of {self.what}, core-µs: " +
+                        ", ".join(f"{name} {us * 1e6 / self.count:,.0f}" for name, us in zip(names, spent)) +
+                        f"; together {sum(spent) * 1e6 / self.count:,.0f}, {sum(spent) / wall:.2f} cores; everything on the machine: "
+                        f"{(busy_seconds() - self.machine) / wall:.2f} of {self.bench.cores} cores (the clients of the bench among it)")
+
+
+def busy_seconds():
+    """Processor time of everything on this machine since it started."""
+    with open("/proc/stat") as f:
+        fields = [int(field) for field in f.readline().split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
 def small(bench):
     """Small documents: sustained rate and, in the same realm, the latency at 50 a second."""
     rows = []
@@ -60,19 +89,12 @@ def small(bench):
         realm.start_nodes()
         sender, recipient = realm.nodes
         load(bench, sender, [recipient.code], "sustained", documents=500)  # warm
-        before = {d: d.process.cpu_seconds() for d in realm.daemons()}
         documents = bench.scaled(8000)
-        begin = time.monotonic()
-        got = load(bench, sender, [recipient.code], "sustained", documents=documents, seconds=300)
-        wall = time.monotonic() - begin
+        with Processor(bench, realm, "a small document", documents):
+            got = load(bench, sender, [recipient.code], "sustained", documents=documents, seconds=300)
         rate = got.get("documents a second, sustained", got["documents a second, submitted to RECEIVED"])["median"]
         rows.append(Row("small documents, submit → verified RECEIVED, sustained", rate, "1/s", "the bound", rate / limit, "≥ 0.5",
                         rate / limit >= 0.5, share(rate, limit)))
-        names = [f"broker {i}" for i in range(3)] + ["sender", "recipient"]
-        spent = [(d.process.cpu_seconds() - before[d]) * 1e6 / documents for d in realm.brokers + realm.nodes]
-        bench.note("core-µs a small document by process (while %.0f %% of %d cores were used by the daemons): " %
-                   (100 * sum(spent) * documents / 1e6 / wall / bench.cores, bench.cores) +
-                   ", ".join(f"{name} {us:.0f}" for name, us in zip(names, spent)) + f"; together {sum(spent):.0f}")
         time.sleep(1)
         # Waiting times change with the machine's other work: the anchors of this row are taken before and after it.
         unit, chain = latency_anchors(bench)
@@ -134,7 +156,9 @@ def large(bench):
         realm.start_nodes()
         sender, recipient = realm.nodes
         load(bench, sender, [recipient.code], "sustained", documents=20, bytes=MIB, connections=2, open=8)
-        got = load(bench, sender, [recipient.code], "sustained", documents=bench.scaled(400), bytes=MIB, connections=4, open=32, seconds=300)
+        documents = bench.scaled(400)
+        with Processor(bench, realm, "a document of 1 MiB", documents):
+            got = load(bench, sender, [recipient.code], "sustained", documents=documents, bytes=MIB, connections=4, open=32, seconds=300)
         rate = got.get("documents a second, sustained", got["documents a second, submitted to RECEIVED"])["median"]
         bench.complain(realm)
     mbs = rate * MIB / 1e6
@@ -157,7 +181,8 @@ def fanout(bench, recipients=3355):
         # The node fetches the recipients' keys with the first document; the measured one finds them, as in daily use.
         load(bench, sender, ["communes:79"], "once", bytes=2000, seconds=120)
         before = [stored_bodies(broker) for broker in realm.brokers]
-        got = load(bench, sender, ["communes:79"], "once", bytes=MIB, seconds=120)
+        with Processor(bench, realm, f"1 MiB to {recipients:,} recipients"):
+            got = load(bench, sender, ["communes:79"], "once", bytes=MIB, seconds=120)
         stored = [stored_bodies(broker) - b for broker, b in zip(realm.brokers, before)]
         bench.complain(realm)
     seconds = got["accepted for every recipient"]["median"]
