@@ -108,8 +108,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, AnswerDone& done, Effects& effect
     if (item.statement.empty()) {
       if (item.cell.empty()) continue;
       TRAM_TRY(mail, post_mail(txn, now, item.sender, std::move(item.cell), effects));
-      (void)mail;
-      TRAM_OK(txn.erase(table::to_post, row_key(item.doc_id, item.env_id, item.event)));
+      TRAM_OK(txn.put(table::to_post, row_key(item.doc_id, item.env_id, item.event), mail));
       continue;
     }
     for (const PartyId& broker : item.brokers)
@@ -126,7 +125,13 @@ Result<void> Node::on(WriteTxn& txn, Time now, AnswerDone& done, Effects& effect
 Result<void> Node::repost_answers(WriteTxn& txn, Time now, Effects& effects) {
   last_repost_ = now;
   TRAM_TRY(rows, txn.scan(table::to_post, {}, {}, 512));
+  const size_t enough = std::max(1u, directory_.policy(now).custody_quorum);
   for (const Row& row : rows) {
+    if (!row.value.empty()) {  // sealed and on its way; anew when its time passed before enough brokers had it
+      TRAM_TRY(mail, find<proto::MailRecord>(txn, table::mail_out, row.value));
+      if (mail && mail->brokers.size() >= enough) TRAM_OK(txn.erase(table::to_post, row.key));
+      if (mail) continue;
+    }
     const auto doc_id = id_at<DocId>(row.key, 0);
     const auto env_id = id_at<EnvelopeId>(row.key, 32);
     const uint16_t event = Reader(BytesView(row.key).subspan(64)).u16();
@@ -285,6 +290,7 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
       item.state = proto::ItemState::rejected;
       item.waiting_reason = receipt.reason;
       item.decided = now;
+      TRAM_OK(apply_change_answer(txn, now, receipt, *envelope, text));  // a recall that was not understood waits no longer
       break;
     }
     case Kind::change_agreed:
@@ -311,6 +317,7 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
         item.reason = text.reason;
         item.person = text.person;
         item.decided = receipt.time;
+        item.pending_change = 0;  // it was given back: there is nothing left to recall
       }
     }
   }
@@ -323,6 +330,7 @@ Result<void> Node::apply_change_answer(WriteTxn& txn, Time, const crypto::Receip
                                        const proto::ReceiptText& text) {
   TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, envelope.uuid));
   TRAM_TRY(metadata, proto::decode_metadata(record.metadata));
+  if (metadata.relation.kind == proto::RelationKind::reply) return {};
   const bool agreed = receipt.event == crypto::ReceiptEvent::change_agreed;
   for (const DocId& target : metadata.relation.targets) {
     TRAM_TRY(uuid, txn.get(table::outgoing_by_doc, target));
@@ -331,8 +339,8 @@ Result<void> Node::apply_change_answer(WriteTxn& txn, Time, const crypto::Receip
     TRAM_TRY(item, find<proto::ItemRecord>(txn, table::item, key));
     if (!item) continue;
     item->pending_change = 0;
-    item->decided = receipt.time;
-    if (!agreed) item->reason = text.reason;
+    if (receipt.event != crypto::ReceiptEvent::rejected) item->decided = receipt.time;
+    if (receipt.event == crypto::ReceiptEvent::change_refused) item->reason = text.reason;
     if (agreed && metadata.relation.kind == proto::RelationKind::recall) {
       item->state = proto::ItemState::recalled;
       item->status = 15;
@@ -346,8 +354,12 @@ Result<void> Node::apply_notice(WriteTxn& txn, Time now, const crypto::Notice& n
   if (notice.kind != crypto::NoticeKind::voided || notice.realm != config_.realm || notice.other != config_.self) return {};
   TRAM_TRY(answered, txn.get(table::answer, notice.env_id));
   if (answered) return {};
-  arrivals_.erase(notice.env_id);
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::position_voided, {notice.env_id}));
+  TRAM_TRY(channel, find<proto::ChannelIn>(txn, table::channel_in, row_key(notice.issuer, notice.lane)));
+  const bool ahead = !channel || notice.inc > channel->inc || (notice.inc == channel->inc && notice.seq >= channel->next_seq);
+  // Given up for its age only: a copy that a broker still holds is late, and welcome.
+  if (ahead && notice.reason == static_cast<uint16_t>(ErrorCode::expired))
+    TRAM_OK(txn.put(table::skipped, row_key(notice.issuer, notice.lane, notice.inc, notice.seq), row_key(notice.seq, notice.env_id)));
   return consume(txn, now, notice.issuer, notice.lane, notice.inc, notice.seq, 0, effects);
 }
 

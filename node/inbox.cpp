@@ -129,7 +129,7 @@ Result<void> Node::on_content(WriteTxn& txn, Time now, const PartyId& broker, pr
 
 Result<void> Node::on(WriteTxn& txn, Time now, OpenDone& done, Effects& effects) {
   auto it = arrivals_.find(done.env_id);
-  if (it == arrivals_.end()) return {};
+  if (it == arrivals_.end() || it->second.stage != Arrival::Stage::opening) return {};
   Arrival& arrival = it->second;
   if (!done.outcome) {
     // What a broker may have spoilt (header, blob, chunk) is asked of the others before the sender is blamed.
@@ -174,7 +174,7 @@ Result<void> Node::on_manifest(Time now, const PartyId& broker, proto::ManifestD
 
 Result<void> Node::on(WriteTxn&, Time now, ScanBodyDone& done, Effects& effects) {
   auto it = arrivals_.find(done.env_id);
-  if (it == arrivals_.end()) return {};
+  if (it == arrivals_.end() || it->second.stage != Arrival::Stage::scanning) return {};  // of an earlier life
   Arrival& arrival = it->second;
   arrival.have = std::move(done.have);
   arrival.have.resize(arrival.manifest.chunks.size());
@@ -241,7 +241,7 @@ Result<void> Node::on_chunk(Time now, const PartyId& broker, Link& link, proto::
 
 Result<void> Node::on(WriteTxn& txn, Time now, ChunkJobDone& done, Effects& effects) {
   auto it = arrivals_.find(done.env_id);
-  if (it == arrivals_.end()) return {};
+  if (it == arrivals_.end() || it->second.stage != Arrival::Stage::chunks) return {};
   Arrival& arrival = it->second;
   arrival.writing.erase(done.index);
   if (!done.outcome) {
@@ -260,10 +260,15 @@ Result<void> Node::on(WriteTxn& txn, Time now, ChunkJobDone& done, Effects& effe
 
 Result<void> Node::on(WriteTxn& txn, Time now, FinishBodyDone& done, Effects& effects) {
   auto it = arrivals_.find(done.env_id);
-  if (it == arrivals_.end()) return {};
+  if (it == arrivals_.end() || it->second.stage != Arrival::Stage::finishing) return {};
   Arrival& arrival = it->second;
   if (!done.outcome) {
     if (done.outcome.error().code == ErrorCode::io_failed) return fail(done.outcome.error());
+    if (done.outcome.error().code == ErrorCode::storage_full) {  // finished when there is room (R42)
+      arrival.stage = Arrival::Stage::chunks;
+      arrival.asked = now;
+      return {};
+    }
     return reject(txn, now, arrival, done.outcome.error(), effects);
   }
   arrival.record = std::move(done.record);
@@ -282,8 +287,12 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
   const Bytes position = row_key(record.sender, record.lane, record.inc, record.seq);
   TRAM_TRY(taken, find_u64(txn, table::incoming_held, position));
   const uint64_t next = channel && channel->inc == record.inc ? channel->next_seq : 1;
-  if (taken || record.seq < next || record.seq == 0)
-    return reject(txn, now, arrival, {ErrorCode::equivocation, "position already used"}, effects);
+  if (record.seq == 0) return reject(txn, now, arrival, {ErrorCode::bad_format, "position 0"}, effects);
+  const bool late = taken || record.seq < next;
+  if (late) {
+    TRAM_TRY(left, take_skipped(txn, record, env_id));
+    if (!left) return reject(txn, now, arrival, {ErrorCode::equivocation, "position already used"}, effects);
+  }
 
   TRAM_TRY(known, find_u64(txn, table::incoming_by_doc, record.doc_id));
   uint64_t number = known.value_or(0);
@@ -326,7 +335,31 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
   const uint32_t inc = record.inc;
   const uint64_t seq = record.seq;
   arrivals_.erase(env_id);
-  return consume(txn, now, sender, lane, inc, seq, known ? 0 : number, effects);
+  if (!late) return consume(txn, now, sender, lane, inc, seq, known ? 0 : number, effects);
+  if (known) return {};
+  log_.info("document.late", {{"sender", sender}, {"seq", seq}});
+  TRAM_TRY(stored_record, node::load<proto::InRecord>(txn, table::incoming, u64_value(number)));
+  return hand_over(txn, now, stored_record, true, effects);
+}
+
+/// A position that the channel passed over, because of a gap or because its sender gave it up, may still be filled, once:
+/// what was held up for long is late, not forged (R11).
+Result<bool> Node::take_skipped(WriteTxn& txn, const proto::InRecord& record, const EnvelopeId& env_id) {
+  const Bytes channel = row_key(record.sender, record.lane, record.inc);
+  TRAM_TRY(rows, txn.scan(table::skipped, row_key(record.sender, record.lane, record.inc, record.seq), prefix_end(channel), 1));
+  if (rows.empty()) return false;
+  const uint64_t last = Reader(BytesView(rows[0].key).subspan(21)).u64();
+  const uint64_t first = read_u64(rows[0].value);
+  const auto meant = id_at<EnvelopeId>(rows[0].value, 8);
+  if (first > record.seq || (!meant.is_zero() && meant != env_id)) return false;
+  TRAM_OK(txn.erase(table::skipped, rows[0].key));
+  auto keep = [&](uint64_t from, uint64_t to) -> Result<void> {
+    if (from > to) return {};
+    return txn.put(table::skipped, row_key(record.sender, record.lane, record.inc, to), row_key(from, EnvelopeId{}));
+  };
+  TRAM_OK(keep(first, record.seq - 1));
+  TRAM_OK(keep(record.seq + 1, last));
+  return true;
 }
 
 /// Not accepted: the position is consumed so that one bad envelope cannot block its channel (R11, R34).
@@ -405,7 +438,10 @@ Result<void> Node::release_held(WriteTxn& txn, Time now, const PartyId& sender, 
     TRAM_TRY(rows, txn.scan(table::incoming_held, prefix, prefix_end(prefix), 256));
     if (rows.empty()) break;
     for (const Row& row : rows) {
-      channel.next_seq = Reader(BytesView(row.key).subspan(21)).u64() + 1;
+      const uint64_t seq = Reader(BytesView(row.key).subspan(21)).u64();
+      if (seq > channel.next_seq)
+        TRAM_OK(txn.put(table::skipped, row_key(sender, lane, channel.inc, seq - 1), row_key(channel.next_seq, EnvelopeId{})));
+      channel.next_seq = seq + 1;
       TRAM_OK(txn.erase(table::incoming_held, row.key));
       const uint64_t arrival = read_u64(row.value);
       if (!arrival) continue;
@@ -441,6 +477,11 @@ Result<void> Node::hand_over(WriteTxn& txn, Time now, proto::InRecord& record, b
     TRAM_OK(txn.erase(table::early_recall, record.doc_id));
     record.change_doc = id_at<DocId>(*recalled, 0);
     TRAM_OK(destroy_content(txn, now, record, effects));
+    TRAM_TRY(by, find_u64(txn, table::incoming_by_doc, record.change_doc));
+    if (by) {
+      TRAM_TRY(recall, node::load<proto::InRecord>(txn, table::incoming, u64_value(*by)));
+      TRAM_OK(tell_sender(txn, now, crypto::ReceiptEvent::change_agreed, 0, recall, {{}, {}, {}, {}, "cancelled before registration"}, effects));
+    }
   }
   return apply_relation(txn, now, record, metadata, effects);
 }

@@ -23,15 +23,16 @@ struct SealContext {
 /// Container, body, metadata and signed header of one document.
 struct SealJob {
   SealContext context;
-  proto::OutRecord record;                       // metadata, staged files, times, lane
+  proto::OutRecord record;                       // metadata, staged files, times, lane, the name of the file to make
   std::vector<proto::UploadRecord> uploads;      // those the staged files name
   std::vector<PartyId> recipients;
 };
 struct SealDone {
   DocUuid uuid;
+  std::string attempt;                           // the name that the job was given
   Result<void> outcome;
   proto::OutRecord record;                       // header, doc_id, DK, manifest, sizes set
-  Bytes inline_chunk;                            // else the body is the synced file body_name(doc_id)
+  Bytes inline_chunk;                            // else the body is the synced file record.body_name
 };
 
 struct WrapTarget {

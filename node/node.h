@@ -180,9 +180,10 @@ class Node {
     std::set<Hash> mail_in_flight;
     uint32_t chunks_in_flight = 0;     // uploads, all documents
     uint32_t chunk_requests = 0;       // downloads
-    std::optional<EnvelopeId> void_cursor;  // epoch changed: custodies before this are voided (R7)
+    std::optional<EnvelopeId> void_cursor;  // a store was lost or put back: custodies before this are voided (R7)
     Time last_directory_ask;
     uint64_t directory_size = 0;
+    uint64_t log_size = 0;             // at Hello
   };
   /// An envelope announced to us, until it is answered.
   struct Arrival {
@@ -205,6 +206,8 @@ class Node {
   // outbox.cpp
   Result<std::vector<PartyId>> resolve(ReadTxn&, Time, const std::vector<proto::Addressee>&, bool& direct_only);
   Result<void> begin_sealing(WriteTxn&, proto::OutRecord&, Effects&);
+  void drop_sealed(const std::string& name, Effects&);
+  Result<void> retry_sealing(WriteTxn&, Effects&);
   Result<void> on(WriteTxn&, Time, SealDone&, Effects&);
   Result<void> on(WriteTxn&, Time, WrapDone&, Effects&);
   Result<void> on(WriteTxn&, Time, CustodyDone&, Effects&);
@@ -242,6 +245,7 @@ class Node {
   Result<void> store_document(WriteTxn&, Time, Arrival&, Bytes inline_chunk, Effects&);
   Result<void> reject(WriteTxn&, Time, Arrival&, const Error&, Effects&);
   Result<void> consume(WriteTxn&, Time, const PartyId& sender, Lane, uint32_t inc, uint64_t seq, uint64_t arrival, Effects&);
+  Result<bool> take_skipped(WriteTxn&, const proto::InRecord&, const EnvelopeId&);
   Result<void> release_held(WriteTxn&, Time, const PartyId& sender, Lane, proto::ChannelIn&, Effects&);
   Result<void> hand_over(WriteTxn&, Time, proto::InRecord&, bool out_of_order, Effects&);
   Result<void> apply_relation(WriteTxn&, Time, proto::InRecord&, const proto::Metadata&, Effects&);
@@ -303,6 +307,7 @@ class Node {
   proto::NodeRecord self_;
   bool self_dirty_ = false;
   std::map<PartyId, Link> links_;
+  std::set<DocUuid> seal_again_;                     // no room on the disk: tried again
   std::set<std::pair<PartyId, Lane>> wrapping_;
   std::vector<WrapRun> wraps_;                       // of this step, sent in batches
   std::set<PartyId> kx_wanted_;

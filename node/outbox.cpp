@@ -109,7 +109,6 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
   record.staged = std::move(submission.files);
   record.recipients = out.recipients;
   record.author = std::move(submission.author);
-  TRAM_OK(save(txn, table::outgoing, record.uuid, record));
   TRAM_OK(txn.put(table::outgoing_order, row_key(now, record.uuid), {}));
   TRAM_OK(txn.put(table::sealing, record.uuid, {}));
   for (size_t i = 0; i < recipients.size(); ++i) {
@@ -125,7 +124,11 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
   return out;
 }
 
+/// Each attempt has a file of its own: an earlier one may still be at work when the node was rebuilt over a full store.
 Result<void> Node::begin_sealing(WriteTxn& txn, proto::OutRecord& record, Effects& effects) {
+  drop_sealed(record.body_name, effects);
+  record.body_name = "5e" + record.uuid.hex() + random_.id<KeyId>().hex();
+  TRAM_OK(save(txn, table::outgoing, record.uuid, record));
   SealJob job;
   job.context = seal_context(record.created);
   for (const auto& file : record.staged) {
@@ -142,9 +145,33 @@ Result<void> Node::begin_sealing(WriteTxn& txn, proto::OutRecord& record, Effect
   return {};
 }
 
+/// What was accepted is sealed when there is room again (R42).
+Result<void> Node::retry_sealing(WriteTxn& txn, Effects& effects) {
+  for (const DocUuid& uuid : std::exchange(seal_again_, {})) {
+    TRAM_TRY(record, find<proto::OutRecord>(txn, table::outgoing, uuid));
+    if (record && record->state == proto::OutState::sealing) TRAM_OK(begin_sealing(txn, *record, effects));
+  }
+  return {};
+}
+
+void Node::drop_sealed(const std::string& name, Effects& effects) {
+  if (name.empty()) return;
+  effects.remove_bodies.push_back(name);
+  effects.remove_bodies.push_back(manifest_name(name));
+}
+
 Result<void> Node::on(WriteTxn& txn, Time now, SealDone& done, Effects& effects) {
   TRAM_TRY(held, find<proto::OutRecord>(txn, table::outgoing, done.uuid));
-  if (!held || held->state != proto::OutState::sealing) return {};
+  if (!held || held->state != proto::OutState::sealing || held->body_name != done.attempt) {
+    drop_sealed(done.attempt, effects);  // of an attempt that another one replaced
+    return {};
+  }
+  if (!done.outcome && done.outcome.error().code == ErrorCode::storage_full) {
+    log_.warning("document.seal_waits", {{"document", done.uuid}});
+    drop_sealed(done.attempt, effects);
+    seal_again_.insert(done.uuid);
+    return {};
+  }
   TRAM_OK(txn.erase(table::sealing, done.uuid));
   if (!done.outcome) {
     held->state = proto::OutState::failed;
@@ -195,12 +222,13 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
   }
   TRAM_TRY(channel, find<proto::ChannelOut>(txn, table::channel_out, prefix));
   if (!channel || channel->inc != self_.inc) channel = proto::ChannelOut{self_.inc, 1, {}};
+  const Duration lifetime = milliseconds(static_cast<int64_t>(directory_.policy(now).time_to_live_ms));
   WrapRun run{recipient, lane, channel->inc, channel->next_seq, channel->last, kx->key, {}};
   for (const Row& row : rows) {
     const auto uuid = id_at<DocUuid>(row.value, 0);
     TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, uuid));
     TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(uuid, recipient)));
-    WrapTarget target{uuid, record.doc_id, crypto::Secret32(record.document_key), std::max(record.not_after, now + limits::time_to_live),
+    WrapTarget target{uuid, record.doc_id, crypto::Secret32(record.document_key), std::max(record.not_after, now + lifetime),
                       {}, Reader(BytesView(row.key).subspan(17)).u64()};
     if (!item.issue) target.not_after = record.not_after;
     else std::copy_n(item.env_id.bytes.begin(), 4, target.re_of.begin());
@@ -237,10 +265,16 @@ Result<void> Node::kick_all_channels(WriteTxn& txn, Time now, Effects& effects) 
 Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects) {
   const auto brokers = directory_.brokers(now);
   for (auto& wrapped : done.envelopes) {
+    TRAM_TRY(envelope, crypto::decode_envelope(wrapped.envelope));
+    // A run from before the node was rebuilt may come after its repeat: a position is given once (R10).
+    const Bytes todo_key = row_key(wrapped.recipient, wrapped.lane, wrapped.order);
+    TRAM_TRY(wanted, txn.get(table::todo, todo_key));
+    TRAM_TRY(channel, find<proto::ChannelOut>(txn, table::channel_out, row_key(wrapped.recipient, wrapped.lane)));
+    if (!channel || channel->inc != self_.inc) channel = proto::ChannelOut{self_.inc, 1, {}};
+    if (!wanted || envelope.inc != channel->inc || envelope.seq != channel->next_seq || envelope.prev != channel->last) continue;
     const Bytes item_key = row_key(wrapped.uuid, wrapped.recipient);
     TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
-    TRAM_TRY(envelope, crypto::decode_envelope(wrapped.envelope));
-    TRAM_OK(txn.erase(table::todo, row_key(wrapped.recipient, wrapped.lane, wrapped.order)));
+    TRAM_OK(txn.erase(table::todo, todo_key));
     proto::EnvelopeRecord record{wrapped.env_id, wrapped.uuid, wrapped.recipient, wrapped.envelope, wrapped.officer_blob, false};
     TRAM_OK(save(txn, table::envelope, wrapped.env_id, record));
     TRAM_OK(txn.put(table::open_envelope, wrapped.env_id, {}));
@@ -273,6 +307,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects)
 
 Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effects) {
   if (done.forged) log_.warning("custody.forged", {{"count", done.forged}});
+  std::map<PartyId, std::pair<Epoch, uint64_t>> logs;
   for (auto& item : done.valid) {
     TRAM_TRY(custody, crypto::decode_custody(item.custody));
     Link& link = links_[item.broker];
@@ -280,10 +315,21 @@ Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effec
     TRAM_OK(txn.erase(table::pending, row_key(item.broker, item.lane, item.order)));
     TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, custody.env_id));
     if (!envelope || custody.realm != config_.realm) continue;
+    auto& [epoch, log_size] = logs[item.broker];
+    if (epoch != custody.epoch) log_size = 0;
+    epoch = custody.epoch;
+    log_size = std::max(log_size, custody.log_size);
     proto::CustodyRecord record{item.broker, custody.epoch, std::move(item.custody), false};
     TRAM_OK(save(txn, table::custody, row_key(custody.env_id, item.broker), record));
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_held, {custody.env_id, item.broker}));
     if (!envelope->closed) TRAM_OK(recompute_accepted(txn, now, custody.env_id, effects));
+  }
+  // The longest log that each broker has signed for: a shorter one at its next Hello is a store put back (R7, R8).
+  for (const auto& [broker, seen] : logs) {
+    TRAM_TRY(state, find<proto::BrokerState>(txn, table::broker_state, broker));
+    if (!state || state->epoch != seen.first || state->log_size >= seen.second) continue;
+    state->log_size = seen.second;
+    TRAM_OK(save(txn, table::broker_state, broker, *state));
   }
   return {};
 }

@@ -173,9 +173,7 @@ Result<void> seal(SealJob& job, Bodies& bodies, Random& random, SealDone& done) 
   const crypto::BodyKeys keys(key, context);
   const uint64_t padded = crypto::padded_size(container_bytes, job.context.body_floor_bytes);
 
-  // The body's name carries the document's id, which is known only after the manifest: seal under the uuid's name.
-  const std::string name = "5e" + record.uuid.hex();
-  TRAM_OK(bodies.remove(name));  // of an attempt that did not end
+  const std::string name = record.body_name;
   stream.rewind();
   TRAM_TRY(body, seal_body(stream, container_bytes, padded, keys, bodies, name));
   const Bytes manifest = crypto::encode_manifest(body.manifest);
@@ -203,11 +201,11 @@ Result<void> seal(SealJob& job, Bodies& bodies, Random& random, SealDone& done) 
   record.inline_body = !body.inline_chunk.empty();
   record.state = proto::OutState::sent;
   if (record.inline_body) {
+    record.body_name.clear();
     record.manifest = manifest;
     done.inline_chunk = std::move(body.inline_chunk);
     return {};
   }
-  record.body_name = name;
   TRAM_OK(bodies.create(manifest_name(name), manifest.size()));
   TRAM_OK(bodies.write(manifest_name(name), 0, manifest));
   TRAM_OK(bodies.sync(manifest_name(name)));
@@ -219,6 +217,7 @@ Result<void> seal(SealJob& job, Bodies& bodies, Random& random, SealDone& done) 
 SealDone run_seal_job(SealJob& job, Bodies& bodies, Random& random) {
   SealDone done;
   done.uuid = job.record.uuid;
+  done.attempt = job.record.body_name;
   done.outcome = seal(job, bodies, random, done);
   done.record = std::move(job.record);
   return done;

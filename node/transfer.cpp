@@ -170,6 +170,7 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
     if (is_transient(result->refusal)) {
       link.backoff_until = std::max(link.backoff_until, now + milliseconds(static_cast<int64_t>(std::max<uint64_t>(result->retry_after_ms, 500))));
       body_held = true;
+      link.cursor.clear();  // it comes again
       continue;
     }
     body_held = true;

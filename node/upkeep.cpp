@@ -85,6 +85,7 @@ Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link
   link.epoch = hello.epoch;
   link.clock_offset = hello.time - now;
   link.directory_size = hello.directory_size;
+  link.log_size = hello.log_size;
   if (!first) return {};
   TRAM_TRY(found, find<proto::BrokerState>(txn, table::broker_state, broker));
   proto::BrokerState state = found.value_or(proto::BrokerState{});
@@ -119,7 +120,11 @@ Result<void> Node::void_custodies(WriteTxn& txn, Time now, const PartyId& broker
     const auto env_id = id_at<EnvelopeId>(row.key, 0);
     const Bytes key = row_key(env_id, broker);
     TRAM_TRY(custody, find<proto::CustodyRecord>(txn, table::custody, key));
-    if (!custody || custody->voided || custody->epoch == link.epoch) continue;
+    if (!custody || custody->voided) continue;
+    if (custody->epoch == link.epoch) {  // void too when the log that recorded it was put back
+      TRAM_TRY(signed_custody, crypto::decode_custody(custody->custody));
+      if (signed_custody.log_size <= link.log_size) continue;
+    }
     custody->voided = true;
     TRAM_OK(save(txn, table::custody, key, *custody));
     TRAM_OK(requeue(txn, now, broker, env_id, effects));
@@ -178,6 +183,10 @@ Result<void> Node::on_reconcile(WriteTxn& txn, Time now, const PartyId& broker, 
     const Bytes key = row_key(env_id, broker);
     TRAM_TRY(custody, find<proto::CustodyRecord>(txn, table::custody, key));
     if (!custody || custody->voided) continue;  // still queued for it
+    TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+    if (!envelope || envelope->closed) continue;
+    TRAM_TRY(decoded, crypto::decode_envelope(envelope->envelope));
+    if (decoded.not_after + limits::grace <= now) continue;  // freed by its age: it is issued anew (R16, R20)
     custody->voided = true;
     TRAM_OK(save(txn, table::custody, key, *custody));
     log_.error("broker.lost_envelope", {{"broker", broker}, {"envelope", env_id}});
@@ -342,7 +351,13 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
     const BytesView id = BytesView(row.key).subspan(9);
     switch (kind) {
       case TimerKind::envelope_expiry: TRAM_OK(reissue(txn, now, id_at<EnvelopeId>(id, 0), effects)); break;
-      case TimerKind::mail_expiry: TRAM_OK(txn.erase(table::mail_out, id)); break;
+      case TimerKind::mail_expiry: {
+        TRAM_TRY(mail, find<proto::MailRecord>(txn, table::mail_out, id));
+        // A notice that never left goes on waiting; a cell is sealed anew, to the key of the day (repost_answers).
+        if (mail && mail->brokers.empty() && mail->content.size() != limits::cell_bytes) TRAM_OK(add_timer(txn, now + limits::time_to_live, TimerKind::mail_expiry, id));
+        else TRAM_OK(txn.erase(table::mail_out, id));
+        break;
+      }
       case TimerKind::gap: {
         TRAM_TRY(channel, find<proto::ChannelIn>(txn, table::channel_in, id));
         if (!channel || !channel->gap_since.ms) break;
@@ -387,11 +402,13 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
     using Stage = Arrival::Stage;
     if (now - arrival.asked < refetch_after) continue;
     if (arrival.stage == Stage::wanted) fetch(now, arrival, effects);
+    else if (arrival.stage == Stage::chunks && arrival.done == arrival.have.size()) TRAM_OK(finish_if_whole(arrival, effects));
     else if (arrival.stage == Stage::fetching || arrival.stage == Stage::manifest || (arrival.stage == Stage::chunks && arrival.writing.empty()))
       source_failed(now, arrival, effects);
   }
   if (now - last_repost_ >= repost_every) {
     TRAM_OK(repost_answers(txn, now, effects));
+    TRAM_OK(retry_sealing(txn, effects));
     for (auto& [broker, link] : links_) {
       if (!link.greeted) continue;
       link.mail_in_flight.clear();
