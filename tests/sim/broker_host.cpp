@@ -13,7 +13,8 @@ bool is_full(ErrorCode code) { return code == ErrorCode::storage_full || code ==
 
 BrokerHost::BrokerHost(World& world, Network& network, HostFaults& faults, const Realm& realm, const Party& party,
                        Observer& observer, uint64_t seed)
-    : Host(world, network, faults, realm, party, table::all(), seed), observer_(observer) {
+    : Host(world, network, faults, realm, party, table::all(), seed), observer_(observer),
+      approved_entries_(realm.first_entries()) {
   use_codec(crypto::make_mac_codec(*party.keys.storage));
 }
 BrokerHost::~BrokerHost() = default;
@@ -31,7 +32,7 @@ std::unique_ptr<Broker> BrokerHost::make_broker() {
 void BrokerHost::install() {
   auto broker = make_broker();
   auto txn = store_->begin_write().value();
-  for (size_t i = 0; i < realm_.first_entries(); ++i)
+  for (size_t i = 0; i < approved_entries_; ++i)
     SIM_REQUIRE(directory_->apply(*txn, realm_.entries()[i], clock()), "directory.apply");
   SIM_REQUIRE(broker->initialize(*txn, clock()), "broker.initialize");
   SIM_REQUIRE(txn->commit(), "install");
@@ -117,6 +118,7 @@ bool BrokerHost::admits(const PartyId& peer) {
 void BrokerHost::receive(Wire& from, const SessionKey& session, Bytes bytes, Bytes chunk) {
   auto frame = proto::decode_frame(bytes, session.endpoint);
   SIM_REQUIRE(frame, name(), "got a frame it cannot read from", realm_.name(from.client_party()));
+  if (world_.prints()) world_.note(name(), realm_.name(from.client_party()) + " says " + frame_text(*frame));
   sessions_[session] = &from;
   inbox_.push_back(FrameReceived{session, from.client_party(), std::move(*frame), std::move(chunk)});
   poke();

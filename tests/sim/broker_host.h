@@ -17,6 +17,8 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   void install();
   void connect_to(BrokerHost& peer);
   void boot() override;
+  /// How much of the directory an approval holds from now on.
+  void set_approved_entries(size_t entries) { approved_entries_ = entries; }
   /// The disk is gone; an operator installs the broker anew (R7).
   void lose_disk();
   /// The store as it is now, for restore().
@@ -58,6 +60,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   std::map<CurvePublic, PartyId> allowed_;
   std::deque<broker::Event> inbox_;
   uint64_t capacity_bytes_ = UINT64_MAX;
+  size_t approved_entries_;
 };
 
 /// A publisher of the authority: hands a directory entry to one broker over and over until it says Done.

@@ -177,6 +177,7 @@ void Checker::broker_sends(BrokerHost& host, const PartyId&, const broker::Send&
     if (result.custody.empty()) continue;
     auto custody = crypto::decode_custody(result.custody);
     SIM_REQUIRE(custody && custody->env_id == result.env_id && custody->epoch == host.epoch(), host.name(), "I4: odd custody");
+    if (lapsed_.contains({host.party().id, custody->epoch})) continue;
     auto [same, first] = custodies_.try_emplace({host.party().id, custody->epoch, custody->env_id}, digest(result.custody));
     SIM_REQUIRE(same->second == digest(result.custody), host.name(), "R4: two custodies of one envelope:", brief(custody->env_id));
     auto [place, fresh] = queue_places_.try_emplace({host.party().id, custody->epoch, custody->recipient, custody->position}, custody->env_id);
@@ -281,7 +282,12 @@ void Checker::sweep() {
 }
 
 std::string Checker::unfinished() {
-  auto empty = [](ReadTxn& txn, const Table& in) { return txn.scan(in, {}, {}, 1).value().empty(); };
+  auto first_row = [&](ReadTxn& txn, const Table& in) {
+    auto found = txn.scan(in, {}, {}, 1).value();
+    if (found.empty()) return std::string();
+    const auto party = PartyId::from(BytesView(found[0].key).first(std::min<size_t>(16, found[0].key.size())));
+    return "has rows in " + std::string(in.name) + ": " + (party ? realm_.name(*party) : "") + " " + to_hex(found[0].key).substr(0, 80);
+  };
   for (const auto& document : *documents_)
     if (!document.submitted) return "document " + brief(document.uuid) + " is not submitted";
   for (auto& host : *nodes_) {
@@ -289,7 +295,7 @@ std::string Checker::unfinished() {
     auto txn = host->store().begin_read().value();
     for (const Table* one : {&table::sealing, &table::todo, &table::open_envelope, &table::pending, &table::to_post,
                              &table::incoming_held, &table::early_recall})
-      if (!empty(*txn, *one)) return host->name() + " has rows in " + std::string(one->name);
+      if (auto row = first_row(*txn, *one); !row.empty()) return host->name() + " " + row;
     std::string why;
     SIM_REQUIRE(for_each(*txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
                   proto::MailRecord mail;
@@ -303,7 +309,7 @@ std::string Checker::unfinished() {
     if (!host->up()) return host->name() + " is down";
     auto txn = host->store().begin_read().value();
     for (const Table* one : {&rows::queue, &rows::mail})
-      if (!empty(*txn, *one)) return host->name() + " has rows in " + std::string(one->name);
+      if (auto row = first_row(*txn, *one); !row.empty()) return host->name() + " " + row;
     if (host->directory().size() != realm_.entries().size()) return host->name() + " has an old directory";
   }
   return {};

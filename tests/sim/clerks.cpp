@@ -54,7 +54,8 @@ Clerk::Clerk(World& world, NodeHost& host, size_t self, const Realm& realm, std:
     : world_(world), host_(host), self_(self), realm_(realm), documents_(documents), habits_(habits) {}
 
 void Clerk::start() {
-  world_.after(world_.random.within(habits_.turn_min, habits_.turn_max), [this] {
+  const Duration nobody = host_.up() ? Duration{} : minutes(1);
+  world_.after(world_.random.within(habits_.turn_min, habits_.turn_max) + nobody, [this] {
     turn();
     start();
   });

@@ -93,6 +93,7 @@ void Simulation::inject_one() {
         host.bodies().set_capacity_bytes(bytes);
       };
       world_.trace(host.name(), "-- store is nearly full");
+      host.log().expect("body.not_reserved");
       if (auto* broker = dynamic_cast<BrokerHost*>(&host)) broker->set_capacity_bytes(host.raw().used_bytes() + room);
       else host.raw().set_capacity_bytes(host.raw().used_bytes() + room);
       host.bodies().set_capacity_bytes(host.bodies().used_bytes() + room);
@@ -144,14 +145,15 @@ void Simulation::long_absence() {
   host_faults_.tick = seconds(1);
 }
 
-/// Everything is off for days, as after a flood; then it starts again.
+/// Everything is off for days, as after a flood; then it starts again. Shorter than small mail is kept (12 days): what a
+/// recipient said later than 01 has no other way.
 void Simulation::long_night() {
   world_.trace("**", "everything is off");
   world_.count("fault: everything off for days");
   for (auto& node : nodes_) node->crash(true);
   for (auto& broker : brokers_) broker->crash(true);
   host_faults_.down_min = host_faults_.down_max = {};
-  const Duration off = world_.random.chance(300) ? world_.random.within(hours(20), hours(60)) : world_.random.within(days(8), days(14));
+  const Duration off = world_.random.chance(300) ? world_.random.within(hours(20), hours(60)) : world_.random.within(days(9), hours(11 * 24 + 8));
   world_.run_until(world_.now() + off);
 }
 

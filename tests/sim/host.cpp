@@ -26,11 +26,11 @@ CrashPoint Host::pick_crash() {
 }
 
 void Host::crash(bool power_cut) {
+  ++life_;
   if (!up_) return;
   world_.trace(name(), power_cut ? "-- power cut" : "-- killed");
   world_.count(power_cut ? "fault: power cut" : "fault: kill");
   up_ = false;
-  ++life_;
   step_planned_ = tick_due_ = false;
   // A job that was running may have done its writes; nobody hears of it.
   auto works = std::move(works_);

@@ -1,11 +1,46 @@
 #include "tests/sim/network.h"
 
+#include <iterator>
+
 namespace tram::sim {
 
 namespace {
 constexpr size_t to_client_max = 64;
 constexpr Duration noticed_min = seconds(5), noticed_max = seconds(20);
 }  // namespace
+
+std::string frame_text(const proto::Frame& frame) {
+  static constexpr const char* names[] = {"Hello", "HelloReply", "Refused", "Put", "PutReply", "Offer", "OfferReply", "ChunkPut",
+                                          "ChunkDone", "Reconcile", "ReconcileReply", "Announce", "Fetch", "Content", "ManifestGet",
+                                          "ManifestData", "ChunkGet", "ChunkData", "AckPut", "AckReply", "MailPost", "MailPosted",
+                                          "MailDeliver", "MailDone", "DirectoryGet", "DirectoryEntries", "DirectoryPut", "KxPut",
+                                          "KxGet", "KxFeeds", "Ping", "Done"};
+  static_assert(std::size(names) == std::variant_size_v<proto::FrameBody>);
+  std::string text = names[frame.body.index()];
+  auto ids = [&](const auto& list, auto id_of) {
+    for (const auto& one : list) text += " " + brief(id_of(one));
+  };
+  auto same = [](const auto& id) { return id; };
+  if (const auto* put = std::get_if<proto::Put>(&frame.body))
+    ids(put->items, [](const proto::PutItem& item) { return crypto::decode_envelope(item.envelope).value().id; });
+  if (const auto* reply = std::get_if<proto::PutReply>(&frame.body))
+    for (const auto& one : reply->results) text += " " + brief(one.env_id) + (one.refusal ? " refused" : "");
+  if (const auto* announce = std::get_if<proto::Announce>(&frame.body))
+    ids(announce->items, [](const proto::AnnouncedItem& item) { return crypto::decode_envelope(item.envelope).value().id; });
+  if (const auto* fetch = std::get_if<proto::Fetch>(&frame.body)) ids(fetch->env_ids, same);
+  if (const auto* content = std::get_if<proto::Content>(&frame.body))
+    text += " " + brief(content->env_id) + (content->refusal ? " refused" : "");
+  if (const auto* reply = std::get_if<proto::AckReply>(&frame.body)) ids(reply->stored, same);
+  if (const auto* reply = std::get_if<proto::MailPosted>(&frame.body)) ids(reply->ids, same);
+  if (const auto* done = std::get_if<proto::MailDone>(&frame.body)) ids(done->ids, same);
+  if (const auto* get = std::get_if<proto::KxGet>(&frame.body)) ids(get->agencies, same);
+  if (const auto* feeds = std::get_if<proto::KxFeeds>(&frame.body)) text += " x" + std::to_string(feeds->feeds.size());
+  if (const auto* refused = std::get_if<proto::Refused>(&frame.body)) {
+    const auto* info = find_error(refused->code);
+    text += " " + std::string(info ? info->name : "?");
+  }
+  return text;
+}
 
 Wire::Wire(Network& network, ClientEnd& client, PartyId client_party, ServerEnd& server, PartyId server_party,
            proto::Endpoint endpoint)

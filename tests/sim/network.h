@@ -41,6 +41,9 @@ struct Network {
   uint64_t sessions = 0;
 };
 
+/// "Put x3": the kind of a frame, for people.
+std::string frame_text(const proto::Frame&);
+
 enum class SendOutcome { sent, busy, unreachable };
 
 class Wire {

@@ -109,6 +109,7 @@ void NodeHost::link_down(Wire& wire_down) {
 void NodeHost::receive(Wire& from, Bytes bytes, Bytes chunk) {
   auto frame = proto::decode_frame(bytes, from.endpoint());
   SIM_REQUIRE(frame, name(), "got a frame it cannot read from", realm_.name(from.server_party()));
+  if (world_.prints()) world_.note(name(), realm_.name(from.server_party()) + " says " + frame_text(*frame));
   if (from.endpoint() == proto::Endpoint::bulk && std::holds_alternative<proto::HelloReply>(frame->body)) return;
   inbox_.push_back(FrameArrived{from.server_party(), from.endpoint(), std::move(*frame), std::move(chunk)});
   poke();

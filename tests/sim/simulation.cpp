@@ -111,6 +111,7 @@ Outcome Simulation::run() {
         world_.count("fault: agency joins late");
         publishers_.push_back(std::make_unique<Publisher>(world_, network_, any_broker(), realm_->entries().back()));
         publishers_.back()->start();
+        for (auto& broker : brokers_) broker->set_approved_entries(realm_->entries().size());
       });
     inject();
     while (world_.now() < end) {

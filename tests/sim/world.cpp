@@ -59,6 +59,11 @@ void World::trace(std::string_view who, std::string_view what) {
   mix(view(what));
   const int64_t ms = now_.ms;
   for (int shift = 0; shift < 64; shift += 8) hash_ = (hash_ ^ static_cast<uint8_t>(ms >> shift)) * 0x100000001b3u;
+  note(who, what);
+}
+
+void World::note(std::string_view who, std::string_view what) {
+  const int64_t ms = now_.ms;
   if (print_)
     std::printf("%lld.%03lld %-4.*s %.*s\n", static_cast<long long>(ms / 1000 % 10000000), static_cast<long long>(ms % 1000),
                 static_cast<int>(who.size()), who.data(), static_cast<int>(what.size()), what.data());

@@ -63,6 +63,8 @@ class World {
   bool prints() const { return print_; }
   /// A line of the trace: part of the hash, printed when asked.
   void trace(std::string_view who, std::string_view what);
+  /// Printed when asked, no part of the hash.
+  void note(std::string_view who, std::string_view what);
   void mix(BytesView bytes);
   uint64_t trace_hash() const { return hash_; }
 
