@@ -192,8 +192,8 @@ struct World {
     Effects effects;
     api::WriteContext context{*txn, *node, *realm.directory, now, bodies, effects, realm.random};
     auto response = api::handle_write(context, asked);
-    if (!response.abort) REQUIRE(txn->commit());
-    for (const auto& name : effects.remove_bodies) REQUIRE(bodies.remove(name));
+    if (!response.abort) TRAM_CHECK(txn->commit());  // may run in a server's thread (T1)
+    for (const auto& name : effects.remove_bodies) TRAM_CHECK(bodies.remove(name));
     for (auto& job : effects.jobs) jobs.push_back(std::move(job));
     return response;
   }
