@@ -5,7 +5,6 @@
 //             one JSON line with the ids of all requests.
 // phase publish: --agencies DIR/agencies --broker ENDPOINT,CURVE_HEX ... -> each agency's KX feed at each broker.
 #include <algorithm>
-#include <atomic>
 #include <thread>
 
 #include "base/io/clock.h"
@@ -173,20 +172,22 @@ void publish(const bench::Arguments& arguments) {
   must(realm.has_value(), "--realm HEX");
   io::Context context;
   const double begin = bench::wall_seconds();
-  for (const auto& text : arguments.all("broker")) {
-    const auto broker = bench::parse_broker(text);
-    for (const auto& agency : agencies) {
-      bench::BrokerClient client(context, broker, agency);
-      client.send_or_end({2, proto::KxPut{kx_feed(agency, *realm, io::wall_now())}});
-      while (true) {
-        const auto frame = client.receive(20);
-        must(frame.has_value(), "an answer to KxPut");
-        if (frame->request != 2) continue;
-        must(std::holds_alternative<proto::Done>(frame->body), "KxPut");
-        break;
+  std::vector<std::thread> threads;
+  for (const auto& text : arguments.all("broker"))
+    threads.emplace_back([&, broker = bench::parse_broker(text)] {
+      for (const auto& agency : agencies) {
+        bench::BrokerClient client(context, broker, agency);
+        client.send_or_end({2, proto::KxPut{kx_feed(agency, *realm, io::wall_now())}});
+        while (true) {
+          const auto frame = client.receive(20);
+          must(frame.has_value(), "an answer to KxPut");
+          if (frame->request != 2) continue;
+          must(std::holds_alternative<proto::Done>(frame->body), "KxPut");
+          break;
+        }
       }
-    }
-  }
+    });
+  for (auto& thread : threads) thread.join();
   bench::figure("KX feeds published", static_cast<double>(agencies.size()), "agencies");
   bench::figure("KX feeds published, time", bench::wall_seconds() - begin, "s");
 }
