@@ -68,6 +68,7 @@ class Author {
       document["files"] = {{{"name", "van-ban.pdf"}, {"upload", upload(content)}}};
     else
       document["files"] = {{{"name", "van-ban.txt"}, {"content", base64(content)}}};
+    posted_at_ = wall_seconds();
     const auto response =
         client_.request("POST", "/v1/documents", {{"Content-Type", "application/json"}, {"Idempotency-Key", new_key()}},
                         document.dump());
