@@ -230,7 +230,7 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
     TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(uuid, recipient)));
     WrapTarget target{uuid, record.doc_id, crypto::Secret32(record.document_key), std::max(record.not_after, now + lifetime),
                       {}, Reader(BytesView(row.key).subspan(17)).u64()};
-    if (!item.issue) target.not_after = record.not_after;
+    if (!item.issue) target.not_after = std::min(record.not_after, now + lifetime);  // a clock may have been set back
     else std::copy_n(item.env_id.bytes.begin(), 4, target.re_of.begin());
     run.targets.push_back(std::move(target));
   }
