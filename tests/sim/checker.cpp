@@ -281,6 +281,28 @@ void Checker::sweep() {
   }
 }
 
+/// All about the envelopes of a channel, for people.
+std::string Checker::explain_channel(const PartyId& sender, const PartyId& recipient, Lane lane) {
+  std::string text;
+  auto txn = node(sender).store().begin_read().value();
+  auto there = node(recipient).store().begin_read().value();
+  for (const auto& [place, env_id] : positions_) {
+    const auto& [from, to, on, inc, seq] = place;
+    if (from != sender || to != recipient || on != lane) continue;
+    auto envelope = read<proto::EnvelopeRecord>(*txn, table::envelope, env_id);
+    auto item = read<proto::ItemRecord>(*txn, table::item, row_key(envelope->uuid, recipient));
+    text += "\n  seq " + std::to_string(seq) + " " + brief(env_id) + " of " + brief(envelope->uuid) + (envelope->closed ? " closed" : " open") +
+            ", item " + std::to_string(int(item->state)) + (item->env_id == env_id ? "" : " of another envelope") +
+            (read<proto::AnswerRecord>(*there, table::answer, env_id) ? ", answered" : ", not answered");
+    for (auto& broker : *brokers_) {
+      auto at = broker->store().begin_read().value();
+      if (auto stored = read<proto::StoredEnvelope>(*at, rows::envelope, env_id))
+        text += ", " + broker->name() + " state " + std::to_string(int(stored->state)) + " reason " + std::to_string(int(stored->reason));
+    }
+  }
+  return text;
+}
+
 std::string Checker::unfinished() {
   auto first_row = [&](ReadTxn& txn, const Table& in) {
     auto found = txn.scan(in, {}, {}, 1).value();
@@ -293,6 +315,8 @@ std::string Checker::unfinished() {
   for (auto& host : *nodes_) {
     if (!host->up()) return host->name() + " is down";
     auto txn = host->store().begin_read().value();
+    if (auto held = txn->scan(table::incoming_held, {}, {}, 1).value(); !held.empty() && world_.prints())
+      world_.note("??", explain_channel(*PartyId::from(BytesView(held[0].key).first(16)), host->party().id, static_cast<Lane>(held[0].key[16])));
     for (const Table* one : {&table::sealing, &table::todo, &table::open_envelope, &table::pending, &table::to_post,
                              &table::incoming_held, &table::early_recall})
       if (auto row = first_row(*txn, *one); !row.empty()) return host->name() + " " + row;

@@ -46,6 +46,7 @@ class Checker final : public Observer {
   void check_document(const PlannedDocument&);
   void check_item(const PlannedDocument&, const proto::OutRecord&, const proto::ItemRecord&, NodeHost& sender, NodeHost& recipient);
   NodeHost& node(const PartyId&);
+  std::string explain_channel(const PartyId& sender, const PartyId& recipient, Lane lane);
 
   World& world_;
   const Realm& realm_;

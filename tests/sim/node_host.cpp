@@ -123,6 +123,16 @@ void NodeHost::act(Act act, std::function<void(const Result<void>&)> done) {
 }
 
 void NodeHost::step() {
+  if (world_.now() < paused_until_) {
+    const uint64_t life = life_;
+    step_planned_ = true;
+    world_.at(paused_until_, [this, life] {
+      if (life != life_ || !up_) return;
+      step_planned_ = false;
+      step();
+    });
+    return;
+  }
   std::vector<Event> events;
   while (!inbox_.empty() && events.size() < limits::events_per_step_max) {
     events.push_back(std::move(inbox_.front()));
@@ -163,6 +173,7 @@ void NodeHost::step() {
     world_.count("step aborted by a full store (node)");
     world_.trace(name(), "store.full");
     for (auto& one : acts) one.done(outcome);
+    paused_until_ = world_.now() + seconds(1);
     if (auto rebuilt = rebuild(); !rebuilt) {
       SIM_REQUIRE(is_full(rebuilt.error().code), name(), "restart:", describe(rebuilt.error()));
       crash(false);

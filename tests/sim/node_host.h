@@ -63,6 +63,7 @@ class NodeHost final : public Host, public ClientEnd {
   std::map<PartyId, Queues> queues_;
   std::deque<node::Event> inbox_;
   std::deque<PendingAct> acts_;
+  Time paused_until_;  // after a full store the loop waits
 };
 
 }  // namespace tram::sim
