@@ -12,7 +12,7 @@ bool is_store_error(ErrorCode code) {
          code == ErrorCode::map_full;
 }
 
-// ---- small helpers ------------------------------------------------------------------------------------------
+// ---- small small pieces ------------------------------------------------------------------------------------------
 
 void Broker::State::send(Step& step, const Asker& to, proto::FrameBody frame_body, Bytes chunk) {
   step.out.sends.push_back({to.session, proto::Frame{to.request, std::move(frame_body)}, std::move(chunk)});
@@ -28,7 +28,8 @@ void Broker::State::refuse(Step& step, const Asker& to, ErrorCode code, Duration
 }
 
 Result<PartyInfo> Broker::State::info(Step& step, const PartyId& id) {
-  if (auto it = infos.find(id); it != infos.end() && step.now < it->second.read + info_kept && step.now >= it->second.read) {
+  if (auto it = infos.find(id);
+      it != infos.end() && step.now < it->second.read + info_kept && step.now >= it->second.read) {
     return it->second;
   }
   PartyInfo found;
@@ -54,7 +55,8 @@ Result<PartyInfo> Broker::State::info(Step& step, const PartyId& id) {
 }
 
 /// Keys that were in force in the views and at the times named, without those already tried.
-Result<std::vector<SigPublic>> Broker::State::other_keys(Step& step, const PartyId& id, const std::vector<SigPublic>& tried,
+Result<std::vector<SigPublic>> Broker::State::other_keys(Step& step, const PartyId& id,
+                                                         const std::vector<SigPublic>& tried,
                                                          const std::vector<std::pair<uint64_t, Time>>& views) {
   std::vector<SigPublic> keys;
   for (const auto& [size, at] : views) {
@@ -221,7 +223,8 @@ Result<void> Broker::State::on_frame(Step& step, FrameReceived& event) {
   if (std::holds_alternative<proto::Refused>(frame_body)) return {};
   if (!bulk) {
     if (auto* get = std::get_if<proto::DirectoryGet>(&frame_body)) return on_directory_get(step, asker, *get);
-    if (auto* put = std::get_if<proto::DirectoryPut>(&frame_body)) return on_directory_put(step, asker, peer.kind, *put);
+    if (auto* put = std::get_if<proto::DirectoryPut>(&frame_body))
+      return on_directory_put(step, asker, peer.kind, *put);
     if (auto* put = std::get_if<proto::KxPut>(&frame_body)) return on_kx_put(step, asker, *put);
     if (auto* get = std::get_if<proto::KxGet>(&frame_body)) return on_kx_get(step, asker, *get);
   }
@@ -268,7 +271,8 @@ Result<void> Broker::State::on_job(Step& step, JobDone& done) {
     return {};
   }
   if (auto* result = std::get_if<ReadManifestDone>(&done)) {
-    if (!result->manifest && result->manifest.error().code == ErrorCode::io_failed) return fail(result->manifest.error());
+    if (!result->manifest && result->manifest.error().code == ErrorCode::io_failed)
+      return fail(result->manifest.error());
     proto::ManifestData data;
     data.doc_id = result->doc_id;
     if (result->manifest) {

@@ -1,5 +1,5 @@
-// The private parts of a broker, shared by its .cpp files: caches, sessions, mailboxes, uploads, and one method an event.
-// Invariants: everything here can be lost; what matters is in the store. Containers are ordered or bounded.
+// The private parts of a broker, shared by its .cpp files: caches, sessions, mailboxes, uploads, and one method an
+// event. Invariants: everything here can be lost; what matters is in the store. Containers are ordered or bounded.
 // Thread: the loop's.
 #pragma once
 #include <set>
@@ -24,6 +24,7 @@ inline constexpr size_t puts_in_flight_max = 4096;
 inline constexpr size_t bulk_jobs_max = 8;
 inline constexpr uint64_t chunk_bytes_waiting_max = 64u << 20;
 inline constexpr size_t contents_per_step_max = 64;
+inline constexpr size_t contents_per_session_max = 32;  // of one step: a slow peer is found out before it has more
 inline constexpr size_t timers_per_step_max = 256;
 inline constexpr size_t announce_items_per_frame_max = 128;
 inline constexpr size_t mail_items_per_frame_max = 48;
@@ -66,9 +67,9 @@ struct Session {
   PartyId peer;
   PeerKind kind = PeerKind::unknown;
   Time heard;
-  uint64_t hello = 0;   // order of its Hello, 0: none
+  uint64_t hello = 0;  // order of its Hello, 0: none
   bool busy = false;
-  uint32_t reads = 0;   // chunk reads in flight
+  uint32_t reads = 0;  // chunk reads in flight
 };
 
 /// The live side of a recipient: what has been announced to its session.
@@ -139,7 +140,8 @@ struct Step {
 };
 
 struct Broker::State {
-  State(Config c, std::shared_ptr<const crypto::SigningKey> k, directory::Directory& d, audit::Log& a, Log& l, Random& r)
+  State(Config c, std::shared_ptr<const crypto::SigningKey> k, directory::Directory& d, audit::Log& a, Log& l,
+        Random& r)
       : config(std::move(c)), signing_key(std::move(k)), directory(d), audit_log(a), log(l), random(r) {}
 
   Config config;
@@ -159,7 +161,7 @@ struct Broker::State {
   uint64_t peer_requests = 0;
 
   std::map<PartyId, PartyInfo> infos;
-  std::map<uint64_t, Hash> roots;      // of directory sizes that envelopes named
+  std::map<uint64_t, Hash> roots;  // of directory sizes that envelopes named
   std::map<PartyId, CachedParty> parties;
   std::map<Bytes, DocInfo> docs;
   std::map<SessionKey, Session> live;
@@ -176,18 +178,18 @@ struct Broker::State {
   size_t acks_in_flight = 0;
   Started started;
 
-  std::map<Bytes, Upload> uploads;     // body key -> upload
+  std::map<Bytes, Upload> uploads;  // body key -> upload
   std::set<DocId> offers_in_flight;
-  std::set<std::string> removing;      // files being removed
+  std::set<std::string> removing;  // files being removed
   std::deque<WriteChunkJob> writes;
-  uint64_t write_bytes_waiting = 0;    // in `writes` and in jobs
-  size_t bulk_jobs = 0;                // in flight
+  uint64_t write_bytes_waiting = 0;  // in `writes` and in jobs
+  size_t bulk_jobs = 0;              // in flight
   bool reads_turn = false;
   FairQueue<ContentItem> contents;
   FairQueue<ChunkItem> chunk_reads;
   std::map<PartyId, PeerState> peers;
-  std::vector<PartyId> agencies;       // all of the directory, for asking peers for KX feeds
-  uint64_t agencies_size = 0;          // of the directory then
+  std::vector<PartyId> agencies;  // all of the directory, for asking peers for KX feeds
+  uint64_t agencies_size = 0;     // of the directory then
 
   // broker.cpp: dispatch, sessions, small helpers
   Result<void> on_event(Step&, Event&);
