@@ -11,7 +11,8 @@ constexpr Duration storage_retry = minutes(1);
 constexpr Duration busy_retry = milliseconds(500);
 
 EnvelopeId envelope_id(BytesView envelope) {
-  return crypto::hash_as<EnvelopeId>(crypto::envelope_label, {envelope.first(limits::envelope_bytes - Signature::size)});
+  return crypto::hash_as<EnvelopeId>(crypto::envelope_label,
+                                     {envelope.first(limits::envelope_bytes - Signature::size)});
 }
 /// Fields that a step may read before the signature is checked: they only choose keys and limits.
 uint8_t peek_lane(BytesView envelope) { return envelope[7]; }
@@ -98,7 +99,8 @@ Result<void> Broker::State::on_put(Step& step, FrameReceived& event, proto::Put&
   for (const auto& item : put.items) {
     if (item.envelope.size() != limits::envelope_bytes) return no(ErrorCode::bad_format);
     const uint8_t lane = std::min<uint8_t>(peek_lane(item.envelope), lane_count - 1);
-    if (disk_refusal(static_cast<Lane>(lane)) == ErrorCode::storage_full) return no(ErrorCode::storage_full, storage_retry);
+    if (disk_refusal(static_cast<Lane>(lane)) == ErrorCode::storage_full)
+      return no(ErrorCode::storage_full, storage_retry);
   }
   if (!take_tokens(event.peer, step.now, put.items.size())) return no(ErrorCode::quota, seconds(1));
   if (puts_in_flight + put.items.size() > puts_in_flight_max) return no(ErrorCode::busy, busy_retry);
@@ -152,9 +154,8 @@ Result<void> Broker::State::on_verified(Step& step, VerifyPutDone& done) {
 Result<void> Broker::State::admit_put(Step& step, VerifyPutDone::Item& item) {
   const uint16_t bad_signature = number(ErrorCode::bad_signature);
   const bool suspicious =
-      item.refusal == bad_signature || std::any_of(item.parts.begin(), item.parts.end(), [&](const auto& part) {
-        return part.refusal == bad_signature;
-      });
+      item.refusal == bad_signature || std::any_of(item.parts.begin(), item.parts.end(),
+                                                   [&](const auto& part) { return part.refusal == bad_signature; });
   if (suspicious && !item.asked.again) {
     // Signed before a rotation of the sender's key: the views and times it names decide which keys count.
     std::vector<std::pair<uint64_t, Time>> views;
@@ -164,7 +165,8 @@ Result<void> Broker::State::admit_put(Step& step, VerifyPutDone::Item& item) {
     }
     if (item.parts.empty()) {
       for (const auto& one : item.asked.put.items) {
-        if (auto envelope = crypto::decode_envelope(one.envelope)) views.emplace_back(envelope->dir_size, envelope->created);
+        if (auto envelope = crypto::decode_envelope(one.envelope))
+          views.emplace_back(envelope->dir_size, envelope->created);
       }
     }
     if (views.size() > 8) views.resize(8);
@@ -352,9 +354,9 @@ Result<proto::PutResult> Broker::State::admit_envelope(Step& step, VerifyPutDone
   if (!doc->inline_body) {
     TRAM_OK(step.txn.put(table::access, table::access_key(envelope.recipient, envelope.doc_id, envelope.id), sender));
   }
-  TRAM_OK(step.txn.put(table::timer,
-                       table::timer_key(envelope.not_after + limits::grace, table::TimerKind::envelope_end, envelope.id),
-                       mark));
+  TRAM_OK(step.txn.put(
+      table::timer, table::timer_key(envelope.not_after + limits::grace, table::TimerKind::envelope_end, envelope.id),
+      mark));
   TRAM_OK(append(step, audit::LeafKind::custody_given, {row.custody}));
   touch_mailbox(envelope.recipient, envelope.lane);
   ++counters.custodies;
@@ -476,7 +478,8 @@ Result<void> Broker::State::on_offered(Step& step, OfferDone& done) {
   // With a record, this is a body of an earlier epoch: its chunks count again only when they have been checked again.
   BodyRecord body_record;
   body_record.header = std::move(done.asked.offer.header);
-  if (done.asked.offer.manifest.size() <= stored_manifest_bytes_max) body_record.manifest = std::move(done.asked.offer.manifest);
+  if (done.asked.offer.manifest.size() <= stored_manifest_bytes_max)
+    body_record.manifest = std::move(done.asked.offer.manifest);
   body_record.chunks = done.header.chunks;
   body_record.bytes = done.body_bytes;
   body_record.epoch = self.epoch;

@@ -1,12 +1,12 @@
 // A broker as pure steps: admission, custody, queues, bodies, small mail, the directory's copy, garbage collection.
 // One transaction a step; effects leave after its commit (R1). The store is the authority; members are caches.
 // Invariants: custody only for what is complete and verified in this epoch (R3), the same bytes for a repeat (R4);
-// an envelope is freed only by its recipient's statement, its sender's cancel before hand-over, or time (R16); at most K
-// unanswered envelopes a recipient and lane (R17); a pinned body is never freed (R40); lanes are served 8:4:2:1 (R39);
-// nothing depends on a classification, which a broker cannot see (R46).
-// Parts: admission.cpp (Put, Offer, chunks in), delivery.cpp (announce, fetch, chunks out, ACK), mail.cpp, upkeep.cpp
-// (timers, directory, peers), broker.cpp (sessions, dispatch), jobs.h (long work).
-// Not here: sockets, threads, files (io/). Opening anything: the broker has no code that could. Thread: the loop's.
+// an envelope is freed only by its recipient's statement, its sender's cancel before hand-over, or time (R16); at most
+// K unanswered envelopes a recipient and lane (R17); a pinned body is never freed (R40); lanes are served 8:4:2:1
+// (R39); nothing depends on a classification, which a broker cannot see (R46). Parts: admission.cpp (Put, Offer, chunks
+// in), delivery.cpp (announce, fetch, chunks out, ACK), mail.cpp, upkeep.cpp (timers, directory, peers), broker.cpp
+// (sessions, dispatch), jobs.h (long work). Not here: sockets, threads, files (io/). Opening anything: the broker has
+// no code that could. Thread: the loop's.
 #pragma once
 #include "audit/log.h"
 #include "base/limits.h"
@@ -48,7 +48,8 @@ struct FrameReceived {
 struct SessionClosed {
   SessionKey session;
 };
-/// Frames for this session wait in the loop because the peer is slow: nothing more is prepared for it until it is ready.
+/// Frames for this session wait in the loop because the peer is slow: nothing more is prepared for it until it is
+/// ready.
 struct SessionBusy {
   SessionKey session;
   bool busy = false;
@@ -82,11 +83,11 @@ struct PeerSend {
   proto::Frame frame;
 };
 struct Effects {
-  std::vector<Send> sends;            // in order for each session; kept by the loop while the peer is slow
+  std::vector<Send> sends;  // in order for each session; kept by the loop while the peer is slow
   std::vector<PeerSend> peer_sends;
   std::vector<Job> jobs;
-  std::optional<Time> wake_at;        // a Tick is wanted then
-  bool allow_list_changed = false;    // the directory grew: ZAP and the peers' endpoints must be read anew
+  std::optional<Time> wake_at;      // a Tick is wanted then
+  bool allow_list_changed = false;  // the directory grew: ZAP and the peers' endpoints must be read anew
 };
 
 struct Counters {
@@ -104,13 +105,14 @@ class Broker {
   /// Opens the first epoch of a new store. Error: conflict (the store has one).
   Result<void> initialize(WriteTxn&, Time now);
   /// Opens a new epoch after a restore or doubt: every custody of the old one is void (R7, R8). Bodies are stamped with
-  /// the new epoch when they are whole: the caller re-reads every file through `bodies`. Envelopes whose body is damaged
-  /// are dropped, so that Reconcile reports them missing. Works in its own transactions of `store`.
+  /// the new epoch when they are whole: the caller re-reads every file through `bodies`. Envelopes whose body is
+  /// damaged are dropped, so that Reconcile reports them missing. Works in its own transactions of `store`.
   Result<uint64_t> recover(Store& store, Bodies& bodies, Time now);
 
   /// Start-up: reads the epoch, the directory and the log, forgets every session. Error: not_found (no epoch yet).
   Result<void> start(WriteTxn&, Time now, Effects&);
-  /// Errors: only those of the store. The caller aborts, then calls reload() (storage_full, map_full) or stops (others).
+  /// Errors: only those of the store. The caller aborts, then calls reload() (storage_full, map_full) or stops
+  /// (others).
   Result<void> step(WriteTxn&, Time now, std::span<Event>, Effects&);
   /// After an aborted step: rebuilds the caches; sessions stay, requests of that step are lost and repeated by peers.
   Result<void> reload(ReadTxn&, Time now);

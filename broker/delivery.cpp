@@ -19,7 +19,9 @@ QueueRow read_queue_key(BytesView key) {
   return {static_cast<Lane>(lane), reader.u64()};
 }
 PartyId sender_in(const StoredEnvelope& record) { return *PartyId::from(BytesView(record.envelope).subspan(40, 16)); }
-PartyId recipient_in(const StoredEnvelope& record) { return *PartyId::from(BytesView(record.envelope).subspan(56, 16)); }
+PartyId recipient_in(const StoredEnvelope& record) {
+  return *PartyId::from(BytesView(record.envelope).subspan(56, 16));
+}
 DocId doc_in(const StoredEnvelope& record) { return *DocId::from(BytesView(record.envelope).subspan(120, 32)); }
 /// Sender and recipient stand at the head of the position key, which tombstones keep.
 bool for_recipient(const StoredEnvelope& record, const PartyId& recipient) {
@@ -106,13 +108,17 @@ Result<void> Broker::State::on_fetch(Step& step, const Asker& asker, const proto
 }
 
 Result<void> Broker::State::serve_contents(Step& step) {
+  std::map<SessionKey, size_t> served_to;
   auto ready = [&](const SessionKey& session_key) {
     auto it = live.find(session_key);
-    return it != live.end() && !it->second.busy;
+    if (it == live.end() || it->second.busy) return false;
+    auto count = served_to.find(session_key);
+    return count == served_to.end() || count->second < contents_per_session_max;
   };
   for (size_t served = 0; served < contents_per_step_max; ++served) {
     auto item = contents.pop(ready);
     if (!item) return {};
+    ++served_to[item->asker.session];
     TRAM_TRY(answer, content(step, *item));
     send(step, item->asker, std::move(answer));
   }
@@ -391,7 +397,8 @@ Result<uint16_t> Broker::State::settle(Step& step, const Asker& asker, const Ver
   // R6: what is small or urgent stays until not_after + G, so that a recipient restored from a backup finds it again; a
   // refused envelope keeps its body, because the sender wraps it anew (R30).
   TRAM_TRY(of, body(step.txn, table::body_key(sender, doc_id)));
-  const bool retained = part.notice || lane <= Lane::urgent || (of && of->bytes <= limits::broker_retained_body_bytes_max);
+  const bool retained =
+      part.notice || lane <= Lane::urgent || (of && of->bytes <= limits::broker_retained_body_bytes_max);
   if (retained) {
     record->state = EnvelopeState::acked;
     TRAM_OK(keep(step, env_id, *record));

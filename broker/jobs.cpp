@@ -87,7 +87,8 @@ JobDone run(VerifyPutJob&& job, Bodies&) {
 JobDone run(SignJob&& job, Bodies&) {
   for (auto& item : job.items) {
     for (auto& result : item.reply.results) {
-      if (!result.custody.empty()) result.custody = crypto::sign_object(crypto::custody_label, result.custody, *job.key);
+      if (!result.custody.empty())
+        result.custody = crypto::sign_object(crypto::custody_label, result.custody, *job.key);
     }
   }
   return SignDone{std::move(job.items)};
@@ -150,9 +151,9 @@ Result<Bytes> read_part(Bodies& bodies, const std::string& name, uint64_t offset
 }
 
 JobDone run(ReadChunkJob&& job, Bodies& bodies) {
-  return ReadChunkDone{job.asker, job.doc_id, job.index,
-                       read_part(bodies, body_name(job.doc_id), uint64_t{job.index} * limits::sealed_chunk_bytes,
-                                 job.bytes)};
+  return ReadChunkDone{
+      job.asker, job.doc_id, job.index,
+      read_part(bodies, body_name(job.doc_id), uint64_t{job.index} * limits::sealed_chunk_bytes, job.bytes)};
 }
 
 JobDone run(ReadManifestJob&& job, Bodies& bodies) {
@@ -225,7 +226,8 @@ JobDone run(VerifyMailJob&& job, Bodies&) {
         part.refusal = number(notice.error().code);
       } else if (notice->issuer != job.asker.peer || notice->other != item.to) {
         part.refusal = number(ErrorCode::forbidden);
-      } else if (!verified_by_any(job.keys, [&](const SigPublic& key) { return crypto::verify_notice(*notice, key); })) {
+      } else if (!verified_by_any(job.keys,
+                                  [&](const SigPublic& key) { return crypto::verify_notice(*notice, key); })) {
         part.refusal = number(ErrorCode::bad_signature);
       }
       if (notice) part.notice = std::move(*notice);

@@ -47,15 +47,15 @@ struct VerifyPutJob {
 struct VerifyPutDone {
   struct Part {
     crypto::Envelope envelope;
-    uint16_t refusal = 0;         // error number; 0 = signature and blob are good
+    uint16_t refusal = 0;  // error number; 0 = signature and blob are good
   };
   struct Item {
     VerifyPutJob::Item asked;
-    uint16_t refusal = 0;         // of header, manifest or chunk
-    bool body_verified = false;   // a complete inline body, verified now
-    crypto::Header header;        // when there was one
-    uint64_t body_bytes = 0;      // sealed
-    std::vector<Part> parts;      // one an envelope
+    uint16_t refusal = 0;        // of header, manifest or chunk
+    bool body_verified = false;  // a complete inline body, verified now
+    crypto::Header header;       // when there was one
+    uint64_t body_bytes = 0;     // sealed
+    std::vector<Part> parts;     // one an envelope
   };
   std::vector<Item> items;
 };
@@ -80,7 +80,7 @@ struct SignDone {
 struct OfferJob {
   Asker asker;
   proto::Offer offer;
-  DocId doc_id;                   // of the header, from the step
+  DocId doc_id;  // of the header, from the step
   std::vector<SigPublic> keys;
 };
 struct OfferDone {
@@ -93,7 +93,7 @@ struct WriteChunkJob {
   Asker asker;
   DocId doc_id;
   uint32_t index = 0;
-  uint32_t chunks = 0;            // of the body
+  uint32_t chunks = 0;              // of the body
   std::optional<ChunkId> expected;  // else read from the manifest's side file
   Bytes sealed;
 };
@@ -102,7 +102,7 @@ struct WriteChunkDone {
   DocId doc_id;
   uint32_t index = 0;
   uint32_t bytes = 0;
-  Result<void> outcome;           // bad_format: not the chunk of the manifest
+  Result<void> outcome;  // bad_format: not the chunk of the manifest
 };
 struct SyncBodyJob {
   PartyId sender;
@@ -181,11 +181,11 @@ struct VerifyMailJob {
   proto::MailPost post;
   std::vector<SigPublic> keys;
   bool again = false;
-  bool counted = false;         // among the statements in flight
+  bool counted = false;  // among the statements in flight
 };
 struct VerifyMailDone {
   struct Part {
-    Hash id;                                // H("edx1/mail"; content)
+    Hash id;  // H("edx1/mail"; content)
     std::optional<crypto::Notice> notice;
     uint16_t refusal = 0;
   };

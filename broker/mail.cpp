@@ -132,9 +132,9 @@ Result<void> Broker::State::cancel(Step& step, const crypto::Notice& notice) {
     tombstone.reason = GoneReason::cancelled;
     constexpr uint8_t mark[] = {1};
     TRAM_OK(keep(step, notice.env_id, tombstone));
-    return step.txn.put(table::timer,
-                        table::timer_key(tombstone.not_after + limits::grace, table::TimerKind::envelope_end, notice.env_id),
-                        mark);
+    return step.txn.put(
+        table::timer,
+        table::timer_key(tombstone.not_after + limits::grace, table::TimerKind::envelope_end, notice.env_id), mark);
   }
   if (record->state == EnvelopeState::gone || record->position != position) return {};
   const bool refused = record->state == EnvelopeState::acked && record->statement.size() >= 4 &&
@@ -152,8 +152,8 @@ Result<void> Broker::State::cancel(Step& step, const crypto::Notice& notice) {
 Result<void> Broker::State::deliver_mail(Step& step, const PartyId& addressee, Mailbox& box) {
   if (!box.mail_more || box.mail_outstanding >= limits::mail_window) return {};
   const size_t room = limits::mail_window - box.mail_outstanding;
-  TRAM_TRY(rows, step.txn.scan(table::mail, table::mail_key(addressee, box.mail_delivered + 1),
-                               prefix_end(addressee), room));
+  TRAM_TRY(rows,
+           step.txn.scan(table::mail, table::mail_key(addressee, box.mail_delivered + 1), prefix_end(addressee), room));
   box.mail_more = rows.size() == room;
   proto::MailDeliver frame;
   const Asker to{box.session, addressee, 0};

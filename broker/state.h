@@ -191,7 +191,7 @@ struct Broker::State {
   std::vector<PartyId> agencies;  // all of the directory, for asking peers for KX feeds
   uint64_t agencies_size = 0;     // of the directory then
 
-  // broker.cpp: dispatch, sessions, small helpers
+  // broker.cpp: dispatch, sessions, what all parts use
   Result<void> on_event(Step&, Event&);
   Result<void> on_frame(Step&, FrameReceived&);
   Result<void> on_job(Step&, JobDone&);

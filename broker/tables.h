@@ -4,22 +4,23 @@
 
 namespace tram::broker::table {
 
-inline constexpr Table self{"broker"};         // "self" -> BrokerRecord
-inline constexpr Table party{"party"};         // party -> PartyRecord
-inline constexpr Table body{"body"};           // sender || doc_id -> BodyRecord
-inline constexpr Table body_inline{"body_inline"};  // sender || doc_id -> the one sealed chunk, when it is too large for `body`
-inline constexpr Table lease{"lease"};         // sender || doc_id -> LeaseRecord: uploads of bodies that are files
+inline constexpr Table self{"broker"};  // "self" -> BrokerRecord
+inline constexpr Table party{"party"};  // party -> PartyRecord
+inline constexpr Table body{"body"};    // sender || doc_id -> BodyRecord
+inline constexpr Table body_inline{
+    "body_inline"};                     // sender || doc_id -> the one sealed chunk, when it is too large for `body`
+inline constexpr Table lease{"lease"};  // sender || doc_id -> LeaseRecord: uploads of bodies that are files
 // Pins share the bodies' table, beside the body they hold, so that both fall into one page.
-inline constexpr Table pin = body;             // sender || doc_id || env_id -> (one byte): who needs the body (R40)
-inline constexpr Table access{"access"};       // recipient || doc_id || env_id -> sender: who may fetch a body file
-inline constexpr Table envelope{"envelope"};   // env_id -> StoredEnvelope, tombstones too
-inline constexpr Table blob{"blob"};           // u64 serial -> officer blob (1,024)
-inline constexpr Table queue{"queue"};         // recipient || u8 lane || u64 q -> env_id || qh: unanswered envelopes
-inline constexpr Table position{"position"};   // sender || recipient || u8 lane || u32 inc || u64 seq -> env_id (R13)
-inline constexpr Table conflict{"conflict"};   // position key || env_id -> envelope: evidence of equivocation (R13)
-inline constexpr Table mail{"mail"};           // addressee || u64 serial -> StoredMail
-inline constexpr Table mail_id{"mail_id"};     // mail id || addressee -> u64 serial
-inline constexpr Table timer{"timer"};         // u64 at ms || u8 kind || id -> (one byte)
+inline constexpr Table pin = body;            // sender || doc_id || env_id -> (one byte): who needs the body (R40)
+inline constexpr Table access{"access"};      // recipient || doc_id || env_id -> sender: who may fetch a body file
+inline constexpr Table envelope{"envelope"};  // env_id -> StoredEnvelope, tombstones too
+inline constexpr Table blob{"blob"};          // u64 serial -> officer blob (1,024)
+inline constexpr Table queue{"queue"};        // recipient || u8 lane || u64 q -> env_id || qh: unanswered envelopes
+inline constexpr Table position{"position"};  // sender || recipient || u8 lane || u32 inc || u64 seq -> env_id (R13)
+inline constexpr Table conflict{"conflict"};  // position key || env_id -> envelope: evidence of equivocation (R13)
+inline constexpr Table mail{"mail"};          // addressee || u64 serial -> StoredMail
+inline constexpr Table mail_id{"mail_id"};    // mail id || addressee -> u64 serial
+inline constexpr Table timer{"timer"};        // u64 at ms || u8 kind || id -> (one byte)
 
 /// All of the above, the directory's and the log's: what the store is opened with.
 std::span<const Table> all();

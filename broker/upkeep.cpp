@@ -73,7 +73,8 @@ Result<void> Broker::State::lease_ends(Step& step, BytesView key) {
   TRAM_TRY(pins, step.txn.scan(table::pin, table::pins_from(key), prefix_end(key), 1));
   if (!pins.empty()) return {};  // the last pin sets the timer again
   if (auto it = uploads.find(to_bytes(key)); it != uploads.end() && !it->second.idle()) {
-    return step.txn.put(table::timer, table::timer_key(step.now + minutes(1), table::TimerKind::lease_end, key), timer_mark);
+    return step.txn.put(table::timer, table::timer_key(step.now + minutes(1), table::TimerKind::lease_end, key),
+                        timer_mark);
   }
   return free_body(step, sender_of_key(key), doc_of_key(key), *record);
 }
@@ -115,7 +116,8 @@ Result<void> Broker::State::body_unpinned(Step& step, const PartyId& sender, con
                       timer_mark);
 }
 
-Result<void> Broker::State::free_body(Step& step, const PartyId& sender, const DocId& doc_id, const BodyRecord& record) {
+Result<void> Broker::State::free_body(Step& step, const PartyId& sender, const DocId& doc_id,
+                                      const BodyRecord& record) {
   const Bytes key = table::body_key(sender, doc_id);
   TRAM_TRY(counts, party(step, sender));
   counts->unpinned_bytes -= std::min(counts->unpinned_bytes, record.bytes);
@@ -201,7 +203,8 @@ Result<void> Broker::State::apply_entry(Step& step, BytesView entry, std::option
   return {};
 }
 
-Result<void> Broker::State::on_directory_put(Step& step, const Asker& asker, PeerKind kind, const proto::DirectoryPut& put) {
+Result<void> Broker::State::on_directory_put(Step& step, const Asker& asker, PeerKind kind,
+                                             const proto::DirectoryPut& put) {
   if (kind != PeerKind::publisher && kind != PeerKind::broker) {
     ++counters.hostile;
     refuse(step, asker, ErrorCode::forbidden);

@@ -13,7 +13,7 @@ namespace tram::proto {
 struct BrokerRecord {
   PartyId party;
   RealmId realm;
-  Epoch epoch;             // this life of the store (R8)
+  Epoch epoch;  // this life of the store (R8)
   Time opened;
   uint64_t next_mail = 1;  // serial of the next small mail
   uint64_t next_blob = 1;  // serial of the next officer blob
@@ -35,44 +35,44 @@ struct PartyRecord {
 /// A verified body: header and manifest as received; the one chunk of an inline body.
 struct BodyRecord {
   Bytes header;
-  Bytes manifest;           // empty: in the side file
-  Bytes inline_chunk;       // small ones; a larger inline chunk has a row of its own
+  Bytes manifest;      // empty: in the side file
+  Bytes inline_chunk;  // small ones; a larger inline chunk has a row of its own
   bool inline_body = false;
   uint32_t chunks = 0;
-  uint64_t bytes = 0;       // sealed bytes
-  Epoch epoch;              // in which it was verified (R3)
+  uint64_t bytes = 0;  // sealed bytes
+  Epoch epoch;         // in which it was verified (R3)
 };
 
 /// The upload of a body that is a file.
 struct LeaseRecord {
   Time until;
-  uint32_t present = 0;     // bits set in `have`
-  Bytes have;               // bit i (lsb first) = chunk i is durable
+  uint32_t present = 0;  // bits set in `have`
+  Bytes have;            // bit i (lsb first) = chunk i is durable
 };
 
 enum class EnvelopeState : uint8_t {
-  stored = 1,   // in the recipient's queue
-  acked = 2,    // answered; kept until not_after + G (R6)
-  gone = 3,     // tombstone (R19): only `position`, `not_after`, `statement_hash` and `reason` are left
+  stored = 1,  // in the recipient's queue
+  acked = 2,   // answered; kept until not_after + G (R6)
+  gone = 3,    // tombstone (R19): only `position`, `not_after`, `statement_hash` and `reason` are left
 };
 enum class GoneReason : uint8_t { none = 0, acked = 1, cancelled = 2, expired = 3 };
 
 struct StoredEnvelope {
   EnvelopeState state = EnvelopeState::stored;
-  Bytes envelope;           // 400
-  uint64_t blob = 0;        // serial of its officer blob, in a table of its own: written once, in order of arrival
-  Bytes custody;            // 219 unsigned bytes: the receipt is signed after the commit, and again on every repeat (R4)
-  Bytes position;           // key of its row in table `position`
-  Bytes queue;              // key of its row in table `queue`
+  Bytes envelope;     // 400
+  uint64_t blob = 0;  // serial of its officer blob, in a table of its own: written once, in order of arrival
+  Bytes custody;      // 219 unsigned bytes: the receipt is signed after the commit, and again on every repeat (R4)
+  Bytes position;     // key of its row in table `position`
+  Bytes queue;        // key of its row in table `queue`
   Time not_after;
-  Time handed;              // first complete fetch by the recipient, 0: never
-  Bytes statement;          // Ack or Notice(nack) as received
-  Hash statement_hash;      // its id; all that a tombstone keeps of it
+  Time handed;          // first complete fetch by the recipient, 0: never
+  Bytes statement;      // Ack or Notice(nack) as received
+  Hash statement_hash;  // its id; all that a tombstone keeps of it
   GoneReason reason = GoneReason::none;
 };
 
 struct StoredMail {
-  Hash id;                  // H("edx1/mail"; content)
+  Hash id;  // H("edx1/mail"; content)
   PartyId author;
   Bytes content;
   Time expires;

@@ -1,10 +1,9 @@
 #include "broker/io/home.h"
 
+#include <algorithm>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <algorithm>
 
 #include "audit/log.h"
 #include "base/io/clock.h"
@@ -51,7 +50,8 @@ Result<io::SecretBytes> read_unlock_secret(const UnlockSource& source, std::stri
 /// tcp://host:port, as nodes connect to it.
 Result<void> check_endpoint(const std::string& endpoint, const char* option) {
   const auto colon = endpoint.rfind(':');
-  const bool good = endpoint.rfind("tcp://", 0) == 0 && colon != std::string::npos && colon > 6 && colon + 1 < endpoint.size() &&
+  const bool good = endpoint.rfind("tcp://", 0) == 0 && colon != std::string::npos && colon > 6 &&
+                    colon + 1 < endpoint.size() &&
                     std::all_of(endpoint.begin() + static_cast<ptrdiff_t>(colon) + 1, endpoint.end(),
                                 [](char c) { return c >= '0' && c <= '9'; });
   if (!good) return fail(ErrorCode::bad_request, std::string(option) + ": tcp://host:port");
@@ -96,7 +96,8 @@ Result<std::string> init_home(const InitOptions& options) {
   if (options.control == options.bulk) return fail(ErrorCode::bad_request, "--bulk: another port than --control");
   if (options.name.empty()) return fail(ErrorCode::bad_request, "--name");
   if (options.failure_domain.empty()) return fail(ErrorCode::bad_request, "--failure-domain");
-  if (::mkdir(options.directory.c_str(), 0700) != 0 && errno != EEXIST) return fail(ErrorCode::io_failed, options.directory);
+  if (::mkdir(options.directory.c_str(), 0700) != 0 && errno != EEXIST)
+    return fail(ErrorCode::io_failed, options.directory);
   struct stat info {};
   if (::stat(key_path(options.directory).c_str(), &info) == 0) {
     return fail(ErrorCode::conflict, options.directory + " holds a broker's keys already");
@@ -164,7 +165,8 @@ Result<Accepted> accept_approval(const std::string& home, const std::string& app
   if (approval.request != directory::enrol_request_hash(request.payload)) {
     return fail(ErrorCode::bad_request, "this approval answers another request");
   }
-  if (realm && *realm != approval.realm) return fail(ErrorCode::wrong_realm, "the approval is of realm " + approval.realm.hex());
+  if (realm && *realm != approval.realm)
+    return fail(ErrorCode::wrong_realm, "the approval is of realm " + approval.realm.hex());
   TRAM_TRY(config, io::read_config(config_path(home), config_keys()));
   TRAM_TRY(ring, open_key_ring(home, unlock));
   TRAM_TRY(opened, open_home(home, config, ring));
@@ -205,8 +207,9 @@ Result<Accepted> accept_approval(const std::string& home, const std::string& app
   }
   TRAM_OK(audit_log.store_head(*txn));
   TRAM_OK(txn->commit());
-  return Accepted{approval.realm, directory.root_change().realm_name, directory.practice(), approval.party,
-                  record->record.name, directory.size()};
+  return Accepted{approval.realm,       directory.root_change().realm_name,
+                  directory.practice(), approval.party,
+                  record->record.name,  directory.size()};
 }
 
 Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlock, Log& log) {

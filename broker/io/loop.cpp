@@ -1,10 +1,9 @@
 #include "broker/io/loop.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/stat.h>
-
-#include <algorithm>
 
 #include "broker/tables.h"
 
@@ -16,7 +15,7 @@ constexpr size_t bulk_frames_per_step_max = 16;
 constexpr Duration gather_max = milliseconds(5);
 constexpr size_t outbox_frames_max = 4096;
 constexpr uint64_t outbox_bytes_max = 32u << 20;
-constexpr int control_send_queue = 256;
+constexpr int control_send_queue = 128;
 constexpr int bulk_send_queue = 16;
 constexpr Duration workers_stuck = seconds(60);
 
@@ -32,8 +31,8 @@ Loop::~Loop() {
   zap_.reset();
 }
 
-Result<std::unique_ptr<Loop>> Loop::open(const std::string& home, const ::tram::Config& config, const crypto::KeyRing& ring,
-                                         Log& log) {
+Result<std::unique_ptr<Loop>> Loop::open(const std::string& home, const ::tram::Config& config,
+                                         const crypto::KeyRing& ring, Log& log) {
   struct stat info {};
   if (::stat(doubt_path(home).c_str(), &info) == 0) {
     return fail(ErrorCode::wrong_state, "the disk failed: check it, then run `tram-broker recover --dir " + home + "`");
@@ -340,8 +339,8 @@ void Loop::write_status(Time now) {
       R"("contents":{},"chunks_in":{},"chunks_out":{},"expired":{},"hostile":{}}})"
       "\n",
       broker_->config().self.hex(), broker_->epoch().hex(), now.ms, start_.ms, broker_->sessions(), audit_log_->size(),
-      directory_->size(), disk_percent_, clock_reading_.ok(), c.puts, c.custodies, c.repeats, c.refusals, c.acks, c.mails,
-      c.contents, c.chunks_in, c.chunks_out, c.expired, c.hostile);
+      directory_->size(), disk_percent_, clock_reading_.ok(), c.puts, c.custodies, c.repeats, c.refusals, c.acks,
+      c.mails, c.contents, c.chunks_in, c.chunks_out, c.expired, c.hostile);
   if (auto written = io::write_private_file_atomic(status_path(home_), view(text)); !written) {
     log_.warning("status.was_not_written", {{"error", describe(written.error())}});
   }
@@ -353,7 +352,8 @@ void Loop::every_second(Time monotonic, Time now) {
   if (monotonic >= next_disk_) {
     next_disk_ = monotonic + seconds(5);
     if (auto used = files_.raw_store->used_percent()) disk_percent_ = *used;
-    if (auto space = files_.body_files->space()) disk_percent_ = std::max(disk_percent_, 100 - std::min(space->free_percent, 100u));
+    if (auto space = files_.body_files->space())
+      disk_percent_ = std::max(disk_percent_, 100 - std::min(space->free_percent, 100u));
   }
   if (pool_->pending() == 0) last_job_ = monotonic;
   // T7: the watchdog is fed only while jobs come back.
@@ -361,16 +361,19 @@ void Loop::every_second(Time monotonic, Time now) {
   if (monotonic >= next_status_) {
     next_status_ = monotonic + seconds(10);
     write_status(now);
-    io::notify_status(fmt::format("{} sessions, {} custodies, {} % used", broker_->sessions(), broker_->counters().custodies,
-                                  disk_percent_));
+    io::notify_status(fmt::format("{} sessions, {} custodies, {} % used", broker_->sessions(),
+                                  broker_->counters().custodies, disk_percent_));
   }
   if (monotonic < next_minute_) return;
   next_minute_ = monotonic + minutes(1);
   if (auto cleared = files_.raw_store->reader_check(); cleared && *cleared > 0) {
     log_.warning("readers.were_cleared", {{"count", *cleared}});
   }
-  // Suspensions that end by themselves and changes with a later effect reach ZAP without a new entry.
-  allow_list_changed_ = true;
+  if (monotonic >= next_allow_list_) {
+    // Changes with a later effect reach ZAP without a new entry.
+    next_allow_list_ = monotonic + minutes(10);
+    allow_list_changed_ = true;
+  }
   io::trim_memory();
 }
 
@@ -379,7 +382,8 @@ int Loop::run(io::SignalFd& signals, const std::function<void()>& reopen_log) {
   last_job_ = io::monotonic_now();
   clock_reading_ = clock_.read();
   io::notify_ready();
-  log_.info("broker.is_ready", {{"broker", broker_->config().self}, {"epoch", broker_->epoch()}, {"directory", directory_->size()}});
+  log_.info("broker.is_ready",
+            {{"broker", broker_->config().self}, {"epoch", broker_->epoch()}, {"directory", directory_->size()}});
   std::vector<Event> events;
   std::vector<io::PollItem> items;
   while (!stopping_) {

@@ -20,7 +20,8 @@ class Loop {
  public:
   /// Opens the home of an accepted broker, binds both endpoints. Errors: already_running, wrong_state (not accepted, or
   /// recovery is needed), store_corrupt, io_failed, bad_config (an address).
-  static Result<std::unique_ptr<Loop>> open(const std::string& home, const ::tram::Config&, const crypto::KeyRing&, Log&);
+  static Result<std::unique_ptr<Loop>> open(const std::string& home, const ::tram::Config&, const crypto::KeyRing&,
+                                            Log&);
   ~Loop();
 
   /// Until SIGTERM or SIGINT (0), or a fatal error (74). `reopen_log` is called on SIGHUP.
@@ -80,7 +81,7 @@ class Loop {
   io::ClockWatch clock_;
   io::ClockReading clock_reading_;
   std::optional<Time> wake_at_;
-  Time next_second_, next_disk_, next_status_, next_minute_, start_;
+  Time next_second_, next_disk_, next_status_, next_minute_, next_allow_list_, start_;
   Time last_job_;
   unsigned disk_percent_ = 0;
   bool allow_list_changed_ = true;

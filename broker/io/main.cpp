@@ -1,7 +1,6 @@
 // tram-broker: takes custody of documents it cannot read. Commands: init, accept, run, recover, check, status,
 // print-config.
 #include <CLI/CLI.hpp>
-
 #include <cstdio>
 
 #include "base/io/config_file.h"
@@ -78,9 +77,10 @@ int recover(const std::string& home, UnlockSource unlock) {
   if (unlock.credential.empty()) unlock.credential = prepared->config.string("unlock.credential");
   auto recovered = recover_home(home, unlock, *prepared->log);
   if (!recovered) return failed(recovered.error());
-  std::printf("New epoch: %s\nEnvelopes dropped because their body was damaged: %llu\n"
-              "Senders put again what is missing.\nNext: tram-broker run --dir %s\n",
-              recovered->epoch.hex().c_str(), static_cast<unsigned long long>(recovered->dropped), home.c_str());
+  std::printf(
+      "New epoch: %s\nEnvelopes dropped because their body was damaged: %llu\n"
+      "Senders put again what is missing.\nNext: tram-broker run --dir %s\n",
+      recovered->epoch.hex().c_str(), static_cast<unsigned long long>(recovered->dropped), home.c_str());
   return 0;
 }
 
@@ -94,7 +94,8 @@ int status(const std::string& home) {
 int check(const std::string& home) {
   auto config = io::read_config(config_path(home), config_keys());
   if (!config) return failed(config.error());
-  if (!log_level(config->string("log.level"))) return failed({ErrorCode::bad_config, "log.level: debug, info, warning or error"});
+  if (!log_level(config->string("log.level")))
+    return failed({ErrorCode::bad_config, "log.level: debug, info, warning or error"});
   auto key_file = io::read_private_file(home + "/keys.tram", 65536);
   if (!key_file) return failed(key_file.error());
   if (auto kind = crypto::key_file_unlock_kind(key_file->view()); !kind) return failed(kind.error());
@@ -121,11 +122,13 @@ int main(int argc, char** argv) {
   auto* init_command = app.add_subcommand("init", "Make keys, a configuration and an enrolment request");
   add_home(*init_command);
   init_command->add_option("--name", init.name, "Name of the broker")->required();
-  init_command->add_option("--failure-domain", init.failure_domain, "What fails with it: site, operator, power")->required();
+  init_command->add_option("--failure-domain", init.failure_domain, "What fails with it: site, operator, power")
+      ->required();
   init_command->add_option("--control", init.control, "tcp://host:port that nodes reach")->required();
   init_command->add_option("--bulk", init.bulk, "tcp://host:port for large bodies")->required();
   init_command->add_option("--argon-memory", argon_memory, "Memory of one unlocking")->capture_default_str();
-  init_command->add_flag("--raw-key", init.unlock.raw, "Unlock with a raw 32-byte key (64 hex digits) instead of a passphrase");
+  init_command->add_flag("--raw-key", init.unlock.raw,
+                         "Unlock with a raw 32-byte key (64 hex digits) instead of a passphrase");
   unlock.add(*init_command);
   init_command->callback([&] {
     init.directory = home;
@@ -141,10 +144,11 @@ int main(int argc, char** argv) {
       code = failed(short_code.error());
       return;
     }
-    std::printf("Request: %s/enrol.request\nCode to read to the authority: %s\n"
-                "Next: carry the request to the directory authority; when its approval comes back:\n"
-                "  tram-broker accept --dir %s --approval FILE\n",
-                home.c_str(), short_code->c_str(), home.c_str());
+    std::printf(
+        "Request: %s/enrol.request\nCode to read to the authority: %s\n"
+        "Next: carry the request to the directory authority; when its approval comes back:\n"
+        "  tram-broker accept --dir %s --approval FILE\n",
+        home.c_str(), short_code->c_str(), home.c_str());
   });
 
   std::string approval, realm;
@@ -164,8 +168,8 @@ int main(int argc, char** argv) {
       code = failed(accepted.error());
       return;
     }
-    std::printf("%s (%s)\nRealm: %s%s\n  %s\nDirectory: %llu entries\nNext: tram-broker run --dir %s\n", accepted->name.c_str(),
-                accepted->party.hex().c_str(), accepted->realm_name.c_str(),
+    std::printf("%s (%s)\nRealm: %s%s\n  %s\nDirectory: %llu entries\nNext: tram-broker run --dir %s\n",
+                accepted->name.c_str(), accepted->party.hex().c_str(), accepted->realm_name.c_str(),
                 accepted->practice ? "  *** PRACTICE / THỰC HÀNH ***" : "", accepted->realm.hex().c_str(),
                 static_cast<unsigned long long>(accepted->entries), home.c_str());
   });
@@ -175,7 +179,8 @@ int main(int argc, char** argv) {
   unlock.add(*run_command);
   run_command->callback([&] { code = run(home, unlock.source()); });
 
-  auto* recover_command = app.add_subcommand("recover", "After a disk failure or a restore: check everything, open a new epoch");
+  auto* recover_command =
+      app.add_subcommand("recover", "After a disk failure or a restore: check everything, open a new epoch");
   add_home(*recover_command);
   unlock.add(*recover_command);
   recover_command->callback([&] { code = recover(home, unlock.source()); });

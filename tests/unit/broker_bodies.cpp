@@ -54,7 +54,8 @@ TEST_CASE("a chunk counts only when it was synced") {
   world.offer(document);
   world.hold_jobs = true;
   std::vector<Event> events;
-  events.emplace_back(world.frame(World::bulk(1), world.members[0].id, proto::ChunkPut{document.header.id, 0}, document.chunks[0]));
+  events.emplace_back(
+      world.frame(World::bulk(1), world.members[0].id, proto::ChunkPut{document.header.id, 0}, document.chunks[0]));
   world.run(std::move(events));
   REQUIRE(world.held.size() == 1);
   std::vector<Event> written;
@@ -98,7 +99,8 @@ TEST_CASE("refusals of offers and chunks") {
   World world([](Config& config) { config.quotas.unpinned_bytes_max = 2 * three_chunks; });
   const Document document = world.document(0, three_chunks);
   SECTION("another sender") {
-    CHECK(World::refusal(world.ask(World::bulk(3), world.members[2].id, proto::Offer{document.header_bytes, document.manifest})) ==
+    CHECK(World::refusal(
+              world.ask(World::bulk(3), world.members[2].id, proto::Offer{document.header_bytes, document.manifest})) ==
           number(ErrorCode::forbidden));
   }
   SECTION("forged header") {
@@ -115,14 +117,15 @@ TEST_CASE("refusals of offers and chunks") {
   }
   SECTION("small bodies ride in Put") {
     const Document small = world.document(0);
-    CHECK(World::refusal(world.ask(World::bulk(1), world.members[0].id, proto::Offer{small.header_bytes, small.manifest})) ==
+    CHECK(World::refusal(
+              world.ask(World::bulk(1), world.members[0].id, proto::Offer{small.header_bytes, small.manifest})) ==
           number(ErrorCode::bad_request));
   }
   SECTION("quota of bodies under a lease") {
     world.offer(document);
     const Document second = world.document(0, three_chunks);
-    CHECK(World::refusal(world.ask(World::bulk(1), world.members[0].id, proto::Offer{second.header_bytes, second.manifest})) ==
-          number(ErrorCode::quota));
+    CHECK(World::refusal(world.ask(World::bulk(1), world.members[0].id,
+                                   proto::Offer{second.header_bytes, second.manifest})) == number(ErrorCode::quota));
   }
   SECTION("chunks") {
     world.offer(document);

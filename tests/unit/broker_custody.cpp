@@ -32,7 +32,8 @@ TEST_CASE("nothing is signed before the commit") {
   world.hold_jobs = true;
   const Document document = world.document(0);
   std::vector<Event> events;
-  events.emplace_back(world.frame(World::control(1), world.members[0].id, World::put(document, {world.letter(document, 0, 1)})));
+  events.emplace_back(
+      world.frame(World::control(1), world.members[0].id, World::put(document, {world.letter(document, 0, 1)})));
   world.run(std::move(events));
   REQUIRE(world.held.size() == 1);
   JobDone verified = run_job(std::move(world.held[0]), world.bodies);
@@ -76,7 +77,8 @@ TEST_CASE("the queue chain links every envelope of a recipient") {
   Hash head;
   for (uint64_t q = 1; q <= 5; ++q) {
     const Document document = world.document(0);
-    const Letter letter = world.letter(document, 0, 1, [&](auto& e) { e.lane = q % 2 == 0 ? Lane::urgent : Lane::bulk; });
+    const Letter letter =
+        world.letter(document, 0, 1, [&](auto& e) { e.lane = q % 2 == 0 ? Lane::urgent : Lane::bulk; });
     auto custody = must(crypto::decode_custody(world.put_one(document, letter).custody));
     head = crypto::next_queue_head(head, q, letter.envelope.id);
     CHECK(custody.position == q);
@@ -88,9 +90,9 @@ TEST_CASE("the queue chain links every envelope of a recipient") {
 TEST_CASE("one document for many recipients in one frame; later frames need no body") {
   World world;
   const Document document = world.document(0);
-  auto replies = World::only<proto::PutReply>(world.ask(
-      World::control(1), world.members[0].id,
-      World::put(document, {world.letter(document, 0, 1), world.letter(document, 0, 2)})));
+  auto replies = World::only<proto::PutReply>(
+      world.ask(World::control(1), world.members[0].id,
+                World::put(document, {world.letter(document, 0, 1), world.letter(document, 0, 2)})));
   REQUIRE(replies.size() == 1);
   REQUIRE(replies[0].results.size() == 2);
   CHECK(replies[0].results[0].refusal == 0);
@@ -189,11 +191,14 @@ TEST_CASE("rules of an envelope") {
         number(ErrorCode::clock_wrong));
   CHECK(refused_with([&](auto& e) { e.not_after = world.now + days(11); }) == number(ErrorCode::bad_request));
   CHECK(refused_with([](auto& e) { e.dir_root.bytes[0] ^= 1; }) == number(ErrorCode::rollback));
-  CHECK(refused_with([&](auto& e) { e.recipient = world.random.template id<PartyId>(); }) == number(ErrorCode::unknown_agency));
+  CHECK(refused_with([&](auto& e) { e.recipient = world.random.template id<PartyId>(); }) ==
+        number(ErrorCode::unknown_agency));
   CHECK(refused_with([](auto&) {}) == 0);
   // An older view of the directory is as good as the newest.
   world.publish({{start_time, proto::StatusChange{world.members[3].id, proto::AgencyStatus::suspended, {}, "check"}}});
-  CHECK(refused_with([&](auto& e) { e.dir_size = 2, e.dir_root = must(world.directory->root_at(*must(world.store.begin_read()), 2)).value(); }) == 0);
+  CHECK(refused_with([&](auto& e) {
+          e.dir_size = 2, e.dir_root = must(world.directory->root_at(*must(world.store.begin_read()), 2)).value();
+        }) == 0);
 }
 
 TEST_CASE("closed recipients and suspended senders") {
@@ -207,7 +212,8 @@ TEST_CASE("closed recipients and suspended senders") {
   CHECK(closed.entry == 2);
   CHECK(world.put_one(document, world.letter(document, 0, 3)).refusal == 0);
   const Document other = world.document(3);
-  CHECK(World::refusal(world.ask(World::control(4), world.members[3].id, World::put(other, {world.letter(other, 3, 0)}))) ==
+  CHECK(World::refusal(
+            world.ask(World::control(4), world.members[3].id, World::put(other, {world.letter(other, 3, 0)}))) ==
         number(ErrorCode::suspended_agency));
 }
 
@@ -223,20 +229,22 @@ TEST_CASE("a key that was rotated still counts for what was signed under the old
   CHECK(world.put_one(document, before).refusal == 0);
   // The old key under the new view is no key.
   const Document late = world.document(0);
-  CHECK(World::refusal(world.ask(World::control(1), world.members[0].id, World::put(late, {world.letter(late, 0, 1)}))) ==
-        number(ErrorCode::bad_signature));
+  CHECK(World::refusal(world.ask(World::control(1), world.members[0].id,
+                                 World::put(late, {world.letter(late, 0, 1)}))) == number(ErrorCode::bad_signature));
 }
 
 TEST_CASE("a lower incarnation is fenced") {
   World world;
   const Document document = world.document(0);
   CHECK(world.put_one(document, world.letter(document, 0, 1, [](auto& e) { e.inc = 3; })).refusal == 0);
-  CHECK(world.put_one(document, world.letter(document, 0, 1, [](auto& e) { e.inc = 2; })).refusal == number(ErrorCode::fenced));
+  CHECK(world.put_one(document, world.letter(document, 0, 1, [](auto& e) { e.inc = 2; })).refusal ==
+        number(ErrorCode::fenced));
   CHECK(World::refusal(world.ask(World::control(1), world.members[0].id, proto::Hello{1, 2, 0, ""})) ==
         number(ErrorCode::fenced));
   CHECK(World::refusal(world.ask(World::control(1), world.members[0].id, proto::Hello{1, 3, 0, ""})) == 0);
   world.restart();
-  CHECK(world.put_one(document, world.letter(document, 0, 1, [](auto& e) { e.inc = 2; })).refusal == number(ErrorCode::fenced));
+  CHECK(world.put_one(document, world.letter(document, 0, 1, [](auto& e) { e.inc = 2; })).refusal ==
+        number(ErrorCode::fenced));
 }
 
 TEST_CASE("two envelopes at one position: the second is refused and both are kept") {
@@ -290,8 +298,9 @@ TEST_CASE("quotas refuse before any body work") {
     const Document document = world.document(0);
     auto refusal_at = [&](unsigned disk, Lane lane) {
       world.tick(disk);
-      return World::refusal(world.ask(World::control(1), world.members[0].id,
-                                      World::put(document, {world.letter(document, 0, 1, [&](auto& e) { e.lane = lane; })})));
+      return World::refusal(
+          world.ask(World::control(1), world.members[0].id,
+                    World::put(document, {world.letter(document, 0, 1, [&](auto& e) { e.lane = lane; })})));
     };
     CHECK(refusal_at(79, Lane::bulk) == 0);
     CHECK(refusal_at(80, Lane::bulk) == number(ErrorCode::storage_full));
@@ -323,7 +332,8 @@ TEST_CASE("a full store aborts the step; the broker goes on after reload") {
   world.store.set_capacity_bytes(world.store.used_bytes() + 1000);
   const Document document = world.document(0);
   std::vector<Event> events;
-  events.emplace_back(world.frame(World::control(1), world.members[0].id, World::put(document, {world.letter(document, 0, 1)})));
+  events.emplace_back(
+      world.frame(World::control(1), world.members[0].id, World::put(document, {world.letter(document, 0, 1)})));
   world.hold_jobs = true;
   world.run(std::move(events));
   std::vector<Event> done;

@@ -65,7 +65,9 @@ class MemBodies final : public Bodies {
 
 struct SilentLog final : Log {
   int errors = 0;
-  void write(LogLevel level, std::string_view, std::span<const LogField>) override { errors += level == LogLevel::error; }
+  void write(LogLevel level, std::string_view, std::span<const LogField>) override {
+    errors += level == LogLevel::error;
+  }
 };
 
 template <class T>
@@ -104,7 +106,7 @@ struct World {
   Time now = start_time + days(1);
   std::vector<crypto::SigningKey> officers;
   std::vector<PartyId> officer_ids;
-  std::vector<Member> members;   // agencies 0..3 with nodes
+  std::vector<Member> members;  // agencies 0..3 with nodes
   PartyId broker_id;
   PartyId other_broker;
   std::shared_ptr<crypto::SigningKey> broker_key;
@@ -130,7 +132,8 @@ struct World {
     proto::RootChange root;
     root.realm_name = "Test realm";
     root.practice = true;
-    for (size_t i = 0; i < officers.size(); ++i) root.officers.push_back({officer_ids[i], "Officer", officers[i].public_key()});
+    for (size_t i = 0; i < officers.size(); ++i)
+      root.officers.push_back({officer_ids[i], "Officer", officers[i].public_key()});
     root.threshold = 2;
     root.root_threshold = 3;
     proto::EntryPayload genesis;
@@ -150,13 +153,15 @@ struct World {
       member.record.id = member.id;
       member.record.name_vi = "Cơ quan " + std::to_string(i);
       member.record.codes.push_back({"CQ." + std::to_string(i), {}, {}});
-      member.record.keys = proto::AgencyKeys{member.key.public_key(), crypto::LogKey(crypto::make_secret(random)).public_key(),
-                                             crypto::make_curve_pair(random).public_key};
+      member.record.keys =
+          proto::AgencyKeys{member.key.public_key(), crypto::LogKey(crypto::make_secret(random)).public_key(),
+                            crypto::make_curve_pair(random).public_key};
       changes.push_back({start_time, proto::AgencyChange{member.record}});
       members.push_back(std::move(member));
     }
-    for (const auto& [id, name, key] : {std::tuple{broker_id, "one", broker_key->public_key()},
-                                        std::tuple{other_broker, "two", crypto::SigningKey(crypto::make_secret(random)).public_key()}}) {
+    for (const auto& [id, name, key] :
+         {std::tuple{broker_id, "one", broker_key->public_key()},
+          std::tuple{other_broker, "two", crypto::SigningKey(crypto::make_secret(random)).public_key()}}) {
       proto::BrokerChange change;
       change.id = id;
       change.name = name;
@@ -229,7 +234,8 @@ struct World {
   /// By the authority, as a running broker gets it.
   void publish(std::vector<proto::Change> changes) {
     const auto answers = ask(control(99), PartyId{}, proto::DirectoryPut{{entry(std::move(changes))}});
-    if (answers.empty() || !std::holds_alternative<proto::Done>(answers.front().frame.body)) throw std::runtime_error("publish");
+    if (answers.empty() || !std::holds_alternative<proto::Done>(answers.front().frame.body))
+      throw std::runtime_error("publish");
   }
 
   // ---- steps
@@ -375,8 +381,8 @@ struct World {
   }
   /// Offers a file body; returns the chunks that the broker has.
   Bytes offer(const Document& of, size_t sender = 0) {
-    const auto replies = only<proto::OfferReply>(
-        ask(bulk(1 + sender), members[sender].id, proto::Offer{of.header_bytes, of.manifest}));
+    const auto replies =
+        only<proto::OfferReply>(ask(bulk(1 + sender), members[sender].id, proto::Offer{of.header_bytes, of.manifest}));
     if (replies.size() != 1) throw std::runtime_error("no offer reply");
     return replies[0].have;
   }
