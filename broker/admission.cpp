@@ -144,10 +144,8 @@ Result<void> Broker::State::on_put(Step& step, FrameReceived& event, proto::Put&
 }
 
 Result<void> Broker::State::on_verified(Step& step, VerifyPutDone& done) {
-  for (auto& item : done.items) {
-    puts_in_flight -= std::min(puts_in_flight, item.asked.put.items.size());
-    TRAM_OK(admit_put(step, item));
-  }
+  for (const auto& item : done.items) puts_in_flight -= std::min(puts_in_flight, item.asked.put.items.size());
+  for (auto& item : done.items) TRAM_OK(admit_put(step, item));
   return {};
 }
 
@@ -553,6 +551,7 @@ Result<void> Broker::State::on_chunk_put(Step& step, FrameReceived& event, const
   job.doc_id = put.doc_id;
   job.index = put.index;
   job.chunks = into->chunks;
+  job.body_bytes = into->bytes;
   if (into->manifest) job.expected = into->manifest->chunks[put.index];
   job.sealed = std::move(event.chunk);
   into->waiters[put.index].push_back(asker);

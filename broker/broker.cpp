@@ -286,6 +286,27 @@ Result<void> Broker::State::on_job(Step& step, JobDone& done) {
   return {};
 }
 
+/// A result that comes too late for its step: only what was counted when its job left.
+void Broker::State::forget_job(const JobDone& done) {
+  if (const auto* result = std::get_if<VerifyPutDone>(&done)) {
+    for (const auto& item : result->items) puts_in_flight -= std::min(puts_in_flight, item.asked.put.items.size());
+  } else if (const auto* acks = std::get_if<VerifyAckDone>(&done)) {
+    for (const auto& item : acks->items) acks_in_flight -= std::min(acks_in_flight, item.asked.put.items.size());
+  } else if (const auto* mail = std::get_if<VerifyMailDone>(&done)) {
+    if (mail->asked.counted) acks_in_flight -= std::min(acks_in_flight, mail->asked.post.items.size());
+  } else if (const auto* offer = std::get_if<OfferDone>(&done)) {
+    offers_in_flight.erase(offer->asked.doc_id);
+  } else if (const auto* written = std::get_if<WriteChunkDone>(&done)) {
+    bulk_jobs -= std::min<size_t>(bulk_jobs, 1);
+    write_bytes_waiting -= std::min<uint64_t>(write_bytes_waiting, written->bytes);
+  } else if (const auto* chunk = std::get_if<ReadChunkDone>(&done)) {
+    bulk_jobs -= std::min<size_t>(bulk_jobs, 1);
+    if (auto it = live.find(chunk->asker.session); it != live.end() && it->second.reads > 0) --it->second.reads;
+  } else if (const auto* removed = std::get_if<RemoveBodiesDone>(&done)) {
+    for (const auto& name : removed->names) removing.erase(name);
+  }
+}
+
 Result<void> Broker::State::on_event(Step& step, Event& event) {
   if (auto* frame = std::get_if<FrameReceived>(&event)) return on_frame(step, *frame);
   if (auto* done = std::get_if<JobDone>(&event)) return on_job(step, *done);
@@ -301,11 +322,9 @@ Result<void> Broker::State::on_event(Step& step, Event& event) {
     return {};
   }
   if (auto* up = std::get_if<PeerUp>(&event)) {
-    peers[up->broker] = PeerState{};
-    proto::Hello hello;
-    hello.directory_size = directory.size();
-    hello.software = config.software;
-    ask_peer(step, up->broker, std::move(hello));
+    PeerState& peer = peers[up->broker];
+    peer = PeerState{};
+    greet_peer(step, up->broker, peer);
     return {};
   }
   if (auto* down = std::get_if<PeerDown>(&event)) {
@@ -475,7 +494,17 @@ Result<void> Broker::start(WriteTxn& txn, Time now, Effects& effects) {
 Result<void> Broker::step(WriteTxn& txn, Time now, std::span<Event> events, Effects& effects) {
   Step step{txn, now, effects, {}, {}, {}, false};
   state_->started = {};
-  for (Event& event : events) TRAM_OK(state_->on_event(step, event));
+  for (size_t i = 0; i < events.size(); ++i) {
+    auto done = state_->on_event(step, events[i]);
+    if (done) continue;
+    // The rest of an aborted step asks nothing of the store: what jobs end, who is slow, who went.
+    while (++i < events.size()) {
+      if (auto* job = std::get_if<JobDone>(&events[i])) state_->forget_job(*job);
+      else if (!std::holds_alternative<FrameReceived>(events[i]) && !std::holds_alternative<PeerFrame>(events[i]))
+        TRAM_OK(state_->on_event(step, events[i]));
+    }
+    return done;
+  }
   return state_->finish(step);
 }
 

@@ -313,8 +313,8 @@ Result<void> Broker::State::on_ack_put(Step& step, FrameReceived& event, proto::
 
 Result<void> Broker::State::on_acks_verified(Step& step, VerifyAckDone& done) {
   const uint16_t bad_signature = number(ErrorCode::bad_signature);
+  for (const auto& item : done.items) acks_in_flight -= std::min(acks_in_flight, item.asked.put.items.size());
   for (auto& item : done.items) {
-    acks_in_flight -= std::min(acks_in_flight, item.asked.put.items.size());
     const Asker asker = item.asked.asker;
     if (!item.asked.again) {
       // A statement is kept and repeated for years: it may have been signed with an earlier key.

@@ -131,7 +131,12 @@ Result<void> write_chunk(const WriteChunkJob& job, Bodies& bodies) {
     TRAM_OK(bodies.read(manifest_name(job.doc_id), ids_offset + uint64_t{job.index} * ChunkId::size, expected.bytes));
   }
   if (crypto::chunk_id(job.sealed) != expected) return fail(ErrorCode::bad_format, "chunk");
-  return bodies.write(body_name(job.doc_id), uint64_t{job.index} * limits::sealed_chunk_bytes, job.sealed);
+  const std::string name = body_name(job.doc_id);
+  const uint64_t offset = uint64_t{job.index} * limits::sealed_chunk_bytes;
+  auto written = bodies.write(name, offset, job.sealed);
+  if (written || written.error().code != ErrorCode::not_found) return written;
+  TRAM_OK(bodies.create(name, job.body_bytes));
+  return bodies.write(name, offset, job.sealed);
 }
 
 JobDone run(WriteChunkJob&& job, Bodies& bodies) {

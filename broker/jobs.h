@@ -94,6 +94,7 @@ struct WriteChunkJob {
   DocId doc_id;
   uint32_t index = 0;
   uint32_t chunks = 0;              // of the body
+  uint64_t body_bytes = 0;          // of its file, should it have to be made again (a store put back remembers freed ones)
   std::optional<ChunkId> expected;  // else read from the manifest's side file
   Bytes sealed;
 };

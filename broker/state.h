@@ -195,6 +195,7 @@ struct Broker::State {
   Result<void> on_event(Step&, Event&);
   Result<void> on_frame(Step&, FrameReceived&);
   Result<void> on_job(Step&, JobDone&);
+  void forget_job(const JobDone&);
   Result<void> on_hello(Step&, const FrameReceived&, const proto::Hello&);
   Result<void> finish(Step&);
   Result<void> forget_caches(ReadTxn&);
@@ -279,6 +280,7 @@ struct Broker::State {
   Result<void> on_kx_put(Step&, const Asker&, const proto::KxPut&);
   Result<void> on_kx_get(Step&, const Asker&, const proto::KxGet&);
   Result<void> on_peer_frame(Step&, const PartyId& broker, proto::Frame&);
+  void greet_peer(Step&, const PartyId& broker, PeerState&);
   void ask_peer(Step&, const PartyId& broker, proto::FrameBody);
   Result<void> sync_peers(Step&);
   Result<void> ask_feeds(Step&, const PartyId& broker, PeerState&);

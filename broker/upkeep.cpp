@@ -254,6 +254,15 @@ void Broker::State::ask_peer(Step& step, const PartyId& broker, proto::FrameBody
   step.out.peer_sends.push_back({broker, proto::Frame{++peer_requests, std::move(frame_body)}});
 }
 
+/// Again when no answer came: an aborted step lets nothing out.
+void Broker::State::greet_peer(Step& step, const PartyId& broker, PeerState& peer) {
+  peer.next_directory = step.now + config.peer_sync;
+  proto::Hello hello;
+  hello.directory_size = directory.size();
+  hello.software = config.software;
+  ask_peer(step, broker, std::move(hello));
+}
+
 Result<void> Broker::State::on_peer_frame(Step& step, const PartyId& broker, proto::Frame& frame) {
   auto it = peers.find(broker);
   if (it == peers.end()) return {};
@@ -326,7 +335,10 @@ Result<void> Broker::State::ask_feeds(Step& step, const PartyId& broker, PeerSta
 
 Result<void> Broker::State::sync_peers(Step& step) {
   for (auto& [broker, peer] : peers) {
-    if (!peer.greeted) continue;
+    if (!peer.greeted) {
+      if (step.now >= peer.next_directory) greet_peer(step, broker, peer);
+      continue;
+    }
     if (step.now >= peer.next_directory) {
       // An answer that is overdue is forgotten: the connection may have dropped it.
       peer.asking_directory = true;
@@ -345,6 +357,10 @@ namespace {
 
 /// Checks one stored body against its own manifest; `lease` loses the bits of chunks that are damaged or absent.
 Result<bool> whole(ReadTxn& txn, Bodies& bodies, BytesView key, const BodyRecord& record, LeaseRecord* lease) {
+  Bytes had = std::move(lease->have);  // nothing counts before it is checked, whatever ends the check early
+  had.resize((record.chunks + 7) / 8);
+  lease->have.assign(had.size(), 0);
+  lease->present = 0;
   auto header = crypto::decode_header(record.header);
   if (!header || header->id != doc_of_key(key) || header->sender != sender_of_key(key)) return false;
   Bytes manifest_bytes = record.manifest;
@@ -368,21 +384,16 @@ Result<bool> whole(ReadTxn& txn, Bodies& bodies, BytesView key, const BodyRecord
     }
     return record.chunks == 1 && crypto::chunk_id(chunk) == manifest->chunks[0];
   }
-  lease->have.resize((record.chunks + 7) / 8);
-  lease->present = 0;
   Bytes chunk;
   for (uint32_t index = 0; index < record.chunks; ++index) {
-    uint8_t& byte = lease->have[index / 8];
     const auto mask = static_cast<uint8_t>(1u << (index % 8));
-    if ((byte & mask) == 0) continue;
+    if ((had[index / 8] & mask) == 0) continue;
     chunk.resize(crypto::sealed_chunk_size(*manifest, index));
     auto read = bodies.read(body_name(header->id), uint64_t{index} * limits::sealed_chunk_bytes, chunk);
     if (!read && read.error().code == ErrorCode::io_failed) return fail(read.error());
-    if (read && crypto::chunk_id(chunk) == manifest->chunks[index]) {
-      ++lease->present;
-    } else {
-      byte = static_cast<uint8_t>(byte & ~mask);
-    }
+    if (!read || crypto::chunk_id(chunk) != manifest->chunks[index]) continue;
+    lease->have[index / 8] = static_cast<uint8_t>(lease->have[index / 8] | mask);
+    ++lease->present;
   }
   return lease->present == record.chunks;
 }

@@ -71,13 +71,15 @@ void Node::flush_fetches(Effects& effects) {
 
 void Node::source_failed(Time now, Arrival& arrival, Effects& effects) {
   using Stage = Arrival::Stage;
+  uint32_t& requests = links_[arrival.source].chunk_requests;  // these will not be answered, or late
+  requests -= std::min(requests, static_cast<uint32_t>(arrival.requested.size()));
+  arrival.requested.clear();
   arrival.failed.insert(arrival.source);
   if (arrival.failed.size() >= arrival.sources.size()) {
     arrival.failed.clear();  // all failed: start over, later
     arrival.asked = now;
     if (arrival.stage == Stage::fetching) arrival.stage = Stage::wanted;
     if (arrival.stage == Stage::manifest || arrival.stage == Stage::chunks) {
-      arrival.requested.clear();
       for (const auto& [broker, seen] : arrival.sources)
         if (links_[broker].greeted) arrival.source = broker;
     }
@@ -86,7 +88,6 @@ void Node::source_failed(Time now, Arrival& arrival, Effects& effects) {
   if (arrival.stage == Stage::fetching) return fetch(now, arrival, effects);
   for (const auto& [broker, seen] : arrival.sources)
     if (!arrival.failed.count(broker) && links_[broker].greeted) arrival.source = broker;
-  arrival.requested.clear();
   arrival.asked = now;
   if (arrival.stage == Stage::manifest)
     send(arrival.source, proto::Endpoint::bulk, proto::ManifestGet{arrival.envelope.doc_id}, effects);
@@ -199,7 +200,7 @@ void Node::request_chunks(Time now, Effects& effects) {
   std::stable_sort(active.begin(), active.end(), [](const Arrival* a, const Arrival* b) { return a->envelope.lane < b->envelope.lane; });
   for (Arrival* arrival : active) {
     Link& link = links_[arrival->source];
-    if (!link.greeted) continue;
+    if (!link.greeted || now < arrival->not_before) continue;
     for (uint32_t i = 0; i < arrival->have.size() && link.chunk_requests < limits::chunk_credit; ++i) {
       if (arrival->have[i] || arrival->requested.count(i) || arrival->writing.count(i)) continue;
       if (arrival->requested.size() + arrival->writing.size() >= limits::chunk_credit) break;
@@ -229,6 +230,7 @@ Result<void> Node::on_chunk(Time now, const PartyId& broker, Link& link, proto::
     job.doc_id = data.doc_id;
     job.index = data.index;
     job.expected = arrival.manifest.chunks[data.index];
+    job.body_bytes = arrival.record.body_bytes;
     job.last = data.index + 1 == arrival.manifest.chunks.size();
     job.sealed = std::move(chunk);
     job.context = {config_.realm, header->sender, header->doc_uuid};
@@ -248,7 +250,8 @@ Result<void> Node::on(WriteTxn& txn, Time now, ChunkJobDone& done, Effects& effe
     const ErrorCode code = done.outcome.error().code;
     if (code == ErrorCode::io_failed) return fail(done.outcome.error());
     if (code == ErrorCode::cannot_open) return reject(txn, now, arrival, done.outcome.error(), effects);
-    if (code != ErrorCode::storage_full) source_failed(now, arrival, effects);
+    if (code == ErrorCode::storage_full) arrival.not_before = now + seconds(10);  // asked again when there may be room
+    else source_failed(now, arrival, effects);
     return {};
   }
   if (done.index < arrival.have.size() && !arrival.have[done.index]) {
@@ -334,12 +337,27 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
   const Lane lane = record.lane;
   const uint32_t inc = record.inc;
   const uint64_t seq = record.seq;
+  const DocId doc_id = record.doc_id;
   arrivals_.erase(env_id);
-  if (!late) return consume(txn, now, sender, lane, inc, seq, known ? 0 : number, effects);
+  if (!late) {
+    TRAM_OK(consume(txn, now, sender, lane, inc, seq, known ? 0 : number, effects));
+    return finish_twins(txn, now, doc_id, effects);
+  }
   if (known) return {};
   log_.info("document.late", {{"sender", sender}, {"seq", seq}});
   TRAM_TRY(stored_record, node::load<proto::InRecord>(txn, table::incoming, u64_value(number)));
-  return hand_over(txn, now, stored_record, true, effects);
+  TRAM_OK(hand_over(txn, now, stored_record, true, effects));
+  return finish_twins(txn, now, doc_id, effects);
+}
+
+/// Other envelopes of a document that has just been stored need no body any more.
+Result<void> Node::finish_twins(WriteTxn& txn, Time now, const DocId& doc_id, Effects& effects) {
+  std::vector<EnvelopeId> twins;
+  for (const auto& [id, arrival] : arrivals_)
+    if (arrival.envelope.doc_id == doc_id && arrival.stage >= Arrival::Stage::manifest) twins.push_back(id);
+  for (const EnvelopeId& id : twins)
+    if (auto it = arrivals_.find(id); it != arrivals_.end()) TRAM_OK(store_document(txn, now, it->second, {}, effects));
+  return {};
 }
 
 /// A position that the channel passed over, because of a gap or because its sender gave it up, may still be filled, once:

@@ -118,6 +118,7 @@ struct ChunkJob {
   DocId doc_id;
   uint32_t index = 0;
   ChunkId expected;
+  uint64_t body_bytes = 0;  // of the file, should it have to be made: its reservation may have found no room
   bool last = false;
   Bytes sealed;
   crypto::BodyContext context;

@@ -58,8 +58,7 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
       node.forget_in_flight(link);
       link.connected = true;
       link.greeted = false;
-      node.send(e.broker, proto::Endpoint::control,
-                proto::Hello{proto::wire_version, node.self_.inc, node.directory_.size(), node.config_.software}, effects);
+      node.greet(now, e.broker, link, effects);
       return {};
     }
     Result<void> operator()(BrokerDown& e) {

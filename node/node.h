@@ -167,6 +167,7 @@ class Node {
     Epoch epoch;
     Duration clock_offset;
     Time last_heard;
+    Time hello_sent;
     Time backoff_until;
     uint64_t next_request = 1;
     std::map<uint64_t, PutInFlight> puts;
@@ -194,6 +195,7 @@ class Node {
     PartyId source;                    // asked now
     std::set<PartyId> failed;          // sources that could not deliver
     Time asked;
+    Time not_before;                   // no room on the disk: chunks are asked for from then on
     proto::InRecord record;            // once opened
     crypto::Manifest manifest;
     Bytes manifest_bytes;
@@ -245,6 +247,7 @@ class Node {
   Result<void> store_document(WriteTxn&, Time, Arrival&, Bytes inline_chunk, Effects&);
   Result<void> reject(WriteTxn&, Time, Arrival&, const Error&, Effects&);
   Result<void> consume(WriteTxn&, Time, const PartyId& sender, Lane, uint32_t inc, uint64_t seq, uint64_t arrival, Effects&);
+  Result<void> finish_twins(WriteTxn&, Time, const DocId&, Effects&);
   Result<bool> take_skipped(WriteTxn&, const proto::InRecord&, const EnvelopeId&);
   Result<void> release_held(WriteTxn&, Time, const PartyId& sender, Lane, proto::ChannelIn&, Effects&);
   Result<void> hand_over(WriteTxn&, Time, proto::InRecord&, bool out_of_order, Effects&);
@@ -287,6 +290,7 @@ class Node {
   Result<void> drop_old(WriteTxn&, const Table&, Time before, const std::function<Time(const Row&)>& created);
   Result<void> fire_timers(WriteTxn&, Time, Effects&);
   Result<void> add_timer(WriteTxn&, Time at, TimerKind, BytesView id);
+  void greet(Time, const PartyId& broker, Link&, Effects&);
   Result<void> refresh_links(WriteTxn&, Time);
   void ask_directory(Time, const PartyId& broker, Link&, Effects&);
   void ask_kx(Time, Effects&);

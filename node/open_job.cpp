@@ -82,7 +82,12 @@ Result<void> take_chunk(ChunkJob& job, Bodies& bodies) {
   const crypto::BodyKeys keys(job.document_key, job.context);
   Bytes plain(job.sealed.size() - limits::chunk_overhead_bytes);
   TRAM_OK(keys.open_chunk(job.index, job.last, job.sealed, plain));
-  return bodies.write(body_name(job.doc_id), uint64_t{job.index} * limits::sealed_chunk_bytes, job.sealed);
+  const std::string name = body_name(job.doc_id);
+  const uint64_t offset = uint64_t{job.index} * limits::sealed_chunk_bytes;
+  auto written = bodies.write(name, offset, job.sealed);
+  if (written || written.error().code != ErrorCode::not_found) return written;
+  TRAM_OK(bodies.create(name, job.body_bytes));
+  return bodies.write(name, offset, job.sealed);
 }
 
 Result<void> finish(FinishBodyJob& job, Bodies& bodies) {

@@ -15,6 +15,7 @@ constexpr Duration directory_ask_every = seconds(30);
 constexpr Duration upkeep_every = minutes(10);
 constexpr Duration repost_every = seconds(20);
 constexpr Duration refetch_after = seconds(10);
+constexpr Duration hello_again = seconds(10);
 constexpr Duration reconcile_every = hours(24);
 constexpr size_t kx_per_frame_max = 64;
 }  // namespace
@@ -74,6 +75,11 @@ Result<void> Node::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, Effe
 }
 
 // ---- sessions ---------------------------------------------------------------------------------------------------
+
+void Node::greet(Time now, const PartyId& broker, Link& link, Effects& effects) {
+  link.hello_sent = now;
+  send(broker, proto::Endpoint::control, proto::Hello{proto::wire_version, self_.inc, directory_.size(), config_.software}, effects);
+}
 
 Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link& link, const proto::HelloReply& hello, Effects& effects) {
   if (hello.broker != broker) {
@@ -393,6 +399,8 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
 Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_OK(fire_timers(txn, now, effects));
   for (auto& [broker, link] : links_) {
+    // A broker whose step was aborted has forgotten what it was asked.
+    if (link.connected && !link.greeted && now - link.hello_sent >= hello_again) greet(now, broker, link, effects);
     if (!link.greeted) continue;
     expire_requests(link, now);
     TRAM_OK(void_custodies(txn, now, broker, link, effects));

@@ -138,6 +138,12 @@ void Simulation::calm() {
   calm_ = true;
   all_up();
   for (auto& clerk : clerks_) clerk->hurry();
+  // A broker put back to an older disk lost what the authority had published: it publishes to all.
+  if (realm_->entries().size() > realm_->first_entries())
+    for (auto& broker : brokers_) {
+      publishers_.push_back(std::make_unique<Publisher>(world_, network_, *broker, realm_->entries().back()));
+      publishers_.back()->start();
+    }
   const Time limit = world_.now() + calm_max;
   std::string why;
   for (int quiet = 0; quiet < 2;) {
