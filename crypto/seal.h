@@ -89,9 +89,10 @@ Result<Bytes> open_cell(BytesView cell, const KxKeyPair& mine);
 
 // ---- values at rest (3.9) -----------------------------------------------------------------------------------
 // u8 version || nonce(24) || XChaCha20Poly1305(F(SK;"edx1/table";LP(table)), ad = LP(table) || key || version):
-// 41 bytes more than the value. Stateless but for `random`, which only encode() uses.
+// 41 bytes more than the value. Stateless but for `random`, which only encode() uses. The keys of `known` tables are
+// derived once, those of others for every value.
 
-std::unique_ptr<ValueCodec> make_seal_codec(const Secret32& storage_key, Random&);
+std::unique_ptr<ValueCodec> make_seal_codec(const Secret32& storage_key, Random&, std::span<const Table> known = {});
 /// F(F(SK; "edx1/index"; ""); label; data): database keys derived from secrets.
 Hash index_key(const Secret32& storage_key, std::string_view label, BytesView data);
 

@@ -1,4 +1,6 @@
 // Values at rest of a daemon that holds secrets, and the slots of staged uploads (3.9).
+#include <map>
+
 #include "base/limits.h"
 #include "crypto/detail/aead.h"
 #include "crypto/detail/xaead.h"
@@ -13,15 +15,21 @@ constexpr size_t value_overhead_bytes = value_prefix_bytes + detail::xaead_tag_b
 
 class SealCodec final : public ValueCodec {
  public:
-  SealCodec(const Secret32& storage_key, Random& random) : storage_key_(storage_key.clone()), random_(random) {}
+  SealCodec(const Secret32& storage_key, Random& random, std::span<const Table> known)
+      : storage_key_(storage_key.clone()), random_(random) {
+    for (const Table& table : known) table_keys_.emplace(table.name, derive(table));
+  }
 
   Bytes encode(const Table& table, BytesView key, BytesView plain) override {
     Bytes out(value_overhead_bytes + plain.size());
     out[0] = value_version;
     std::span<uint8_t> nonce = std::span(out).subspan(1, detail::xaead_nonce_bytes);
     random_.fill(nonce);
-    detail::xaead_seal(table_key(table).view(), nonce, associated_data(table, key), plain,
-                       std::span(out).subspan(value_prefix_bytes));
+    with_key(table, [&](const Secret32& table_key) {
+      detail::xaead_seal(table_key.view(), nonce, associated_data(table, key), plain,
+                         std::span(out).subspan(value_prefix_bytes));
+      return true;
+    });
     return out;
   }
 
@@ -30,10 +38,11 @@ class SealCodec final : public ValueCodec {
       return fail(ErrorCode::store_corrupt, std::string(table.name));
     }
     Bytes plain(coded.size() - value_overhead_bytes);
-    if (!detail::xaead_open(table_key(table).view(), coded.subspan(1, detail::xaead_nonce_bytes), associated_data(table, key),
-                            coded.subspan(value_prefix_bytes), plain)) {
-      return fail(ErrorCode::store_corrupt, std::string(table.name));
-    }
+    const bool opened = with_key(table, [&](const Secret32& table_key) {
+      return detail::xaead_open(table_key.view(), coded.subspan(1, detail::xaead_nonce_bytes),
+                                associated_data(table, key), coded.subspan(value_prefix_bytes), plain);
+    });
+    if (!opened) return fail(ErrorCode::store_corrupt, std::string(table.name));
     return plain;
   }
 
@@ -45,14 +54,19 @@ class SealCodec final : public ValueCodec {
     Writer(ad).label(table.name).raw(key).u8(value_version);
     return ad;
   }
-
-  Secret32 table_key(const Table& table) const {
+  Secret32 derive(const Table& table) const {
     auto name_bytes = static_cast<uint8_t>(table.name.size());
     return derive_secret(storage_key_.view(), "edx1/table", {BytesView(&name_bytes, 1), view(table.name)});
+  }
+  template <class Use>
+  bool with_key(const Table& table, Use&& use) const {
+    auto it = table_keys_.find(table.name);
+    return it == table_keys_.end() ? use(derive(table)) : use(it->second);
   }
 
   Secret32 storage_key_;
   Random& random_;
+  std::map<std::string, Secret32, std::less<>> table_keys_;  // constant: many threads read
 };
 
 std::array<uint8_t, detail::aead_nonce_bytes> slot_nonce(uint64_t slot) {
@@ -63,8 +77,8 @@ std::array<uint8_t, detail::aead_nonce_bytes> slot_nonce(uint64_t slot) {
 
 }  // namespace
 
-std::unique_ptr<ValueCodec> make_seal_codec(const Secret32& storage_key, Random& random) {
-  return std::make_unique<SealCodec>(storage_key, random);
+std::unique_ptr<ValueCodec> make_seal_codec(const Secret32& storage_key, Random& random, std::span<const Table> known) {
+  return std::make_unique<SealCodec>(storage_key, random, known);
 }
 
 Hash index_key(const Secret32& storage_key, std::string_view label, BytesView data) {

@@ -20,6 +20,22 @@ Result<void> check_epochs(const std::vector<proto::KxEpoch>& epochs) {
   return {};
 }
 
+/// A row: the SIG key that the feed was verified with (32 bytes), then the feed. The store vouches for its values.
+struct KeptFeed {
+  SigPublic signer;
+  Bytes feed;
+};
+
+Result<std::optional<KeptFeed>> kept_feed(ReadTxn& txn, const PartyId& agency_id) {
+  TRAM_TRY(row, txn.get(rows::kx, agency_id));
+  if (!row) return std::optional<KeptFeed>{};
+  if (row->size() < SigPublic::size) return fail(ErrorCode::store_corrupt, "kx feed");
+  KeptFeed kept;
+  std::copy_n(row->begin(), SigPublic::size, kept.signer.bytes.begin());
+  kept.feed.assign(row->begin() + SigPublic::size, row->end());
+  return std::optional<KeptFeed>(std::move(kept));
+}
+
 }  // namespace
 
 Result<bool> Directory::store_kx_feed(WriteTxn& txn, BytesView bytes, Time now) const {
@@ -35,31 +51,32 @@ Result<bool> Directory::store_kx_feed(WriteTxn& txn, BytesView bytes, Time now) 
   if (!crypto::verify(state->agency.keys->sig, "edx1/kxfeed", kx_feed_hash(feed.payload), feed.signature))
     return fail(ErrorCode::bad_signature, "feed of " + payload.agency.hex());
   TRAM_OK(check_epochs(payload.epochs));
-  TRAM_TRY(held, kx_feed(txn, payload.agency));
-  if (held) {
-    TRAM_TRY(held_feed, proto::decode_kx_feed(*held));
+  TRAM_TRY(held, kept_feed(txn, payload.agency));
+  // What an earlier key signed gives way: whoever stole that key cannot block the number.
+  if (held && held->signer == state->agency.keys->sig) {
+    TRAM_TRY(held_feed, proto::decode_kx_feed(held->feed));
     TRAM_TRY(held_payload, proto::decode_kx_feed_payload(held_feed.payload));
-    // What an earlier key signed gives way: whoever stole that key cannot block the number.
-    const bool current =
-        crypto::verify(state->agency.keys->sig, "edx1/kxfeed", kx_feed_hash(held_feed.payload), held_feed.signature);
-    if (current && payload.number <= held_payload.number) return false;
+    if (payload.number <= held_payload.number) return false;
   }
-  TRAM_OK(txn.put(rows::kx, payload.agency, bytes));
+  Bytes row;
+  Writer(row).raw(state->agency.keys->sig.view()).raw(bytes);
+  TRAM_OK(txn.put(rows::kx, payload.agency, row));
   return true;
 }
 
 Result<std::optional<Bytes>> Directory::kx_feed(ReadTxn& txn, const PartyId& agency_id) const {
-  return txn.get(rows::kx, agency_id);
+  TRAM_TRY(held, kept_feed(txn, agency_id));
+  if (!held) return std::optional<Bytes>{};
+  return std::optional<Bytes>(std::move(held->feed));
 }
 
 Result<std::optional<proto::KxEpoch>> Directory::kx_epoch(ReadTxn& txn, const PartyId& agency_id, Time now) const {
-  TRAM_TRY(bytes, kx_feed(txn, agency_id));
-  if (!bytes) return std::optional<proto::KxEpoch>{};
-  TRAM_TRY(feed, proto::decode_kx_feed(*bytes));
+  TRAM_TRY(held, kept_feed(txn, agency_id));
+  if (!held) return std::optional<proto::KxEpoch>{};
   // A feed that an agency's earlier key signed is not used once the key has changed.
   TRAM_TRY(sig, sig_key(txn, agency_id, held_.size, now));
-  if (!sig || !crypto::verify(*sig, "edx1/kxfeed", kx_feed_hash(feed.payload), feed.signature))
-    return std::optional<proto::KxEpoch>{};
+  if (!sig || *sig != held->signer) return std::optional<proto::KxEpoch>{};
+  TRAM_TRY(feed, proto::decode_kx_feed(held->feed));
   TRAM_TRY(payload, proto::decode_kx_feed_payload(feed.payload));
   for (auto it = payload.epochs.rbegin(); it != payload.epochs.rend(); ++it)
     if (it->not_before <= now && now < it->not_after) return std::optional<proto::KxEpoch>(std::move(*it));

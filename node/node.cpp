@@ -87,6 +87,8 @@ Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
   ask_kx(now, effects);
   for (auto& [broker, link] : links_)
     if (link.greeted) TRAM_OK(pump(txn, now, broker, effects));
+  going_envelopes_.clear();
+  going_documents_.clear();
   if (self_dirty_) TRAM_OK(save(txn, table::self, self_key, self_));
   self_dirty_ = false;
   return audit_.store_head(txn);

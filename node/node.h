@@ -145,6 +145,16 @@ class Node {
     std::vector<PendingRow> rows;
     Time sent;
   };
+  /// What all brokers are sent of one document: read once for them, forgotten when the step is settled.
+  struct Going {
+    proto::OutRecord record;
+    Bytes inline_chunk;
+  };
+  /// How far the pending rows of a lane were looked through.
+  struct LaneCursor {
+    uint64_t from = 0;   // first order not yet looked at
+    bool more = true;    // there may be rows from there on
+  };
   /// A large body on its way to one broker (R41).
   struct Upload {
     DocUuid uuid;
@@ -175,7 +185,8 @@ class Node {
     std::set<EnvelopeId> in_flight;    // rows taken and not yet settled
     std::map<DocId, bool> bodies;      // false: on its way, true: the broker holds it
     std::map<DocId, Upload> uploads;
-    std::map<Lane, uint64_t> cursor;   // first order not yet looked at, a lane
+    std::array<LaneCursor, lane_count> cursors;
+    std::set<DocId> passed_over;       // rows behind the cursors wait for the bodies of these
     uint32_t chunk_turn = 0;
     std::array<int64_t, lane_count> deficit{};
     std::set<Hash> mail_in_flight;
@@ -185,6 +196,14 @@ class Node {
     Time last_directory_ask;
     uint64_t directory_size = 0;
     uint64_t log_size = 0;             // at Hello
+
+    void look_again() {
+      cursors = {};
+      passed_over.clear();
+    }
+    void body_settled(const DocId& doc) {
+      if (passed_over.count(doc)) look_again();
+    }
   };
   /// An envelope announced to us, until it is answered.
   struct Arrival {
@@ -216,12 +235,14 @@ class Node {
   Result<void> kick_channel(WriteTxn&, Time, const PartyId& recipient, Lane, Effects&);
   Result<void> kick_all_channels(WriteTxn&, Time, Effects&);
   Result<void> add_todo(WriteTxn&, const PartyId& recipient, Lane, const DocUuid&);
-  Result<void> recompute_accepted(WriteTxn&, Time, const EnvelopeId&, Effects&);
+  Result<void> recompute_accepted(WriteTxn&, Time, const proto::EnvelopeRecord&, Effects&);
   Result<void> close_envelope(WriteTxn&, const EnvelopeId&);
   Result<void> reissue(WriteTxn&, Time, const EnvelopeId&, Effects&);
   void flush_wraps(Time, Effects&);
   // transfer.cpp
   Result<void> pump(WriteTxn&, Time, const PartyId& broker, Effects&);
+  Result<const proto::EnvelopeRecord*> going_envelope(ReadTxn&, const EnvelopeId&);
+  Result<const Going*> going_document(ReadTxn&, const DocUuid&);
   Result<bool> pump_lane(WriteTxn&, Time, const PartyId& broker, Link&, Lane, Effects&);
   void pump_chunks(const PartyId& broker, Link&, Time, Effects&);
   Result<void> on_put_reply(WriteTxn&, Time, const PartyId&, Link&, uint64_t request, proto::PutReply&, Effects&);
@@ -311,6 +332,8 @@ class Node {
   proto::NodeRecord self_;
   bool self_dirty_ = false;
   std::map<PartyId, Link> links_;
+  std::map<EnvelopeId, proto::EnvelopeRecord> going_envelopes_;  // with going_documents_: of this step only
+  std::map<DocUuid, Going> going_documents_;
   std::set<DocUuid> seal_again_;                     // no room on the disk: tried again
   std::set<std::pair<PartyId, Lane>> wrapping_;
   std::vector<WrapRun> wraps_;                       // of this step, sent in batches

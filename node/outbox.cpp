@@ -277,6 +277,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects)
     TRAM_OK(txn.erase(table::todo, todo_key));
     proto::EnvelopeRecord record{wrapped.env_id, wrapped.uuid, wrapped.recipient, wrapped.envelope, wrapped.officer_blob, false};
     TRAM_OK(save(txn, table::envelope, wrapped.env_id, record));
+    going_envelopes_.insert_or_assign(wrapped.env_id, std::move(record));
     TRAM_OK(txn.put(table::open_envelope, wrapped.env_id, {}));
     const bool again = item.issue > 0;
     item.state = proto::ItemState::queued;
@@ -293,6 +294,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects)
     for (const auto& broker : brokers) {
       TRAM_TRY(order, next_order(txn));
       TRAM_OK(txn.put(table::pending, row_key(broker.record.id, wrapped.lane, order), wrapped.env_id));
+      links_[broker.record.id].cursors[static_cast<size_t>(wrapped.lane)].more = true;
     }
     TRAM_OK(add_timer(txn, envelope.not_after, TimerKind::envelope_expiry, wrapped.env_id));
     TRAM_OK(log_leaf(txn, now, again ? audit::LeafKind::reissued : audit::LeafKind::outbox_stored,
@@ -322,7 +324,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effec
     proto::CustodyRecord record{item.broker, custody.epoch, std::move(item.custody), false};
     TRAM_OK(save(txn, table::custody, row_key(custody.env_id, item.broker), record));
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_held, {custody.env_id, item.broker}));
-    if (!envelope->closed) TRAM_OK(recompute_accepted(txn, now, custody.env_id, effects));
+    if (!envelope->closed) TRAM_OK(recompute_accepted(txn, now, *envelope, effects));
   }
   // The longest log that each broker has signed for: a shorter one at its next Hello is a store put back (R7, R8).
   for (const auto& [broker, seen] : logs) {
@@ -334,8 +336,8 @@ Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effec
   return {};
 }
 
-Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const EnvelopeId& env_id, Effects&) {
-  TRAM_TRY(envelope, node::load<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const proto::EnvelopeRecord& envelope, Effects&) {
+  const EnvelopeId& env_id = envelope.env_id;
   const Bytes item_key = row_key(envelope.uuid, envelope.recipient);
   TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
   if (item.env_id != env_id) return {};
@@ -366,6 +368,7 @@ Result<void> Node::close_envelope(WriteTxn& txn, const EnvelopeId& env_id) {
   TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
   if (!envelope || envelope->closed) return {};
   envelope->closed = true;
+  going_envelopes_.erase(env_id);
   TRAM_OK(save(txn, table::envelope, env_id, *envelope));
   return txn.erase(table::open_envelope, env_id);
 }

@@ -10,6 +10,8 @@ namespace tram::node {
 
 namespace {
 constexpr size_t puts_in_flight_max = 24;
+constexpr size_t rows_per_look = 64;
+constexpr size_t custodies_per_job_max = 32;
 constexpr size_t put_bytes_max = 118000;              // below limits::control_frame_bytes_max with room for protobuf
 constexpr size_t item_bytes = limits::envelope_bytes + limits::officer_blob_bytes + 16;
 constexpr int64_t quantum_bytes = 16384;
@@ -18,6 +20,17 @@ constexpr size_t uploads_at_once_max = 8;
 constexpr Duration request_timeout = seconds(30);
 /// Which lane a chunk slot goes to first: 4:2:1 of R39 over urgent, normal, bulk.
 constexpr Lane chunk_turns[] = {Lane::urgent, Lane::normal, Lane::urgent, Lane::urgent, Lane::normal, Lane::bulk, Lane::urgent};
+
+/// Receipts of one step are checked together, up to a size that both workers share in.
+void add_custody_job(CustodyJob job, Effects& effects) {
+  if (job.items.empty()) return;
+  if (!effects.jobs.empty())
+    if (auto* last = std::get_if<CustodyJob>(&effects.jobs.back()); last && last->items.size() + job.items.size() <= custodies_per_job_max) {
+      std::move(job.items.begin(), job.items.end(), std::back_inserter(last->items));
+      return;
+    }
+  effects.jobs.push_back(std::move(job));
+}
 
 bool is_transient(uint16_t code) {
   const ErrorInfo* info = find_error(code);
@@ -29,7 +42,7 @@ void Node::forget_in_flight(Link& link) {
   link.puts.clear();
   link.in_flight.clear();
   link.bodies.clear();
-  link.cursor.clear();
+  link.look_again();
   link.mail_in_flight.clear();
   link.kx_asked.clear();
   link.chunks_in_flight = 0;
@@ -65,28 +78,47 @@ Result<void> Node::pump(WriteTxn& txn, Time now, const PartyId& broker, Effects&
   return {};
 }
 
+Result<const proto::EnvelopeRecord*> Node::going_envelope(ReadTxn& txn, const EnvelopeId& env_id) {
+  if (auto held = going_envelopes_.find(env_id); held != going_envelopes_.end()) return &held->second;
+  TRAM_TRY(record, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+  if (!record) return nullptr;
+  return &going_envelopes_.emplace(env_id, std::move(*record)).first->second;
+}
+
+Result<const Node::Going*> Node::going_document(ReadTxn& txn, const DocUuid& uuid) {
+  if (auto held = going_documents_.find(uuid); held != going_documents_.end()) return &held->second;
+  TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, uuid));
+  Going going{std::move(record), {}};
+  if (going.record.inline_body) {
+    TRAM_TRY(chunk, txn.get(table::body_inline, going.record.doc_id));
+    if (chunk) going.inline_chunk = std::move(*chunk);
+  }
+  return &going_documents_.emplace(uuid, std::move(going)).first->second;
+}
+
 /// One Put of one document, if the lane has something that can go now.
 Result<bool> Node::pump_lane(WriteTxn& txn, Time now, const PartyId& broker, Link& link, Lane lane, Effects& effects) {
+  LaneCursor& cursor = link.cursors[static_cast<size_t>(lane)];
+  if (!cursor.more) return false;
   const Bytes prefix = row_key(broker, lane);
   proto::Put put;
   PutInFlight flight;
   size_t bytes = 0;
   std::optional<DocUuid> uuid;
   for (;;) {
-    TRAM_TRY(rows, txn.scan(table::pending, row_key(broker, lane, link.cursor[lane]), prefix_end(prefix), 64));
-    if (rows.empty()) break;
+    TRAM_TRY(rows, txn.scan(table::pending, row_key(broker, lane, cursor.from), prefix_end(prefix), rows_per_look));
     bool full = false;
     for (const Row& row : rows) {
       const uint64_t order = Reader(BytesView(row.key).subspan(17)).u64();
       const auto env_id = id_at<EnvelopeId>(row.value, 0);
       if (link.in_flight.count(env_id)) {
-        link.cursor[lane] = order + 1;
+        cursor.from = order + 1;
         continue;
       }
-      TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+      TRAM_TRY(envelope, going_envelope(txn, env_id));
       if (!envelope || envelope->closed) {
         TRAM_OK(txn.erase(table::pending, row.key));
-        link.cursor[lane] = order + 1;
+        cursor.from = order + 1;
         continue;
       }
       if (uuid && envelope->uuid != *uuid) {
@@ -94,27 +126,29 @@ Result<bool> Node::pump_lane(WriteTxn& txn, Time now, const PartyId& broker, Lin
         break;
       }
       if (!uuid) {
-        TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, envelope->uuid));
+        TRAM_TRY(going, going_document(txn, envelope->uuid));
+        const proto::OutRecord& record = going->record;
         auto known = link.bodies.find(record.doc_id);
         if (known == link.bodies.end() && !record.inline_body) {
           if (!link.uploads.count(record.doc_id) && link.uploads.size() < uploads_at_once_max)
             link.uploads.emplace(record.doc_id, Upload{record.uuid, record.header, record.body_name, record.body_bytes, record.chunks, lane, 0,
                                                        false, std::vector<bool>(record.chunks), 0, 0, {}, now});
-          link.cursor[lane] = order + 1;  // comes again when the body is there
+          link.passed_over.insert(record.doc_id);
+          cursor.from = order + 1;  // comes again when the body is there
           continue;
         }
         if (known != link.bodies.end() && !known->second) {
-          link.cursor[lane] = order + 1;  // its first Put is on the way
+          link.passed_over.insert(record.doc_id);
+          cursor.from = order + 1;  // its first Put is on the way
           continue;
         }
         uuid = record.uuid;
         put.doc_id = flight.doc_id = record.doc_id;
         if (known == link.bodies.end()) {
-          TRAM_TRY(chunk, txn.get(table::body_inline, record.doc_id));
-          if (!chunk) return fail(ErrorCode::store_corrupt, "body_inline");
+          if (going->inline_chunk.empty()) return fail(ErrorCode::store_corrupt, "body_inline");
           put.header = record.header;
           put.manifest = record.manifest;
-          put.inline_chunk = std::move(*chunk);
+          put.inline_chunk = going->inline_chunk;
           bytes += put.header.size() + put.manifest.size() + put.inline_chunk.size();
           flight.with_body = true;
           if (link.bodies.size() > bodies_known_max) link.bodies.clear();
@@ -126,12 +160,16 @@ Result<bool> Node::pump_lane(WriteTxn& txn, Time now, const PartyId& broker, Lin
         break;
       }
       bytes += item_bytes;
-      put.items.push_back({std::move(envelope->envelope), std::move(envelope->officer_blob)});
+      put.items.push_back({envelope->envelope, envelope->officer_blob});
       flight.rows.push_back({lane, order, env_id});
       link.in_flight.insert(env_id);
-      link.cursor[lane] = order + 1;
+      cursor.from = order + 1;
     }
-    if (full || rows.size() < 64) break;
+    if (full) break;
+    if (rows.size() < rows_per_look) {
+      cursor.more = false;
+      break;
+    }
   }
   if (put.items.empty()) return false;
   flight.sent = now;
@@ -156,6 +194,7 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
                                [&](const proto::PutResult& r) { return r.env_id == row.env_id; });
     if (result == reply.results.end()) {
       link.in_flight.erase(row.env_id);
+      link.look_again();
       continue;
     }
     if (!result->custody.empty()) {
@@ -166,11 +205,14 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
     link.in_flight.erase(row.env_id);
     const auto code = static_cast<ErrorCode>(result->refusal);
     log_.warning("put.refused", {{"envelope", row.env_id}, {"broker", broker}, {"error", error_info(code).name}});
-    if (code == ErrorCode::missing_chunks) continue;
+    if (code == ErrorCode::missing_chunks) {
+      link.look_again();
+      continue;
+    }
     if (is_transient(result->refusal)) {
       link.backoff_until = std::max(link.backoff_until, now + milliseconds(static_cast<int64_t>(std::max<uint64_t>(result->retry_after_ms, 500))));
       body_held = true;
-      link.cursor.clear();  // it comes again
+      link.look_again();
       continue;
     }
     body_held = true;
@@ -186,9 +228,9 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
   if (flight.with_body || !body_held) {
     if (body_held) link.bodies[flight.doc_id] = true;
     else link.bodies.erase(flight.doc_id);
-    link.cursor.clear();
+    link.body_settled(flight.doc_id);
   }
-  if (!job.items.empty()) effects.jobs.push_back(std::move(job));
+  add_custody_job(std::move(job), effects);
   return {};
 }
 
@@ -200,7 +242,7 @@ Result<void> Node::on_refused(WriteTxn&, Time now, const PartyId& broker, Link& 
     for (const PendingRow& row : it->second.rows) link.in_flight.erase(row.env_id);
     link.bodies.erase(it->second.doc_id);
     link.puts.erase(it);
-    link.cursor.clear();
+    link.look_again();
     link.backoff_until = std::max(link.backoff_until, now + wait);
     return {};
   }
@@ -265,7 +307,7 @@ Result<void> Node::on_offer_reply(WriteTxn&, Time now, const PartyId& broker, Li
   if (upload.durable == upload.chunks) {
     link.bodies[reply.doc_id] = true;
     link.uploads.erase(it);
-    link.cursor.clear();
+    link.look_again();
     return {};
   }
   pump_chunks(broker, link, now, effects);
@@ -296,7 +338,7 @@ Result<void> Node::on_chunk_done(WriteTxn&, Time now, const PartyId& broker, Lin
   if (upload.durable == upload.chunks) {
     link.bodies[done.doc_id] = true;
     link.uploads.erase(it);
-    link.cursor.clear();
+    link.look_again();
     return {};
   }
   pump_chunks(broker, link, now, effects);
@@ -311,7 +353,7 @@ void Node::expire_requests(Link& link, Time now) {
     }
     for (const PendingRow& row : it->second.rows) link.in_flight.erase(row.env_id);
     link.bodies.erase(it->second.doc_id);
-    link.cursor.clear();
+    link.look_again();
     it = link.puts.erase(it);
   }
   for (auto& [doc, upload] : link.uploads) {

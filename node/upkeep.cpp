@@ -137,7 +137,7 @@ Result<void> Node::void_custodies(WriteTxn& txn, Time now, const PartyId& broker
   }
   if (rows.size() < voided_per_step_max) {
     link.void_cursor.reset();
-    link.cursor.clear();
+    link.look_again();
     std::vector<std::pair<Bytes, proto::MailRecord>> lost;
     const auto walked = for_each(txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
       proto::MailRecord mail;
@@ -166,8 +166,9 @@ Result<void> Node::requeue(WriteTxn& txn, Time now, const PartyId& broker, const
   TRAM_TRY(decoded, crypto::decode_envelope(envelope->envelope));
   TRAM_TRY(order, next_order(txn));
   TRAM_OK(txn.put(table::pending, row_key(broker, decoded.lane, order), env_id));
+  links_[broker].cursors[static_cast<size_t>(decoded.lane)].more = true;
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_voided, {env_id, broker}));
-  return recompute_accepted(txn, now, env_id, effects);
+  return recompute_accepted(txn, now, *envelope, effects);
 }
 
 Result<void> Node::ask_reconcile(ReadTxn& txn, const PartyId& broker, Effects& effects) {
@@ -198,7 +199,7 @@ Result<void> Node::on_reconcile(WriteTxn& txn, Time now, const PartyId& broker, 
     log_.error("broker.lost_envelope", {{"broker", broker}, {"envelope", env_id}});
     TRAM_OK(requeue(txn, now, broker, env_id, effects));
   }
-  link.cursor.clear();
+  link.look_again();
   return {};
 }
 

@@ -407,6 +407,7 @@ int Loop::run(io::SignalFd& signals, const std::function<void()>& reopen_log) {
     }
     items.push_back({nullptr, pool_->completion_fd()});
     items.push_back({nullptr, signals.fd()});
+    if (group_commit_.wait().ms > 0) io::poll(std::span(items).last(1), static_cast<int>(group_commit_.wait().ms));
     io::poll(items, static_cast<int>(std::min<int64_t>(wait, 1000)));
 
     while (auto signal = signals.next()) {
@@ -431,6 +432,7 @@ int Loop::run(io::SignalFd& signals, const std::function<void()>& reopen_log) {
       wake_at_.reset();
       events.emplace_back(Tick{disk_percent_, clock_reading_.ok()});
     }
+    group_commit_.stepped(events.size(), io::monotonic_now());
     if (events.empty()) continue;
     if (auto done = step(events, now); !done) return stop_fatally(done.error());
   }

@@ -7,6 +7,7 @@
 #include <deque>
 
 #include "base/io/clock.h"
+#include "base/io/group_commit.h"
 #include "base/io/link.h"
 #include "base/io/process.h"
 #include "base/io/system_random.h"
@@ -87,6 +88,7 @@ class Loop {
   bool allow_list_changed_ = true;
   bool stopping_ = false;
   bool more_frames_ = false;
+  io::GroupCommit group_commit_;
 };
 
 }  // namespace tram::broker

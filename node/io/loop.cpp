@@ -62,7 +62,7 @@ Result<void> Loop::open_store() {
   lmdb.schema_version = schema_version;
   TRAM_TRY(raw, io::LmdbStore::open(lmdb));
   raw_store_ = std::move(raw);
-  codec_ = crypto::make_seal_codec(ring_.storage_key, random_);
+  codec_ = crypto::make_seal_codec(ring_.storage_key, random_, table::all());
   store_ = coded_store(*raw_store_, *codec_);
   TRAM_TRY(files, io::BodyFiles::open(options_.directory + "/bodies"));
   body_files_ = std::move(files);
@@ -204,6 +204,7 @@ int Loop::run(io::SignalFd& signals) {
     items.push_back({nullptr, pool_->completion_fd()});
     items.push_back({nullptr, wake_fd_});
     items.push_back({nullptr, signals.fd()});
+    if (group_commit_.wait().ms > 0) io::poll(std::span(items).last(1), static_cast<int>(group_commit_.wait().ms));
     io::poll(items, static_cast<int>(std::min<int64_t>(wait, 1000)));
 
     while (auto signal = signals.next()) {
@@ -233,6 +234,7 @@ int Loop::run(io::SignalFd& signals) {
       }
       more_writes_ = !writes_.empty();
     }
+    group_commit_.stepped(events.size() + writes.size(), io::monotonic_now());
     if (!events.empty() || !writes.empty()) {
       auto done = step(events, writes);
       if (!done) {

@@ -13,6 +13,7 @@
 #include "audit/log.h"
 #include "base/io/clock.h"
 #include "base/io/file_bodies.h"
+#include "base/io/group_commit.h"
 #include "base/io/link.h"
 #include "base/io/lmdb_store.h"
 #include "base/io/process.h"
@@ -108,6 +109,7 @@ class Loop final : public HttpBackend {
   bool reconnect_ = true;
   bool stopping_ = false;
   bool more_writes_ = false;
+  io::GroupCommit group_commit_;
 
   int wake_fd_ = -1;
   std::mutex mutex_;

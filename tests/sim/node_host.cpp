@@ -16,7 +16,7 @@ NodeHost::NodeHost(World& world, Network& network, HostFaults& faults, const Rea
                    Observer& observer, uint64_t seed)
     : Host(world, network, faults, realm, party, table::all(), seed), observer_(observer),
       keys_{party.keys.sig, party.keys.hedge, party.keys.storage} {
-  use_codec(crypto::make_seal_codec(*party.keys.storage, random_));
+  use_codec(crypto::make_seal_codec(*party.keys.storage, random_, table::all()));
 }
 NodeHost::~NodeHost() = default;
 

@@ -1,0 +1,28 @@
+// When a loop waits for company before its next transaction: only while events come in great number, so that one
+// request alone is never delayed, and many share one sync (R1). Thread: the loop's.
+#pragma once
+#include "base/limits.h"
+
+namespace tram::io {
+
+class GroupCommit {
+ public:
+  /// Notes a step with this many events.
+  void stepped(size_t events, Time monotonic) {
+    if (monotonic - window_ >= limits::load_window) {
+      busy_ = counted_ >= limits::busy_window_events_min && monotonic - window_ < limits::load_window + limits::load_window;
+      window_ = monotonic;
+      counted_ = 0;
+    }
+    counted_ += events;
+  }
+  /// How long to gather before the next step.
+  Duration wait() const { return busy_ ? limits::group_commit_wait : Duration{}; }
+
+ private:
+  Time window_;
+  size_t counted_ = 0;
+  bool busy_ = false;
+};
+
+}  // namespace tram::io
