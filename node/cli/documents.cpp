@@ -197,7 +197,7 @@ int recall(const App& app, const std::string& id, const std::string& reason) {
 }
 
 int receipts(const App& app, const std::string& id, const std::string& directory) {
-  const std::string path = "/v1/documents/" + percent_encode(id) + "/receipts";
+  const std::string path = (is_arrival(id) ? "/v1/inbox/" : "/v1/documents/") + percent_encode(id) + "/receipts";
   auto json = get(app, path + "?limit=200");
   if (!json || !follow_pages(app, *json, path + "?limit=200", SIZE_MAX)) return exit_failed;
   if (!directory.empty()) {

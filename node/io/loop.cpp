@@ -14,6 +14,7 @@ namespace tram::node {
 namespace {
 constexpr size_t jobs_pending_max = 256;
 constexpr size_t writes_per_step_max = 128;
+constexpr unsigned attempts_max = 3;
 constexpr size_t frames_per_socket_max = 128;
 constexpr uint32_t schema_version = 1;
 
@@ -92,6 +93,8 @@ Result<void> Loop::restart_node() {
   Effects effects;
   TRAM_OK(node_->start(*txn, io::wall_now(), effects));
   TRAM_OK(txn->commit());
+  TRAM_TRY(snapshot, store_->begin_read());
+  TRAM_OK(api::sweep_uploads(*snapshot, *bodies_));
   for (auto& [id, sockets] : sockets_) {
     sockets.control_queue.clear();
     sockets.bulk_queue.clear();
@@ -224,7 +227,7 @@ int Loop::run(io::SignalFd& signals) {
       wake_at_.reset();
       events.push_back(Tick{});
     }
-    std::vector<std::shared_ptr<PendingWrite>> writes;
+    Writes writes;
     {
       std::lock_guard lock(mutex_);
       while (!writes_.empty() && writes.size() < writes_per_step_max) {
@@ -249,16 +252,20 @@ int Loop::run(io::SignalFd& signals) {
   return 0;
 }
 
-Result<bool> Loop::step(std::vector<Event>& events, std::vector<std::shared_ptr<PendingWrite>>& writes) {
+Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
   const Time now = io::wall_now();
   Effects effects;
   Result<void> outcome;
+  size_t handled = 0;
+  const PendingWrite* culprit = nullptr;
   {
     TRAM_TRY(txn, store_->begin_write());
     outcome = node_->step(*txn, now, events, effects);
+    if (outcome && upkeep_due_) outcome = api::upkeep(*txn, now, effects, upkeep_cursor_);
     if (outcome) {
       api::WriteContext context{*txn, *node_, *directory_, now, *bodies_, effects, random_};
       for (auto& write : writes) {
+        ++handled;
         const bool takes_space = write->request.method != "DELETE" &&
                                  (write->request.path == "/v1/documents" || write->request.path.starts_with("/v1/uploads"));
         if (takes_space && used_percent_ >= limits::disk_refuse_all_but_control_percent) {
@@ -267,6 +274,7 @@ Result<bool> Loop::step(std::vector<Event>& events, std::vector<std::shared_ptr<
         }
         write->response = api::handle_write(context, write->request);
         if (write->response.abort) {
+          culprit = write.get();
           outcome = fail(ErrorCode::storage_full, "the store refused a write");
           break;
         }
@@ -277,18 +285,40 @@ Result<bool> Loop::step(std::vector<Event>& events, std::vector<std::shared_ptr<
   }
   if (!outcome) {
     if (raw_store_->fatal_error() || !is_full(outcome.error().code)) return fail(outcome.error());
-    log_.error("store.full", {{"used_percent", used_percent_}});
-    answer(writes, &outcome.error());
+    log_.error("step.aborted", {{"error", error_info(outcome.error().code).name},
+                                {"status", uint32_t(culprit ? culprit->response.status : 0)},
+                                {"used_percent", used_percent_}});
+    put_back(writes, handled, culprit, outcome.error());
     TRAM_OK(restart_node());
     next_second_ = io::monotonic_now() + seconds(1);
     return false;
   }
+  upkeep_due_ = false;
   answer(writes, nullptr);
   let_out(effects);
   return true;
 }
 
-void Loop::answer(std::vector<std::shared_ptr<PendingWrite>>& writes, const Error* failure) {
+void Loop::put_back(Writes& writes, size_t handled, const PendingWrite* culprit, const Error& failure) {
+  Writes again;
+  for (size_t i = 0; i < writes.size(); ++i) {
+    PendingWrite& write = *writes[i];
+    if (&write == culprit) continue;  // its answer is its own
+    // What the commit refused is refused. The rest says nothing yet: it was not reached, or saw what is undone now.
+    const bool refused = !culprit && i < handled && write.response.status < 400;
+    if (refused || ++write.attempts >= attempts_max)
+      write.response = api::problem(failure, write.request);
+    else
+      again.push_back(std::move(writes[i]));
+  }
+  std::erase(writes, nullptr);
+  answer(writes, nullptr);
+  std::lock_guard lock(mutex_);
+  writes_.insert(writes_.begin(), std::make_move_iterator(again.begin()), std::make_move_iterator(again.end()));
+  more_writes_ = !writes_.empty();
+}
+
+void Loop::answer(Writes& writes, const Error* failure) {
   if (writes.empty()) return;
   std::lock_guard lock(mutex_);
   for (auto& write : writes) {
@@ -384,13 +414,14 @@ void Loop::every_second(Time monotonic) {
   next_minute_ = monotonic + minutes(1);
   if (auto cleared = raw_store_->reader_check(); cleared && *cleared) log_.warning("store.readers_cleared", {{"count", *cleared}});
   if (http_) http_->reload_certificates();
+  upkeep_due_ = true;
   io::trim_memory();
 }
 
 void Loop::publish_views() {
   auto health = std::make_shared<api::HealthView>();
   for (const auto& view : node_->broker_views())
-    health->brokers.push_back({view.id, view.connected, view.last_heard, view.clock_offset, view.pending});
+    health->brokers.push_back({view.id, view.connected, view.last_heard, view.clock_offset});
   health->clock_ok = node_->clock_ok();
   if (auto space = body_files_->space()) {
     health->disk_total_bytes = space->total_bytes;
@@ -399,6 +430,7 @@ void Loop::publish_views() {
   health->store_map_bytes = options_.map_bytes;
   health->store_used_bytes = options_.map_bytes / 100 * used_percent_;
   health->directory_confirmed = node_->directory_confirmed();
+  health->kx_until = node_->kx_until();
   health->certificate_expires = http_ ? http_->certificate_expires() : Time{};
   health->started = start_;
   health->version = options_.software;

@@ -59,8 +59,10 @@ class Loop final : public HttpBackend {
   struct PendingWrite {
     api::Request request;
     api::Response response;
+    unsigned attempts = 0;  // transactions that were aborted with it inside
     bool done = false;
   };
+  using Writes = std::vector<std::shared_ptr<PendingWrite>>;
 
   Loop(LoopOptions, crypto::KeyRing, Log&);
   Result<void> open_store();
@@ -69,8 +71,11 @@ class Loop final : public HttpBackend {
   void gather(std::vector<Event>& events, Time monotonic);
   void receive(const PartyId& broker, io::ClientSocket& socket, proto::Endpoint, std::vector<Event>& events);
   /// One transaction; false when it was aborted and the node rebuilt.
-  Result<bool> step(std::vector<Event>& events, std::vector<std::shared_ptr<PendingWrite>>& writes);
-  void answer(std::vector<std::shared_ptr<PendingWrite>>& writes, const Error* failure);
+  Result<bool> step(std::vector<Event>& events, Writes& writes);
+  void answer(Writes& writes, const Error* failure);
+  /// After an abort: answers those that the store refused, puts the others back in front of the queue. `handled`: how
+  /// many were carried out before; `culprit`: the one that the store failed under, if it was one.
+  void put_back(Writes& writes, size_t handled, const PendingWrite* culprit, const Error& failure);
   void let_out(Effects& effects);
   void flush_sends();
   bool send_now(io::ClientSocket& socket, Send& send);
@@ -108,6 +113,7 @@ class Loop final : public HttpBackend {
   bool reconnect_ = true;
   bool stopping_ = false;
   bool more_writes_ = false;
+  bool upkeep_due_ = false;
 
   int wake_fd_ = -1;
   std::mutex mutex_;
