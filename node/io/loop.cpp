@@ -407,7 +407,10 @@ void Loop::every_second(Time monotonic) {
     if (broker.connected) offsets.push_back(std::abs(broker.clock_offset.ms));
   std::sort(offsets.begin(), offsets.end());
   node_->set_clock_ok(reading.ok() && (offsets.empty() || offsets[offsets.size() / 2] <= 5000));
-  if (auto used = raw_store_->used_percent()) used_percent_ = *used;
+  if (auto usage = raw_store_->usage()) {
+    used_percent_ = usage->percent;
+    store_used_bytes_ = usage->map_bytes;
+  }
   publish_views();
   io::notify_watchdog();
   if (monotonic < next_minute_) return;
@@ -428,7 +431,7 @@ void Loop::publish_views() {
     health->disk_free_bytes = space->free_bytes;
   }
   health->store_map_bytes = options_.map_bytes;
-  health->store_used_bytes = options_.map_bytes / 100 * used_percent_;
+  health->store_used_bytes = store_used_bytes_;
   health->directory_confirmed = node_->directory_confirmed();
   health->kx_until = node_->kx_until();
   health->certificate_expires = http_ ? http_->certificate_expires() : Time{};

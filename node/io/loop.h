@@ -109,7 +109,8 @@ class Loop final : public HttpBackend {
   api::UpkeepCursor upkeep_cursor_;
   std::optional<Time> wake_at_;
   Time next_second_, next_minute_, start_;
-  unsigned used_percent_ = 0;
+  unsigned used_percent_ = 0;  // of the map or of the disk, whichever is fuller
+  uint64_t store_used_bytes_ = 0;
   bool reconnect_ = true;
   bool stopping_ = false;
   bool more_writes_ = false;

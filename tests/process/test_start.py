@@ -1,6 +1,9 @@
 """Starting and joining: wrong passphrase, open key files, enrolment codes, an agency that joins later, a full disk."""
+import glob
 import os
+import shutil
 import subprocess
+import threading
 import unittest
 
 import support
@@ -82,6 +85,45 @@ class Start(RealmTest):
         late.start().wait_ready(3, 120)
         self.wait_delivered("gov", sent["id"], "H01.151", 120)
 
+    def test_uploads_that_nobody_finishes_are_forgotten(self):
+        node = self.node("party")
+        tus = {"Tus-Resumable": "1.0.0"}
+
+        def upload():
+            _, headers, _ = node.api.call("POST", "/v1/uploads", b"", {**tus, "Upload-Length": "300000"})
+            status, _, _ = node.api.call("PATCH", headers["Location"], b"\x25PDF" + bytes(150_000), {
+                **tus, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"})
+            self.assertEqual(status, 204)
+            return headers["Location"]
+
+        def file_of(location):
+            return next(iter(glob.glob(os.path.join(node.home, "bodies", "**", "0f" + location.rsplit("/", 1)[1]), recursive=True)), None)
+
+        location = upload()
+        known = file_of(location)
+        self.assertTrue(known)
+        node.kill()
+        orphan = known[:-8] + "00000000"  # as one whose transaction was aborted
+        shutil.copy(known, orphan)
+        node.start().wait_ready(3)
+        self.assertFalse(os.path.exists(orphan))
+        status, headers, _ = node.api.call("HEAD", location, headers=tus)
+        self.assertEqual((status, headers["Upload-Offset"]), (200, "150004"))
+        self.assertTrue(os.path.exists(known))
+
+        shifted = support.shifted_clock("+3d")
+        if not shifted:
+            self.skipTest("faketime is not installed")
+        node.stop()
+        node.start(environment=shifted)
+        try:
+            wait_until(lambda: node.connected() >= 0, 60, "it answers", node.check_alive)
+            wait_until(lambda: node.api.call("HEAD", location, headers=tus)[0] == 404, 30, "the upload is forgotten", node.check_alive)
+            wait_until(lambda: not os.path.exists(known), 30, "its file is gone", node.check_alive)
+        finally:
+            node.stop()
+            node.start().wait_ready(3)
+
     def test_a_full_disk_is_said_and_loses_nothing(self):
         if os.geteuid() != 0:
             self.skipTest("mounting a small file system needs root")
@@ -104,14 +146,28 @@ class Start(RealmTest):
             with open(filler, "wb") as file:
                 file.write(b"\0" * max(0, room.f_bavail * room.f_frsize - (2 << 20)))
             node.start().wait_ready(3)
-            seen = []
+            seen, others, done = [], [], threading.Event()
+
+            def bystander():
+                """Asks for something else meanwhile; the full disk is not its answer."""
+                while not done.is_set():
+                    others.append(node.api.call("POST", "/v1/inbox/999999/register", {})[0])
 
             def full():
                 status, _, body = node.api.call("POST", "/v1/documents", {"metadata": letter(41 + len(seen)), "to": ["G22"], "files": [
                     {"name": "a.pdf", "content": "JVBERi0xLjQK" + "QUJD" * 6000}]})
                 seen.append(status)
                 return body if status == 507 else None
-            problem = wait_until(full, 60, "the node says that the disk is full")
+            threads = [threading.Thread(target=bystander) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            try:
+                problem = wait_until(full, 60, "the node says that the disk is full")
+            finally:
+                done.set()
+                for thread in threads:
+                    thread.join()
+            self.assertEqual(set(others), {404})
             self.assertEqual((problem["status"], problem["code"] in ("storage_full", "map_full")), (507, True))
             accepted = [row["id"] for row in node.api.get("/v1/documents?limit=200")["items"]]
             self.assertEqual(len(accepted), seen.count(202))
