@@ -14,7 +14,6 @@ namespace tram::node {
 namespace {
 constexpr size_t jobs_pending_max = 256;
 constexpr size_t writes_per_step_max = 128;
-constexpr unsigned attempts_max = 3;
 constexpr size_t frames_per_socket_max = 128;
 constexpr uint32_t schema_version = 1;
 
@@ -288,7 +287,13 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
     log_.error("step.aborted", {{"error", error_info(outcome.error().code).name},
                                 {"status", uint32_t(culprit ? culprit->response.status : 0)},
                                 {"used_percent", used_percent_}});
-    put_back(writes, handled, culprit, outcome.error());
+    Writes again = take_unanswered(writes, handled, culprit, outcome.error());
+    answer(writes, nullptr);
+    {
+      std::lock_guard lock(mutex_);
+      writes_.insert(writes_.begin(), std::make_move_iterator(again.begin()), std::make_move_iterator(again.end()));
+      more_writes_ = !writes_.empty();
+    }
     TRAM_OK(restart_node());
     next_second_ = io::monotonic_now() + seconds(1);
     return false;
@@ -297,25 +302,6 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
   answer(writes, nullptr);
   let_out(effects);
   return true;
-}
-
-void Loop::put_back(Writes& writes, size_t handled, const PendingWrite* culprit, const Error& failure) {
-  Writes again;
-  for (size_t i = 0; i < writes.size(); ++i) {
-    PendingWrite& write = *writes[i];
-    if (&write == culprit) continue;  // its answer is its own
-    // What the commit refused is refused. The rest says nothing yet: it was not reached, or saw what is undone now.
-    const bool refused = !culprit && i < handled && write.response.status < 400;
-    if (refused || ++write.attempts >= attempts_max)
-      write.response = api::problem(failure, write.request);
-    else
-      again.push_back(std::move(writes[i]));
-  }
-  std::erase(writes, nullptr);
-  answer(writes, nullptr);
-  std::lock_guard lock(mutex_);
-  writes_.insert(writes_.begin(), std::make_move_iterator(again.begin()), std::make_move_iterator(again.end()));
-  more_writes_ = !writes_.empty();
 }
 
 void Loop::answer(Writes& writes, const Error* failure) {

@@ -20,6 +20,7 @@
 #include "base/io/worker_pool.h"
 #include "directory/directory.h"
 #include "node/io/http_server.h"
+#include "node/io/http_writes.h"
 #include "node/io/tokens.h"
 #include "node/node.h"
 
@@ -56,13 +57,6 @@ class Loop final : public HttpBackend {
     std::unique_ptr<io::ClientSocket> control, bulk;
     std::deque<Send> control_queue, bulk_queue;
   };
-  struct PendingWrite {
-    api::Request request;
-    api::Response response;
-    unsigned attempts = 0;  // transactions that were aborted with it inside
-    bool done = false;
-  };
-  using Writes = std::vector<std::shared_ptr<PendingWrite>>;
 
   Loop(LoopOptions, crypto::KeyRing, Log&);
   Result<void> open_store();
@@ -73,9 +67,6 @@ class Loop final : public HttpBackend {
   /// One transaction; false when it was aborted and the node rebuilt.
   Result<bool> step(std::vector<Event>& events, Writes& writes);
   void answer(Writes& writes, const Error* failure);
-  /// After an abort: answers those that the store refused, puts the others back in front of the queue. `handled`: how
-  /// many were carried out before; `culprit`: the one that the store failed under, if it was one.
-  void put_back(Writes& writes, size_t handled, const PendingWrite* culprit, const Error& failure);
   void let_out(Effects& effects);
   void flush_sends();
   bool send_now(io::ClientSocket& socket, Send& send);
