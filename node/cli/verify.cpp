@@ -138,7 +138,7 @@ int verify(const App& app, const std::string& file, const std::string& realm_opt
     print(app, result);
   if (!result.realm_pinned && result.verdict != audit::Verdict::invalid)
     app.out.error(app.out.say("chưa biết tin vào mạng nào", "it is not known which realm to trust"),
-                  app.out.say("thêm --realm MÃ_MẠNG, lấy từ nguồn tin cậy (`tram --json doctor` trên nút của mình)",
+                  app.out.say("thêm --realm MÃ_MẠNG từ nguồn tin cậy (mục realm của GET /v1/self trên nút của mình)",
                               "add --realm HEX from a source you trust (GET /v1/self of your own node)"));
   return static_cast<int>(result.verdict);
 }

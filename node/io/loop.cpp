@@ -45,6 +45,10 @@ Result<std::unique_ptr<Loop>> Loop::open(LoopOptions options, crypto::KeyRing ri
   auto loop = std::unique_ptr<Loop>(new Loop(std::move(options), std::move(ring), log));
   TRAM_OK(loop->open_store());
   TRAM_OK(loop->restart_node());
+  {
+    TRAM_TRY(snapshot, loop->store_->begin_read());
+    TRAM_OK(api::sweep_uploads(*snapshot, *loop->bodies_));
+  }
   loop->wake_fd_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (loop->wake_fd_ < 0) return fail(ErrorCode::internal, "eventfd");
   loop->pool_ = std::make_unique<io::WorkerPool>(loop->options_.workers, jobs_pending_max);
@@ -92,8 +96,6 @@ Result<void> Loop::restart_node() {
   Effects effects;
   TRAM_OK(node_->start(*txn, io::wall_now(), effects));
   TRAM_OK(txn->commit());
-  TRAM_TRY(snapshot, store_->begin_read());
-  TRAM_OK(api::sweep_uploads(*snapshot, *bodies_));
   for (auto& [id, sockets] : sockets_) {
     sockets.control_queue.clear();
     sockets.bulk_queue.clear();
