@@ -142,7 +142,8 @@ Result<Examination> Directory::examine(ReadTxn& txn, const proto::Entry& candida
   return result;
 }
 
-Result<std::optional<Directory::Refused>> Directory::foresee(ReadTxn& txn, std::span<const proto::Entry> entries) const {
+Result<std::optional<Directory::Refused>> Directory::foresee(ReadTxn& txn,
+                                                             std::span<const proto::Entry> entries) const {
   StagedTxn staged(txn);
   detail::Held held = held_;
   for (size_t i = 0; i < entries.size(); ++i) {

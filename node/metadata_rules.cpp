@@ -332,8 +332,8 @@ Result<std::string_view> check_file(std::string_view name, BytesView head, uint6
   TRAM_TRY(type, type_of(name));
   if (bytes == 0) return fail(ErrorCode::unsupported_file, "files: " + std::string(name) + ": an empty file");
   if (!agrees(type->magic, head))
-    return fail(ErrorCode::unsupported_file,
-                "files: " + std::string(name) + ": the content is not that of a ." + std::string(type->extension) + " file");
+    return fail(ErrorCode::unsupported_file, "files: " + std::string(name) + ": the content is not that of a ." +
+                                                 std::string(type->extension) + " file");
   return type->media_type;
 }
 

@@ -180,8 +180,8 @@ Result<Response> read_receipts(const ReadContext& context, const Request& reques
   return answer(context, request, subject, parts);
 }
 
-Result<Response> read_issued_receipts(const ReadContext& context, const Request& request,
-                                      const proto::InRecord& record, const Parts& parts) {
+Result<Response> read_issued_receipts(const ReadContext& context, const Request& request, const proto::InRecord& record,
+                                      const Parts& parts) {
   Subject subject;
   subject.prefix = row_key(record.doc_id, context.self);
   subject.issued = true;

@@ -151,8 +151,8 @@ bool save_file(const App& app, const std::string& url, const std::string& target
     app.out.error(ErrorCode::bad_format, "sha256");
     good = false;
   } else if (!good)
-    app.out.error(
-        app.out.say("tệp tải về bị thiếu", "the download is not whole"), app.out.say("chạy lại lệnh", "run the command again"));
+    app.out.error(app.out.say("tệp tải về bị thiếu", "the download is not whole"),
+                  app.out.say("chạy lại lệnh", "run the command again"));
   if (good && ::rename(fresh.c_str(), target.c_str()) == 0) return true;
   ::unlink(fresh.c_str());
   return false;

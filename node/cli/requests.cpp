@@ -47,8 +47,8 @@ int report(const App& app, const Reply& reply, const std::string& key) {
     if (info)
       app.out.error(info->code, text_of(*json, "detail"));
     else
-      app.out.error("HTTP " + std::to_string(reply.status),
-                    app.out.say("ở địa chỉ này có đúng là nút Trạm không?", "is it a node of Trạm that answers there?"));
+      app.out.error("HTTP " + std::to_string(reply.status), app.out.say("ở địa chỉ này có đúng là nút Trạm không?",
+                                                                        "is it a node of Trạm that answers there?"));
   }
   if (!key.empty() && (reply.status == 0 || reply.status >= 500))
     std::fprintf(stderr, "%s: %s --idempotency-key %s\n", app.out.say("Gợi ý", "Hint"),

@@ -176,8 +176,8 @@ std::optional<Json> compose(const App& app, const SendOptions& options) {
     text << in.rdbuf();
     auto json = in ? parse_json(text.str()) : std::nullopt;
     if (!json || !json->is_object()) {
-      app.out.error(options.metadata_file +
-                        app.out.say(": không đọc được hoặc không phải JSON", ": cannot be read or is not a JSON object"),
+      app.out.error(options.metadata_file + app.out.say(": không đọc được hoặc không phải JSON",
+                                                        ": cannot be read or is not a JSON object"),
                     app.out.say("viết siêu dữ liệu như docs/api.md nêu", "write the metadata as docs/api.md shows"));
       return std::nullopt;
     }
@@ -220,7 +220,8 @@ bool attach(const App& app, const std::vector<std::string>& paths, Json& body, s
     if (inside) {
       Bytes content(file.bytes);
       if (::pread(file.fd, content.data(), content.size(), 0) != static_cast<ssize_t>(content.size())) {
-        app.out.error(std::string(app.out.say("không đọc được tệp ", "cannot read the file ")) + file.path, readable_hint(app));
+        app.out.error(std::string(app.out.say("không đọc được tệp ", "cannot read the file ")) + file.path,
+                      readable_hint(app));
         return false;
       }
       one["content"] = base64(content);

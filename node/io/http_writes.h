@@ -1,5 +1,5 @@
-// Writes of the local API that wait for the loop, and what becomes of them when their transaction was aborted: the store
-// refused one or all of them, which is no answer to the others. Not here: the queue itself and its lock (loop).
+// Writes of the local API that wait for the loop, and what becomes of them when their transaction was aborted: the
+// store refused one or all of them, which is no answer to the others. Not here: the queue itself and its lock (loop).
 // Thread: whoever holds them.
 #pragma once
 #include <memory>

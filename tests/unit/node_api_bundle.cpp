@@ -9,7 +9,8 @@ using namespace tram::node::test;
 namespace {
 
 /// An envelope from us around what was sealed, and its bytes.
-std::pair<crypto::Envelope, Bytes> make_envelope(World& world, const proto::OutRecord& sealed, const PartyId& recipient) {
+std::pair<crypto::Envelope, Bytes> make_envelope(World& world, const proto::OutRecord& sealed,
+                                                 const PartyId& recipient) {
   const auto& directory = *world.realm.directory;
   crypto::Envelope envelope;
   envelope.realm = directory.realm();

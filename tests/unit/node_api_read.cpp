@@ -213,7 +213,8 @@ TEST_CASE("health counts what waits for custody: at each broker, and at too many
   uint64_t order = 0;
   const auto wanted = [&](const EnvelopeId& envelope, std::initializer_list<size_t> where) {
     auto txn = world.realm.store.begin_write().value();
-    for (const size_t i : where) REQUIRE(txn->put(table::pending, row_key(brokers[i].id, Lane::normal, ++order), envelope));
+    for (const size_t i : where)
+      REQUIRE(txn->put(table::pending, row_key(brokers[i].id, Lane::normal, ++order), envelope));
     REQUIRE(txn->commit());
   };
   REQUIRE(world.realm.directory->policy(world.now).custody_quorum == 2);
@@ -225,7 +226,8 @@ TEST_CASE("health counts what waits for custody: at each broker, and at too many
   CHECK(health["queue"]["depth_more"] == false);
   std::map<std::string, int> pending;
   for (const auto& broker : health["brokers"]) pending[broker["id"]] = broker["pending"];
-  CHECK(pending == std::map<std::string, int>{{brokers[0].id.hex(), 1}, {brokers[1].id.hex(), 2}, {brokers[2].id.hex(), 3}});
+  CHECK(pending ==
+        std::map<std::string, int>{{brokers[0].id.hex(), 1}, {brokers[1].id.hex(), 2}, {brokers[2].id.hex(), 3}});
   for (int i = 0; i < 1200; ++i) wanted(world.realm.random.id<EnvelopeId>(), {0});
   health = world.get("/v1/health").json;
   CHECK(health["brokers"][0]["pending"] == 1000);

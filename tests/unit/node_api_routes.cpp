@@ -19,7 +19,8 @@ std::map<std::string, std::set<std::string>> documented() {
   std::string path;
   for (std::string line; std::getline(file, line) && line != "components:";) {
     if (line.substr(0, 5) == "  /v1") path = line.substr(2, line.size() - 3);
-    if (path.empty() || line.size() < 6 || line.substr(0, 4) != "    " || line[4] == ' ' || line.back() != ':') continue;
+    if (path.empty() || line.size() < 6 || line.substr(0, 4) != "    " || line[4] == ' ' || line.back() != ':')
+      continue;
     if (const std::string method = line.substr(4, line.size() - 5); methods.count(method)) paths[path].insert(method);
   }
   return paths;
@@ -63,7 +64,8 @@ TEST_CASE("every path of openapi.yaml is served, by the methods it names and by 
         asked.headers["idempotency-key"] = "r" + std::to_string(++world.serial);
         answer = World::to_answer(world.write(asked));
       }
-      const bool absent = answer.code() == "method_not_allowed" || (answer.code() == "not_found" && answer.detail() == "path");
+      const bool absent =
+          answer.code() == "method_not_allowed" || (answer.code() == "not_found" && answer.detail() == "path");
       std::string name = method;
       for (char& c : name) c = static_cast<char>(c | 0x20);
       if (!absent) served.insert(name);
