@@ -96,7 +96,7 @@ class Api:
             connection.request(method, resource, body=body, headers=headers)
             answer = connection.getresponse()
             content = answer.read()
-            if "json" in (answer.getheader("Content-Type") or ""):
+            if content and "json" in (answer.getheader("Content-Type") or ""):
                 content = json.loads(content)
             return answer.status, dict(answer.getheaders()), content
         finally:

@@ -142,6 +142,27 @@ Result<Examination> Directory::examine(ReadTxn& txn, const proto::Entry& candida
   return result;
 }
 
+Result<std::optional<Directory::Refused>> Directory::foresee(ReadTxn& txn,
+                                                             std::span<const proto::Entry> entries) const {
+  StagedTxn staged(txn);
+  detail::Held held = held_;
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto one = [&]() -> Result<void> {
+      TRAM_TRY(payload, proto::decode_entry_payload(entries[i].payload));
+      TRAM_OK(check_frame(payload, realm_, held, entries[i].payload));
+      TRAM_TRY(sets, signer_sets(staged, held, payload));
+      static_cast<void>(sets);
+      EntryContext context{staged, held, payload};
+      return stage_entry(context, proto::encode_entry(entries[i]), entries[i].payload);
+    };
+    auto done = one();
+    if (done) continue;
+    if (error_info(done.error().code).retry == Retry::fatal) return fail(std::move(done.error()));
+    return std::optional(Refused{i, std::move(done.error())});
+  }
+  return std::optional<Refused>{};
+}
+
 Hash Directory::root() const { return held_.frontier.root(); }
 
 Result<std::optional<Hash>> Directory::root_at(ReadTxn& txn, uint64_t size) const {

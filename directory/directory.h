@@ -97,6 +97,13 @@ class Directory {
 
   /// What apply() would say, without changing anything; signatures may be missing. Errors: only of the store.
   Result<Examination> examine(ReadTxn&, const proto::Entry&) const;
+  /// Of entries that follow one another from index size(): the place of the first that the rules refuse whoever signs
+  /// it, and why.
+  struct Refused {
+    size_t place = 0;
+    Error error;
+  };
+  Result<std::optional<Refused>> foresee(ReadTxn&, std::span<const proto::Entry>) const;
 
   const RealmId& realm() const { return realm_; }
   uint64_t size() const { return held_.size; }

@@ -166,8 +166,7 @@ Result<void> Node::on_manifest(Time now, const PartyId& broker, proto::ManifestD
     arrival.manifest = std::move(*manifest);
     arrival.manifest_bytes = std::move(data.manifest);
     arrival.stage = Arrival::Stage::scanning;
-    effects.create_bodies.push_back({body_name(data.doc_id), arrival.record.body_bytes});
-    effects.jobs.push_back(ScanBodyJob{id, data.doc_id, arrival.manifest});
+    effects.jobs.push_back(ScanBodyJob{id, data.doc_id, arrival.record.body_bytes, arrival.manifest});
     return {};
   }
   return {};

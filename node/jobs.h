@@ -124,10 +124,11 @@ struct ChunkJob {
   crypto::BodyContext context;
   crypto::Secret32 document_key;
 };
-/// Which chunks a file left by an earlier life already holds, by their ids.
+/// Which chunks a file left by an earlier life already holds, by their ids; without such a file, makes one.
 struct ScanBodyJob {
   EnvelopeId env_id;
   DocId doc_id;
+  uint64_t body_bytes = 0;
   crypto::Manifest manifest;
 };
 struct ScanBodyDone {

@@ -153,7 +153,7 @@ Result<void> check_files(const std::vector<proto::FileInfo>& files) {
   uint64_t bytes = 0;
   for (const auto& file : files) {
     TRAM_OK(check_file_name(file.name));
-    if (!names.insert(file.name).second) return bad("files", "two files of one name");
+    if (!names.insert(file.name).second) return bad("files", "two files of one name, " + file.name);
     if (file.bytes > limits::document_bytes_max) return fail(ErrorCode::too_large, "files: over 2 GiB");
     bytes += file.bytes;
   }
@@ -330,10 +330,10 @@ Result<std::string_view> media_type_of(std::string_view name) {
 
 Result<std::string_view> check_file(std::string_view name, BytesView head, uint64_t bytes) {
   TRAM_TRY(type, type_of(name));
-  if (bytes == 0) return fail(ErrorCode::unsupported_file, "files: an empty file");
+  if (bytes == 0) return fail(ErrorCode::unsupported_file, "files: " + std::string(name) + ": an empty file");
   if (!agrees(type->magic, head))
-    return fail(ErrorCode::unsupported_file,
-                "files: the content is not that of a ." + std::string(type->extension) + " file");
+    return fail(ErrorCode::unsupported_file, "files: " + std::string(name) + ": the content is not that of a ." +
+                                                 std::string(type->extension) + " file");
   return type->media_type;
 }
 

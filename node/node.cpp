@@ -126,7 +126,7 @@ const crypto::KxKeyPair* Node::find_kx(const KeyId& id) const {
 std::vector<Node::BrokerView> Node::broker_views() const {
   std::vector<BrokerView> views;
   for (const auto& [id, link] : links_)
-    views.push_back({id, link.greeted, link.epoch, link.clock_offset, link.in_flight.size(), link.last_heard});
+    views.push_back({id, link.greeted, link.epoch, link.clock_offset, link.last_heard});
   return views;
 }
 

@@ -60,7 +60,6 @@ struct Send {
 struct Effects {
   std::vector<Send> sends;
   std::vector<Job> jobs;
-  std::vector<std::pair<std::string, uint64_t>> create_bodies;  // before the jobs: name and size to reserve
   std::vector<std::string> remove_bodies;  // after the commit
   std::optional<Time> wake_at;
   bool directory_changed = false;          // io reconnects to the brokers in force
@@ -122,7 +121,6 @@ class Node {
     bool connected = false;
     Epoch epoch;
     Duration clock_offset;         // broker's time minus ours at Hello
-    uint64_t pending = 0;
     Time last_heard;
   };
   std::vector<BrokerView> broker_views() const;
@@ -130,6 +128,8 @@ class Node {
   bool clock_ok() const { return clock_ok_; }
   /// When a broker last said that we hold every entry.
   Time directory_confirmed() const { return directory_confirmed_; }
+  /// When the last receiving key of our feed ends.
+  Time kx_until() const { return kx_until_; }
   void set_clock_ok(bool ok) { clock_ok_ = ok; }
 
  private:
@@ -347,6 +347,7 @@ class Node {
   Time last_repost_;
   Time kx_ask_after_;
   Time directory_confirmed_;
+  Time kx_until_;
   size_t kx_turn_ = 0;
 };
 

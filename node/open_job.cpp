@@ -108,10 +108,16 @@ Result<void> finish(FinishBodyJob& job, Bodies& bodies) {
 
 ScanBodyDone scan(ScanBodyJob& job, Bodies& bodies) {
   ScanBodyDone done{job.env_id, std::vector<bool>(job.manifest.chunks.size())};
+  const std::string name = body_name(job.doc_id);
   Bytes sealed;
   for (uint32_t i = 0; i < job.manifest.chunks.size(); ++i) {
     sealed.resize(crypto::sealed_chunk_size(job.manifest, i));
-    if (!bodies.read(body_name(job.doc_id), uint64_t{i} * limits::sealed_chunk_bytes, sealed)) continue;
+    auto read = bodies.read(name, uint64_t{i} * limits::sealed_chunk_bytes, sealed);
+    if (!read && read.error().code == ErrorCode::not_found) {
+      (void)bodies.create(name, job.body_bytes);  // without room for it now, the first chunk's job makes it
+      return done;
+    }
+    if (!read) continue;
     done.have[i] = crypto::chunk_id(sealed) == job.manifest.chunks[i];
   }
   return done;

@@ -273,6 +273,7 @@ Result<void> Node::rotate_kx(WriteTxn& txn, Time now, Effects& effects) {
     payload.epochs.push_back({epoch, pair.public_key, start, start + limits::kx_epoch});
     kx_pairs_.insert_or_assign(crypto::key_id(crypto::KeyKind::kx, pair.public_key), std::move(pair));
   }
+  kx_until_ = payload.epochs.back().not_after;
   const Duration kept = limits::kx_epoch + limits::time_to_live + limits::grace;
   std::vector<Bytes> dead;
   TRAM_OK(for_each(txn, table::kx_private, {}, [&](const Row& row) -> Result<void> {

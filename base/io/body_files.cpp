@@ -20,7 +20,7 @@ bool valid_name(std::string_view name) {
 
 std::string path_of(std::string_view name) {
   std::string path;
-  path.append(name.substr(0, 2)).append("/").append(name.substr(2, 2)).append("/").append(name);
+  path.append(name.substr(0, 2)).append("/").append(name);
   return path;
 }
 
@@ -127,13 +127,10 @@ Result<void> BodyFiles::create(std::string_view name, uint64_t total_bytes) {
   if (disk.free_bytes < total_bytes || disk.free_bytes - total_bytes < free_floor_bytes_)
     return fail(ErrorCode::storage_full, "bodies");
 
-  std::string outer(name.substr(0, 2)), inner = outer + "/" + std::string(name.substr(2, 2));
-  bool outer_made = false, inner_made = false;
-  int error = make_directory(directory_, outer, outer_made);
-  if (!error) error = make_directory(directory_, inner, inner_made);
-  // New directories are synced at once: a later sync() of any file inside relies on them.
-  if (!error && inner_made) error = sync_directory(directory_, outer);
-  if (!error && outer_made) error = sync_fd(directory_);
+  bool folder_made = false;
+  int error = make_directory(directory_, std::string(name.substr(0, 2)), folder_made);
+  // A new directory is synced at once: a later sync() of any file inside relies on it.
+  if (!error && folder_made) error = sync_fd(directory_);
   if (error) return system_error(error, "body directory");
 
   // Reserved under a temporary name, so that a file of the final name always has its final size.
@@ -238,7 +235,7 @@ Result<void> BodyFiles::sync(std::string_view name) {
   }
   if (!first) return {};
   std::string path = path_of(name);
-  if ((error = sync_directory(directory_, path.substr(0, 5)))) return final_failure(error, "fsync of the directory");
+  if ((error = sync_directory(directory_, path.substr(0, 2)))) return final_failure(error, "fsync of the directory");
   std::lock_guard lock(mutex_);
   if (auto it = entry_not_synced_.find(name); it != entry_not_synced_.end()) entry_not_synced_.erase(it);
   return {};
@@ -255,25 +252,20 @@ Result<void> BodyFiles::remove(std::string_view name) {
 
 Result<std::vector<BodyFile>> BodyFiles::list(std::string_view after, size_t limit) const {
   std::vector<BodyFile> files;
-  TRAM_TRY(outers, entries(directory_, ".", is_fan));
-  for (const std::string& outer : outers) {
-    if (outer < after.substr(0, 2)) continue;
-    TRAM_TRY(inners, entries(directory_, outer, is_fan));
-    for (const std::string& inner : inners) {
-      std::string prefix = outer + inner, folder = outer + "/" + inner;
-      if (prefix < after.substr(0, 4)) continue;
-      TRAM_TRY(names, entries(directory_, folder, [&](std::string_view name) {
-                 return valid_name(name) && name.substr(0, 4) == prefix && name > after;
-               }));
-      for (std::string& name : names) {
-        if (files.size() == limit) return files;
-        struct stat status {};
-        if (::fstatat(directory_, (folder + "/" + name).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-          if (errno == ENOENT) continue;
-          return system_error(errno, "list");
-        }
-        files.push_back({std::move(name), static_cast<uint64_t>(status.st_size)});
+  TRAM_TRY(folders, entries(directory_, ".", is_fan));
+  for (const std::string& folder : folders) {
+    if (folder < after.substr(0, 2)) continue;
+    TRAM_TRY(names, entries(directory_, folder, [&](std::string_view name) {
+               return valid_name(name) && name.substr(0, 2) == folder && name > after;
+             }));
+    for (std::string& name : names) {
+      if (files.size() == limit) return files;
+      struct stat status {};
+      if (::fstatat(directory_, (folder + "/" + name).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno == ENOENT) continue;
+        return system_error(errno, "list");
       }
+      files.push_back({std::move(name), static_cast<uint64_t>(status.st_size)});
     }
   }
   return files;

@@ -1,5 +1,5 @@
 // Bodies too large for the store, one file each: sealed chunk i at offset i x 262,160 (protocol.md 8.6, 8.7); also the
-// staging files of uploads, addressed by byte offset. Files live at <directory>/<xx>/<yy>/<name> (D6).
+// staging files of uploads, addressed by byte offset. Files live at <directory>/<xx>/<name>.
 // Invariants: what sync() confirmed survives a power cut, directory entries included (D1); after a failed sync or an
 // I/O error every later call fails with io_failed (D2, R2); a reserved body cannot run out of disk half-way (D4).
 // Not here: which chunks are present (a table of the store: file first, row second; deletion in reverse), hashes,

@@ -410,6 +410,11 @@ Result<void> LmdbStore::set_schema(uint32_t version) {
 }
 
 Result<unsigned> LmdbStore::used_percent() {
+  TRAM_TRY(now, usage());
+  return now.percent;
+}
+
+Result<LmdbStore::Usage> LmdbStore::usage() {
   TRAM_OK(state_->alive());
   MDB_envinfo info{};
   MDB_stat stat{};
@@ -440,7 +445,7 @@ Result<unsigned> LmdbStore::used_percent() {
   if (::fstatvfs(state_->directory.get(), &disk) != 0) return fail(errno_error(errno, "statvfs"));
   uint64_t taken = disk.f_blocks - disk.f_bfree, usable = taken + disk.f_bavail;
   uint64_t disk_percent = usable ? (taken * 100 + usable - 1) / usable : 0;
-  return static_cast<unsigned>(std::min<uint64_t>(100, std::max(map_percent, disk_percent)));
+  return Usage{used, static_cast<unsigned>(std::min<uint64_t>(100, std::max(map_percent, disk_percent)))};
 }
 
 Result<int> LmdbStore::reader_check() {

@@ -45,6 +45,11 @@ class LmdbStore final : public Store {
   /// 0..100: pages in use of the map, or blocks in use of the file system, whichever is worse (R42). Free pages inside
   /// the map count as free. Errors: io_failed. Walks the free list: call it about once a second, not per event.
   Result<unsigned> used_percent();
+  struct Usage {
+    uint64_t map_bytes = 0;  // of the map, in use
+    unsigned percent = 0;    // as used_percent()
+  };
+  Result<Usage> usage();
   /// Clears reader slots of dead processes; the number cleared (L9). Call at start and every minute.
   Result<int> reader_check();
   /// Whether an error made the store unusable (R2).

@@ -97,7 +97,8 @@ Result<std::string> init_home(const InitOptions& options) {
   if (options.name.empty()) return fail(ErrorCode::bad_request, "--name");
   if (options.failure_domain.empty()) return fail(ErrorCode::bad_request, "--failure-domain");
   if (::mkdir(options.directory.c_str(), 0700) != 0 && errno != EEXIST)
-    return fail(ErrorCode::io_failed, options.directory);
+    return fail(errno == ENOENT ? ErrorCode::not_found : ErrorCode::io_failed,
+                options.directory + (errno == ENOENT ? ": the folder above it does not exist" : ""));
   struct stat info {};
   if (::stat(key_path(options.directory).c_str(), &info) == 0) {
     return fail(ErrorCode::conflict, options.directory + " holds a broker's keys already");

@@ -24,10 +24,35 @@ int64_t days_from_civil(int64_t year, int64_t month, int64_t day) {  // Howard H
   return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
 }
 
+/// What an officer can do about it, where the common table speaks to a clerk.
+struct Hint {
+  ErrorCode code;
+  const char *vi, *en;
+};
+constexpr Hint hints[] = {
+    {ErrorCode::bad_signature, "Không ký, không đưa vào danh bạ; hỏi lại người gửi tệp này qua điện thoại.",
+     "Do not sign or accept it; ask whoever sent the file, by telephone."},
+    {ErrorCode::unknown_agency, "Tìm mã bằng `tram-authority search`, hoặc thêm cơ quan trước.",
+     "Find the code with `tram-authority search`, or add the agency first."},
+    {ErrorCode::not_found, "Kiểm tra tên tệp, thư mục hoặc mã đã gõ.", "Check the file, folder or id that was typed."},
+    {ErrorCode::conflict, "Đã có rồi; chọn tên khác, hoặc xem trước bằng `tram-authority show`.",
+     "It is there already; choose another name, or look with `tram-authority show` first."},
+    {ErrorCode::forbidden, "Dùng khóa hoặc bên ký có quyền với thay đổi này (--by).",
+     "Use the key, or the signing party (--by), that may make this change."},
+    {ErrorCode::not_enough_signatures, "Đưa tệp cho cán bộ khác ký rồi chạy lại `tram-authority accept`.",
+     "Let more officers sign the file, then run `tram-authority accept` again."},
+    {ErrorCode::wrong_state, "Xem `tram-authority status` để biết bước tiếp theo.",
+     "See `tram-authority status` for the step that comes first."},
+    {ErrorCode::unreachable, "Kiểm tra địa chỉ, mạng và trạm có chạy không, rồi chạy lại.",
+     "Check the address, the network and that the broker runs, then publish again."},
+};
+
 }  // namespace
 
 int report(const Error& error, const Global& global) {
-  const ErrorInfo& info = error_info(error.code);
+  ErrorInfo info = error_info(error.code);
+  for (const Hint& hint : hints)
+    if (hint.code == error.code) info.vi = hint.vi, info.en = hint.en;
   std::fprintf(stderr, "%s: %s\n", global.vietnamese ? "lỗi" : "error", describe(error).c_str());
   std::fprintf(stderr, "%s: %s\n", global.vietnamese ? "gợi ý" : "hint",
                std::string(global.vietnamese ? info.vi : info.en).c_str());

@@ -78,17 +78,13 @@ Result<void> propose_at_end(const Global& global, RealmFolder& folder, const std
   const Time now = io::wall_now();
   directory::Chain chain = folder.chain(now);
   chain.registrar = registrar;
-  // Nothing is written that the directory would refuse anyway; behind other pending entries only accepting can tell.
-  if (folder.pending().empty()) {
-    TRAM_TRY(trial, directory::pack_entries(changes, chain));
-    if (trial.size() == 1) {
-      proto::Entry entry;
-      entry.payload = trial.front();
-      TRAM_TRY(examined, folder.directory().examine(folder.txn(), entry));
-      if (examined.refusal) return fail(*examined.refusal);
-    }
-  }
   TRAM_TRY(payloads, directory::pack_entries(changes, chain));
+  // Nothing is written that the directory would refuse whoever signs it.
+  std::vector<proto::Entry> entries;
+  for (const Pending& pending : folder.pending()) entries.push_back(pending.entry);
+  for (const Bytes& payload : payloads) entries.push_back({payload, {}});
+  TRAM_TRY(refused, folder.directory().foresee(folder.txn(), entries));
+  if (refused && refused->place >= folder.pending().size()) return fail(std::move(refused->error));
   const bool first = folder.pending().empty();
   TRAM_TRY(paths, folder.propose(payloads));
   if (!global.json) {

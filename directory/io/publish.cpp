@@ -29,7 +29,8 @@ class Conversation {
       if (socket_.connected()) return {};
       wait(deadline);
     }
-    return fail(ErrorCode::unreachable, socket_.endpoint());
+    return fail(ErrorCode::unreachable,
+                socket_.endpoint() + ": it does not run, or does not know the publisher's key (ROOT must name it)");
   }
 
   /// Sends a request and waits for its answer.
@@ -119,7 +120,8 @@ Result<void> publish(const Global& global, const PublishOptions& options) {
     auto sent = publish_to(*folder, context, key, endpoint, server, options.timeout);
     if (!sent) {
       // The other brokers still get it, and pass it on among themselves.
-      std::fprintf(stderr, "%s: %s\n", endpoint.c_str(), describe(sent.error()).c_str());
+      if (failure)
+        std::fprintf(stderr, "%s %s\n", global.vietnamese ? "bỏ qua:" : "left out:", describe(*failure).c_str());
       failure = sent.error();
     } else if (global.json) {
       std::printf("{\"broker\":\"%s\",\"sent\":%zu,\"size\":%llu}\n", endpoint.c_str(), *sent,

@@ -157,6 +157,26 @@ Result<void> RealmFolder::accept_first() {
   return {};
 }
 
+Result<std::vector<PartyId>> RealmFolder::drop_idle_signatures() {
+  std::vector<PartyId> idle;
+  if (pending_.empty()) return idle;
+  TRAM_TRY(examined, directory_.examine(txn_, pending_.front().entry));
+  if (examined.sets.empty()) return idle;  // refused before anybody was counted
+  const auto counts = [&](const PartyId& signer) {
+    return std::any_of(examined.sets.begin(), examined.sets.end(), [&](const directory::SignerSet& set) {
+      return std::find(set.valid_signers.begin(), set.valid_signers.end(), signer) != set.valid_signers.end();
+    });
+  };
+  auto& signatures = pending_.front().entry.signatures;
+  std::erase_if(signatures, [&](const proto::EntrySignature& signature) {
+    if (counts(signature.signer)) return false;
+    idle.push_back(signature.signer);
+    return true;
+  });
+  if (!idle.empty()) TRAM_OK(store_pending(Pending(pending_.front())));
+  return idle;
+}
+
 Result<size_t> RealmFolder::discard(uint64_t index) {
   size_t count = 0;
   while (!pending_.empty() && pending_.back().payload.index >= index) {

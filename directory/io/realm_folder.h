@@ -49,6 +49,8 @@ class RealmFolder {
   Result<void> store_pending(const Pending&);
   /// Applies the first pending entry and moves it among the entries. Errors: those of Directory::apply.
   Result<void> accept_first();
+  /// Takes away the first entry's signatures that do not count, of which one would spoil it; whose they were.
+  Result<std::vector<PartyId>> drop_idle_signatures();
   /// Removes a pending entry and all that are chained after it; how many.
   Result<size_t> discard(uint64_t index);
 

@@ -198,6 +198,12 @@ Result<void> accept(const Global& global, const std::vector<std::string>& files)
   const size_t total = folder->pending().size();
   Progress progress("accept", total);
   while (!folder->pending().empty()) {
+    TRAM_TRY(idle, folder->drop_idle_signatures());
+    for (const PartyId& signer : idle)
+      std::fprintf(stderr,
+                   global.vietnamese ? "bỏ qua: chữ ký của %s %s: sai, hoặc không có quyền ký mục này\n"
+                                     : "left out: signature of %s %s: it is wrong, or not theirs to give here\n",
+                   signer.hex().c_str(), folder->name_of(signer, io::wall_now()).c_str());
     if (auto done = folder->accept_first(); !done) {
       Error error = done.error();
       error.detail = folder->pending().front().path + ": " + error.detail;

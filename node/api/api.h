@@ -60,7 +60,6 @@ struct HealthView {
     bool connected = false;
     Time last_heard;
     Duration clock_offset;
-    uint64_t pending = 0;  // custodies still wanted there
   };
   std::vector<Broker> brokers;
   bool clock_ok = true;

@@ -13,6 +13,7 @@ constexpr Duration certificate_alarm = days(30);
 constexpr Duration certificate_last_alarm = days(7);
 constexpr Duration directory_age_alarm = days(2);
 constexpr int64_t clock_offset_alarm_ms = 5000;
+constexpr size_t backlog_rows_max = 1000;  // a broker; beyond it "or more"
 
 enum class Severity { info, warning, error };
 
@@ -52,6 +53,27 @@ Result<Time> oldest_queued(const ReadContext& context) {
         oldest = item->queued;
     }
   return oldest;
+}
+
+/// Envelopes that still want custody, by broker, and those among them that too few brokers hold to be accepted.
+struct Backlog {
+  std::map<PartyId, size_t> pending;
+  size_t depth = 0;
+  bool more = false;  // the numbers are lower bounds
+};
+Result<Backlog> count_backlog(const ReadContext& context) {
+  Backlog backlog;
+  std::map<Bytes, size_t> wanted_by;
+  for (const auto& broker : context.health.brokers) {
+    TRAM_TRY(rows, context.txn.scan(table::pending, broker.id, prefix_end(broker.id), backlog_rows_max));
+    backlog.pending[broker.id] = rows.size();
+    backlog.more |= rows.size() == backlog_rows_max;
+    for (const Row& row : rows) ++wanted_by[row.value];
+  }
+  const size_t brokers = context.health.brokers.size(), quorum = context.directory.policy(context.now).custody_quorum;
+  const size_t may_lack = brokers > quorum ? brokers - quorum : 0;
+  for (const auto& [envelope, count] : wanted_by) backlog.depth += count > may_lack;
+  return backlog;
 }
 
 std::string percent(uint64_t part, uint64_t whole) { return std::to_string(whole ? part * 100 / whole : 0) + " %"; }
@@ -155,7 +177,7 @@ Result<void> check_self(const ReadContext& context, Problems& problems) {
   return {};
 }
 
-Json brokers_json(const ReadContext& context) {
+Json brokers_json(const ReadContext& context, const Backlog& backlog) {
   Json list = Json::array();
   for (const auto& view : context.health.brokers) {
     Json one{{"id", view.id.hex()}};
@@ -166,7 +188,9 @@ Json brokers_json(const ReadContext& context) {
     }
     one["connected"] = view.connected;
     one["last_heard"] = time_json(view.last_heard);
-    one["pending"] = view.pending;
+    const size_t pending = backlog.pending.at(view.id);
+    one["pending"] = pending;
+    one["pending_more"] = pending == backlog_rows_max;
     one["clock_offset_ms"] = view.clock_offset.ms;
     list.push_back(one);
   }
@@ -196,16 +220,16 @@ Result<Response> read_health(const ReadContext& context, const Request& request)
     problems.add(Severity::info, "practice_realm", "Đây là mạng thực hành.", "This is a practice realm.",
                  "Không dùng cho văn bản thật.", "Do not use it for real documents.");
 
-  uint64_t depth = 0;
-  for (const auto& broker : view.brokers) depth = std::max(depth, broker.pending);
+  TRAM_TRY(backlog, count_backlog(context));
   TRAM_TRY(waiting, context.txn.scan(table::todo, {}, {}, limits::page_items_max));
   TRAM_TRY(record, find<proto::NodeRecord>(context.txn, table::self, tram::view("self")));
   Json json;
   json["status"] = problems.summary();
   json["practice"] = context.directory.practice();
   json["problems"] = problems.list();
-  json["brokers"] = brokers_json(context);
-  json["queue"] = {{"depth", depth},
+  json["brokers"] = brokers_json(context, backlog);
+  json["queue"] = {{"depth", backlog.depth},
+                   {"depth_more", backlog.more},
                    {"without_envelope", waiting.size()},
                    {"without_envelope_more", waiting.size() == limits::page_items_max},
                    {"oldest", time_json(oldest)}};

@@ -294,6 +294,8 @@ Result<Response> read_inbox(const ReadContext& context, const Request& request, 
   if (parts.empty()) return list(context, request);
   TRAM_TRY(record, find_arrival(context.txn, parts[0]));
   if (parts.size() == 1) return show(context, request, record);
+  if (parts[1] == "receipts")
+    return read_issued_receipts(context, request, record, Parts(parts.begin() + 2, parts.end()));
   if (parts.size() == 3 && parts[1] == "files") return file(context, request, record, parts[2]);
   if (parts.size() == 2 &&
       (parts[1] == "register" || parts[1] == "refuse" || parts[1] == "status" || parts[1] == "answer"))

@@ -109,6 +109,7 @@ Result<DocUuid> find_document(ReadTxn&, std::string_view id);
 using Parts = std::vector<std::string>;
 Result<Response> read_documents(const ReadContext&, const Request&, const Parts&);
 Result<Response> read_receipts(const ReadContext&, const Request&, const DocUuid&, const Parts&);
+Result<Response> read_issued_receipts(const ReadContext&, const Request&, const proto::InRecord&, const Parts&);
 Result<Response> read_inbox(const ReadContext&, const Request&, const Parts&);
 Result<Response> read_directory(const ReadContext&, const Request&, const Parts&);
 Result<Response> read_groups(const ReadContext&, const Request&, const Parts&);

@@ -1,4 +1,5 @@
-// Receipts of a document that was sent: /v1/documents/{id}/receipts, and the evidence bundle of one of them.
+// Receipts of a document and the evidence bundle of one of them: those that others gave us for what we sent,
+// /v1/documents/{id}/receipts, and those that we gave for what arrived, /v1/inbox/{arrival}/receipts.
 #include "audit/bundle.h"
 #include "base/limits.h"
 #include "crypto/formats.h"
@@ -29,17 +30,29 @@ struct Held {
   crypto::Receipt receipt;
 };
 
-/// The receipts of others about this document, in the order of their keys (by party); `n` of a receipt is its place.
-Result<std::vector<Held>> held_receipts(ReadTxn& txn, const DocId& doc, size_t skip, size_t limit) {
+/// Whose receipts, and what belongs to them in a bundle.
+struct Subject {
+  Bytes prefix;         // of their keys
+  bool issued = false;  // by us
+  std::string base;     // of the paths
+  std::string name;     // of a file
+  Bytes header;
+  EnvelopeId env_id;  // issued: of `envelope`
+  Bytes envelope;
+};
+
+/// The subject's receipts in the order of their keys (by party, envelope, event); `n` of a receipt is its place.
+Result<std::vector<Held>> held_receipts(ReadTxn& txn, const Subject& subject, size_t skip, size_t limit) {
   std::vector<Held> out;
-  Bytes from = to_bytes(doc);
-  const Bytes until = prefix_end(doc);
+  if (subject.prefix.empty()) return out;
+  Bytes from = subject.prefix;
+  const Bytes until = prefix_end(subject.prefix);
   while (out.size() < limit) {
     TRAM_TRY(rows, txn.scan(table::receipt, from, until, 256));
     for (const Row& row : rows) {
       Held held;
       TRAM_OK(proto::decode_record(row.value, held.record));
-      if (held.record.issued) continue;
+      if (held.record.issued != subject.issued) continue;
       if (skip > 0) {
         --skip;
         continue;
@@ -83,18 +96,22 @@ Result<Json> receipt_json(const Held& held, size_t n, const std::string& base, P
   return json;
 }
 
-/// All that `tram verify` needs for this receipt without asking anybody.
-Result<audit::Bundle> make_bundle(const ReadContext& context, const proto::OutRecord& record, const Held& held) {
+/// All that `tram verify` needs for this receipt without asking anybody; custody receipts only the sender has.
+Result<audit::Bundle> make_bundle(const ReadContext& context, const Subject& subject, const Held& held) {
   audit::Bundle bundle;
   bundle.receipt = held.record.receipt;
-  bundle.header = record.header;
-  TRAM_TRY(envelope, find<proto::EnvelopeRecord>(context.txn, table::envelope, held.receipt.env_id));
-  if (envelope) bundle.envelope = std::move(envelope->envelope);
-  TRAM_TRY(rows, context.txn.scan(table::custody, held.receipt.env_id, prefix_end(held.receipt.env_id), 64));
-  for (const Row& row : rows) {
-    proto::CustodyRecord custody;
-    TRAM_OK(proto::decode_record(row.value, custody));
-    if (!custody.voided && !custody.custody.empty()) bundle.custodies.push_back(std::move(custody.custody));
+  bundle.header = subject.header;
+  if (subject.issued) {
+    if (held.receipt.env_id == subject.env_id) bundle.envelope = subject.envelope;
+  } else {
+    TRAM_TRY(envelope, find<proto::EnvelopeRecord>(context.txn, table::envelope, held.receipt.env_id));
+    if (envelope) bundle.envelope = std::move(envelope->envelope);
+    TRAM_TRY(rows, context.txn.scan(table::custody, held.receipt.env_id, prefix_end(held.receipt.env_id), 64));
+    for (const Row& row : rows) {
+      proto::CustodyRecord custody;
+      TRAM_OK(proto::decode_record(row.value, custody));
+      if (!custody.voided && !custody.custody.empty()) bundle.custodies.push_back(std::move(custody.custody));
+    }
   }
   uint64_t bytes = 0;
   for (uint64_t index = 0; index < context.directory.size(); ++index) {
@@ -106,28 +123,23 @@ Result<audit::Bundle> make_bundle(const ReadContext& context, const proto::OutRe
   return bundle;
 }
 
-}  // namespace
-
-Result<Response> read_receipts(const ReadContext& context, const Request& request, const DocUuid& uuid,
-                               const Parts& parts) {
+Result<Response> answer(const ReadContext& context, const Request& request, const Subject& subject,
+                        const Parts& parts) {
   if (parts.size() > 1) return fail(ErrorCode::not_found, "path");
-  TRAM_TRY(record, find<proto::OutRecord>(context.txn, table::outgoing, uuid));
-  if (!record) return fail(ErrorCode::not_found, "document");
-  const std::string base = "/v1/documents/" + uuid.hex() + "/receipts/";
   if (parts.size() == 1) {
     TRAM_OK(check_query(request, {}));
     constexpr std::string_view suffix = ".edxr";
     const std::string_view name = parts[0];
     const bool suffixed = name.size() > suffix.size() && name.substr(name.size() - suffix.size()) == suffix;
     const auto n = suffixed ? parse_number(name.substr(0, name.size() - suffix.size())) : std::nullopt;
-    if (!n || *n == 0 || *n > 1000000 || record->doc_id.is_zero()) return fail(ErrorCode::not_found, "receipt");
-    TRAM_TRY(held, held_receipts(context.txn, record->doc_id, *n - 1, 1));
+    if (!n || *n == 0 || *n > 1000000) return fail(ErrorCode::not_found, "receipt");
+    TRAM_TRY(held, held_receipts(context.txn, subject, *n - 1, 1));
     if (held.empty()) return fail(ErrorCode::not_found, "receipt");
-    TRAM_TRY(bundle, make_bundle(context, *record, held.front()));
+    TRAM_TRY(bundle, make_bundle(context, subject, held.front()));
     Response response;
     response.headers["Content-Type"] = "application/vnd.tram.receipt-bundle";
     response.headers["Content-Disposition"] =
-        "attachment; filename=\"" + uuid.hex().substr(0, 8) + "-" + std::to_string(*n) + ".edxr\"";
+        "attachment; filename=\"" + subject.name + "-" + std::to_string(*n) + ".edxr\"";
     response.body = audit::encode_bundle(bundle);
     return response;
   }
@@ -139,15 +151,11 @@ Result<Response> read_receipts(const ReadContext& context, const Request& reques
     if (!number || *number > 1000000) return fail(ErrorCode::bad_request, "after");
     skip = *number;
   }
-  std::vector<Held> held;
-  if (!record->doc_id.is_zero()) {
-    TRAM_TRY(found, held_receipts(context.txn, record->doc_id, skip, limit + 1));
-    held = std::move(found);
-  }
+  TRAM_TRY(held, held_receipts(context.txn, subject, skip, limit + 1));
   Parties parties(context.txn, context.directory, context.now);
   Json items = Json::array();
   for (size_t i = 0; i < held.size() && i < limit; ++i) {
-    TRAM_TRY(json, receipt_json(held[i], skip + i + 1, base, parties));
+    TRAM_TRY(json, receipt_json(held[i], skip + i + 1, subject.base, parties));
     items.push_back(std::move(json));
   }
   Json next = nullptr;
@@ -156,6 +164,33 @@ Result<Response> read_receipts(const ReadContext& context, const Request& reques
                              {"items", items},
                              {"next", next},
                              {"practice", context.directory.practice()}});
+}
+
+}  // namespace
+
+Result<Response> read_receipts(const ReadContext& context, const Request& request, const DocUuid& uuid,
+                               const Parts& parts) {
+  TRAM_TRY(record, find<proto::OutRecord>(context.txn, table::outgoing, uuid));
+  if (!record) return fail(ErrorCode::not_found, "document");
+  Subject subject;
+  if (!record->doc_id.is_zero()) subject.prefix = to_bytes(record->doc_id);
+  subject.base = "/v1/documents/" + uuid.hex() + "/receipts/";
+  subject.name = uuid.hex().substr(0, 8);
+  subject.header = std::move(record->header);
+  return answer(context, request, subject, parts);
+}
+
+Result<Response> read_issued_receipts(const ReadContext& context, const Request& request, const proto::InRecord& record,
+                                      const Parts& parts) {
+  Subject subject;
+  subject.prefix = row_key(record.doc_id, context.self);
+  subject.issued = true;
+  subject.base = "/v1/inbox/" + std::to_string(record.arrival) + "/receipts/";
+  subject.name = std::to_string(record.arrival);
+  subject.header = record.header;
+  subject.env_id = record.env_id;
+  subject.envelope = record.envelope;
+  return answer(context, request, subject, parts);
 }
 
 }  // namespace tram::node::api

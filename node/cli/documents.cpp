@@ -101,6 +101,11 @@ int show_sent(const App& app, const std::string& id) {
   return exit_done;
 }
 
+std::string writable_hint(const App& app) {
+  return app.out.say("chọn thư mục ghi được và còn chỗ, bằng --to hoặc --save",
+                     "choose a directory that may be written and has room, with --to or --save");
+}
+
 /// Downloads into a new file beside the target, checks the hash, then gives it its name.
 bool save_file(const App& app, const std::string& url, const std::string& target, const std::string& sha256,
                uint64_t bytes, bool overwrite) {
@@ -115,7 +120,7 @@ bool save_file(const App& app, const std::string& url, const std::string& target
   const std::string fresh = target + ".part";
   const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) {
-    app.out.error(fresh + ": " + std::strerror(errno));
+    app.out.error(fresh + ": " + std::strerror(errno), writable_hint(app));
     return false;
   }
   crypto::Sha256 hash;
@@ -139,15 +144,15 @@ bool save_file(const App& app, const std::string& url, const std::string& target
   ::close(fd);
   bool good = reply.ok() && synced && written == bytes;
   if (write_error || !synced)
-    app.out.error(fresh + ": " + std::strerror(write_error ? write_error : errno));
+    app.out.error(fresh + ": " + std::strerror(write_error ? write_error : errno), writable_hint(app));
   else if (!reply.ok())
     report(app, reply);
   else if (good && !sha256.empty() && hash.finish().hex() != sha256) {
     app.out.error(ErrorCode::bad_format, "sha256");
     good = false;
   } else if (!good)
-    app.out.error(
-        app.out.say("tệp tải về bị thiếu; chạy lại lệnh", "the download is not whole; run the command again"));
+    app.out.error(app.out.say("tệp tải về bị thiếu", "the download is not whole"),
+                  app.out.say("chạy lại lệnh", "run the command again"));
   if (good && ::rename(fresh.c_str(), target.c_str()) == 0) return true;
   ::unlink(fresh.c_str());
   return false;
@@ -156,7 +161,7 @@ bool save_file(const App& app, const std::string& url, const std::string& target
 bool make_directory(const App& app, const std::string& directory) {
   std::error_code failure;
   std::filesystem::create_directories(directory, failure);
-  if (failure) app.out.error(directory + ": " + failure.message());
+  if (failure) app.out.error(directory + ": " + failure.message(), writable_hint(app));
   return !failure;
 }
 
@@ -197,7 +202,7 @@ int recall(const App& app, const std::string& id, const std::string& reason) {
 }
 
 int receipts(const App& app, const std::string& id, const std::string& directory) {
-  const std::string path = "/v1/documents/" + percent_encode(id) + "/receipts";
+  const std::string path = (is_arrival(id) ? "/v1/inbox/" : "/v1/documents/") + percent_encode(id) + "/receipts";
   auto json = get(app, path + "?limit=200");
   if (!json || !follow_pages(app, *json, path + "?limit=200", SIZE_MAX)) return exit_failed;
   if (!directory.empty()) {
@@ -218,7 +223,7 @@ int receipts(const App& app, const std::string& id, const std::string& directory
           fd >= 0 && ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size());
       if (fd >= 0) ::close(fd);
       if (!written) {
-        app.out.error(file + ": " + std::strerror(errno));
+        app.out.error(file + ": " + std::strerror(errno), writable_hint(app));
         return exit_failed;
       }
       item["file"] = file;

@@ -125,7 +125,8 @@ int doctor(const App& app) {
   for (const auto& broker : json["brokers"])
     brokers.add({text_of(broker, "name"), text_of(broker, "endpoint"),
                  broker.value("connected", false) ? app.out.say("có", "yes") : app.out.say("MẤT", "NO"),
-                 time_text(text_of(broker, "last_heard")), text_of(broker, "pending")});
+                 time_text(text_of(broker, "last_heard")),
+                 text_of(broker, "pending") + (broker.value("pending_more", false) ? "+" : "")});
   if (!brokers.empty()) brokers.print(app.out);
   bool healthy = true;
   for (const auto& problem : json["problems"]) {

@@ -156,9 +156,9 @@ class CommandLine {
                                       [this](const App& app) { return recall(app, act_.id, act_.reason); }),
                               "mã văn bản đi", "id of a document sent");
     recalling->add_option("--reason", act_.reason, say("lý do", "reason"))->required();
-    auto* listing = with_id(command("receipts", "biên nhận của văn bản đã gửi", "receipts of a document sent",
+    auto* listing = with_id(command("receipts", "biên nhận của một văn bản", "receipts of a document",
                                     [this](const App& app) { return receipts(app, act_.id, save_to_); }),
-                            "mã văn bản đi", "id of a document sent");
+                            either_vi, either_en);
     listing->add_option("--save", save_to_, say("lưu bằng chứng vào thư mục", "saves the evidence into a directory"));
     auto* checking = command("verify", "kiểm tra một biên nhận, không cần mạng", "verifies a receipt file, offline",
                              [this](const App& app) { return verify(app, file_, realm_); });

@@ -47,7 +47,8 @@ int report(const App& app, const Reply& reply, const std::string& key) {
     if (info)
       app.out.error(info->code, text_of(*json, "detail"));
     else
-      app.out.error("HTTP " + std::to_string(reply.status));
+      app.out.error("HTTP " + std::to_string(reply.status), app.out.say("ở địa chỉ này có đúng là nút Trạm không?",
+                                                                        "is it a node of Trạm that answers there?"));
   }
   if (!key.empty() && (reply.status == 0 || reply.status >= 500))
     std::fprintf(stderr, "%s: %s --idempotency-key %s\n", app.out.say("Gợi ý", "Hint"),
@@ -64,7 +65,9 @@ std::optional<Json> get(const App& app, const std::string& path) {
     return std::nullopt;
   }
   auto json = parse_json(reply.body);
-  if (!json) app.out.error(app.out.say("câu trả lời của nút không phải JSON", "the node's answer is not JSON"));
+  if (!json)
+    app.out.error(app.out.say("câu trả lời của nút không phải JSON", "the node's answer is not JSON"),
+                  app.out.say("ở địa chỉ này có đúng là nút Trạm không?", "is it a node of Trạm that answers there?"));
   return json;
 }
 

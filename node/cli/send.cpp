@@ -79,6 +79,10 @@ class Memory {
   Json known_ = Json::object();
 };
 
+std::string readable_hint(const App& app) {
+  return app.out.say("kiểm tra đường dẫn và quyền đọc", "check the path and that you may read it");
+}
+
 std::optional<File> open_file(const App& app, const std::string& path) {
   File file;
   file.path = path;
@@ -86,7 +90,7 @@ std::optional<File> open_file(const App& app, const std::string& path) {
   file.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat info {};
   if (file.fd < 0 || ::fstat(file.fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    app.out.error(std::string(app.out.say("không đọc được tệp ", "cannot read the file ")) + path);
+    app.out.error(std::string(app.out.say("không đọc được tệp ", "cannot read the file ")) + path, readable_hint(app));
     return std::nullopt;
   }
   file.bytes = static_cast<uint64_t>(info.st_size);
@@ -172,8 +176,9 @@ std::optional<Json> compose(const App& app, const SendOptions& options) {
     text << in.rdbuf();
     auto json = in ? parse_json(text.str()) : std::nullopt;
     if (!json || !json->is_object()) {
-      app.out.error(options.metadata_file +
-                    app.out.say(": không đọc được hoặc không phải JSON", ": cannot be read or is not a JSON object"));
+      app.out.error(options.metadata_file + app.out.say(": không đọc được hoặc không phải JSON",
+                                                        ": cannot be read or is not a JSON object"),
+                    app.out.say("viết siêu dữ liệu như docs/api.md nêu", "write the metadata as docs/api.md shows"));
       return std::nullopt;
     }
     if (json->contains("metadata"))
@@ -215,7 +220,8 @@ bool attach(const App& app, const std::vector<std::string>& paths, Json& body, s
     if (inside) {
       Bytes content(file.bytes);
       if (::pread(file.fd, content.data(), content.size(), 0) != static_cast<ssize_t>(content.size())) {
-        app.out.error(std::string(app.out.say("không đọc được tệp ", "cannot read the file ")) + file.path);
+        app.out.error(std::string(app.out.say("không đọc được tệp ", "cannot read the file ")) + file.path,
+                      readable_hint(app));
         return false;
       }
       one["content"] = base64(content);

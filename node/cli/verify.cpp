@@ -114,13 +114,15 @@ int verify(const App& app, const std::string& file, const std::string& realm_opt
   std::stringstream content;
   content << in.rdbuf();
   if (!in) {
-    app.out.error(std::string(app.out.say("không đọc được tệp ", "cannot read the file ")) + file);
+    app.out.error(std::string(app.out.say("không đọc được tệp ", "cannot read the file ")) + file,
+                  app.out.say("kiểm tra đường dẫn và quyền đọc", "check the path and that you may read it"));
     return exit_incomplete;
   }
   bool wrong = false;
   const auto realm = trusted_realm(app, realm_option, wrong);
   if (wrong) {
-    app.out.error(app.out.say("--realm phải là 64 chữ số hệ mười sáu", "--realm must be 64 hexadecimal digits"));
+    app.out.error(app.out.say("--realm phải là 64 chữ số hệ mười sáu", "--realm must be 64 hexadecimal digits"),
+                  app.out.say("lấy từ GET /v1/self của nút mình", "take it from GET /v1/self of your own node"));
     return exit_incomplete;
   }
   const std::string raw = content.str();
@@ -136,7 +138,7 @@ int verify(const App& app, const std::string& file, const std::string& realm_opt
     print(app, result);
   if (!result.realm_pinned && result.verdict != audit::Verdict::invalid)
     app.out.error(app.out.say("chưa biết tin vào mạng nào", "it is not known which realm to trust"),
-                  app.out.say("thêm --realm MÃ_MẠNG, lấy từ nguồn tin cậy (`tram --json doctor` trên nút của mình)",
+                  app.out.say("thêm --realm MÃ_MẠNG từ nguồn tin cậy (mục realm của GET /v1/self trên nút của mình)",
                               "add --realm HEX from a source you trust (GET /v1/self of your own node)"));
   return static_cast<int>(result.verdict);
 }

@@ -49,7 +49,9 @@ Result<io::SecretBytes> read_unlock_secret(const UnlockSource& source, std::stri
 }
 
 Result<std::string> init_home(const InitOptions& options) {
-  if (::mkdir(options.directory.c_str(), 0700) != 0 && errno != EEXIST) return fail(ErrorCode::io_failed, options.directory);
+  if (::mkdir(options.directory.c_str(), 0700) != 0 && errno != EEXIST)
+    return fail(errno == ENOENT ? ErrorCode::not_found : ErrorCode::io_failed,
+                options.directory + (errno == ENOENT ? ": the folder above it does not exist" : ""));
   struct stat info {};
   if (::stat(key_path(options.directory).c_str(), &info) == 0)
     return fail(ErrorCode::conflict, options.directory + " holds a node's keys already");

@@ -45,6 +45,10 @@ Result<std::unique_ptr<Loop>> Loop::open(LoopOptions options, crypto::KeyRing ri
   auto loop = std::unique_ptr<Loop>(new Loop(std::move(options), std::move(ring), log));
   TRAM_OK(loop->open_store());
   TRAM_OK(loop->restart_node());
+  {
+    TRAM_TRY(snapshot, loop->store_->begin_read());
+    TRAM_OK(api::sweep_uploads(*snapshot, *loop->bodies_));
+  }
   loop->wake_fd_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (loop->wake_fd_ < 0) return fail(ErrorCode::internal, "eventfd");
   loop->pool_ = std::make_unique<io::WorkerPool>(loop->options_.workers, jobs_pending_max);
@@ -225,7 +229,7 @@ int Loop::run(io::SignalFd& signals) {
       wake_at_.reset();
       events.push_back(Tick{});
     }
-    std::vector<std::shared_ptr<PendingWrite>> writes;
+    Writes writes;
     {
       std::lock_guard lock(mutex_);
       while (!writes_.empty() && writes.size() < writes_per_step_max) {
@@ -251,16 +255,20 @@ int Loop::run(io::SignalFd& signals) {
   return 0;
 }
 
-Result<bool> Loop::step(std::vector<Event>& events, std::vector<std::shared_ptr<PendingWrite>>& writes) {
+Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
   const Time now = io::wall_now();
   Effects effects;
   Result<void> outcome;
+  size_t handled = 0;
+  const PendingWrite* culprit = nullptr;
   {
     TRAM_TRY(txn, store_->begin_write());
     outcome = node_->step(*txn, now, events, effects);
+    if (outcome && upkeep_due_) outcome = api::upkeep(*txn, now, effects, upkeep_cursor_);
     if (outcome) {
       api::WriteContext context{*txn, *node_, *directory_, now, *bodies_, effects, random_};
       for (auto& write : writes) {
+        ++handled;
         const bool takes_space = write->request.method != "DELETE" &&
                                  (write->request.path == "/v1/documents" || write->request.path.starts_with("/v1/uploads"));
         if (takes_space && used_percent_ >= limits::disk_refuse_all_but_control_percent) {
@@ -269,6 +277,7 @@ Result<bool> Loop::step(std::vector<Event>& events, std::vector<std::shared_ptr<
         }
         write->response = api::handle_write(context, write->request);
         if (write->response.abort) {
+          culprit = write.get();
           outcome = fail(ErrorCode::storage_full, "the store refused a write");
           break;
         }
@@ -279,18 +288,27 @@ Result<bool> Loop::step(std::vector<Event>& events, std::vector<std::shared_ptr<
   }
   if (!outcome) {
     if (raw_store_->fatal_error() || !is_full(outcome.error().code)) return fail(outcome.error());
-    log_.error("store.full", {{"used_percent", used_percent_}});
-    answer(writes, &outcome.error());
+    log_.error("step.aborted", {{"error", error_info(outcome.error().code).name},
+                                {"status", uint32_t(culprit ? culprit->response.status : 0)},
+                                {"used_percent", used_percent_}});
+    Writes again = take_unanswered(writes, handled, culprit, outcome.error());
+    answer(writes, nullptr);
+    {
+      std::lock_guard lock(mutex_);
+      writes_.insert(writes_.begin(), std::make_move_iterator(again.begin()), std::make_move_iterator(again.end()));
+      more_writes_ = !writes_.empty();
+    }
     TRAM_OK(restart_node());
     next_second_ = io::monotonic_now() + seconds(1);
     return false;
   }
+  upkeep_due_ = false;
   answer(writes, nullptr);
   let_out(effects);
   return true;
 }
 
-void Loop::answer(std::vector<std::shared_ptr<PendingWrite>>& writes, const Error* failure) {
+void Loop::answer(Writes& writes, const Error* failure) {
   if (writes.empty()) return;
   std::lock_guard lock(mutex_);
   for (auto& write : writes) {
@@ -302,8 +320,6 @@ void Loop::answer(std::vector<std::shared_ptr<PendingWrite>>& writes, const Erro
 }
 
 void Loop::let_out(Effects& effects) {
-  for (const auto& [name, bytes] : effects.create_bodies)
-    if (auto made = bodies_->create(name, bytes); !made) log_.error("body.not_reserved", {{"error", describe(made.error())}});
   for (Job& job : effects.jobs) backlog_.push_back(std::make_shared<Job>(std::move(job)));
   submit_jobs();
   for (Send& send : effects.sends) {
@@ -379,28 +395,33 @@ void Loop::every_second(Time monotonic) {
     if (broker.connected) offsets.push_back(std::abs(broker.clock_offset.ms));
   std::sort(offsets.begin(), offsets.end());
   node_->set_clock_ok(reading.ok() && (offsets.empty() || offsets[offsets.size() / 2] <= 5000));
-  if (auto used = raw_store_->used_percent()) used_percent_ = *used;
+  if (auto usage = raw_store_->usage()) {
+    used_percent_ = usage->percent;
+    store_used_bytes_ = usage->map_bytes;
+  }
   publish_views();
   io::notify_watchdog();
   if (monotonic < next_minute_) return;
   next_minute_ = monotonic + minutes(1);
   if (auto cleared = raw_store_->reader_check(); cleared && *cleared) log_.warning("store.readers_cleared", {{"count", *cleared}});
   if (http_) http_->reload_certificates();
+  upkeep_due_ = true;
   io::trim_memory();
 }
 
 void Loop::publish_views() {
   auto health = std::make_shared<api::HealthView>();
   for (const auto& view : node_->broker_views())
-    health->brokers.push_back({view.id, view.connected, view.last_heard, view.clock_offset, view.pending});
+    health->brokers.push_back({view.id, view.connected, view.last_heard, view.clock_offset});
   health->clock_ok = node_->clock_ok();
   if (auto space = body_files_->space()) {
     health->disk_total_bytes = space->total_bytes;
     health->disk_free_bytes = space->free_bytes;
   }
   health->store_map_bytes = options_.map_bytes;
-  health->store_used_bytes = options_.map_bytes / 100 * used_percent_;
+  health->store_used_bytes = store_used_bytes_;
   health->directory_confirmed = node_->directory_confirmed();
+  health->kx_until = node_->kx_until();
   health->certificate_expires = http_ ? http_->certificate_expires() : Time{};
   health->started = start_;
   health->version = options_.software;

@@ -21,6 +21,7 @@
 #include "base/io/worker_pool.h"
 #include "directory/directory.h"
 #include "node/io/http_server.h"
+#include "node/io/http_writes.h"
 #include "node/io/tokens.h"
 #include "node/node.h"
 
@@ -57,11 +58,6 @@ class Loop final : public HttpBackend {
     std::unique_ptr<io::ClientSocket> control, bulk;
     std::deque<Send> control_queue, bulk_queue;
   };
-  struct PendingWrite {
-    api::Request request;
-    api::Response response;
-    bool done = false;
-  };
 
   Loop(LoopOptions, crypto::KeyRing, Log&);
   Result<void> open_store();
@@ -70,8 +66,8 @@ class Loop final : public HttpBackend {
   void gather(std::vector<Event>& events, Time monotonic);
   void receive(const PartyId& broker, io::ClientSocket& socket, proto::Endpoint, std::vector<Event>& events);
   /// One transaction; false when it was aborted and the node rebuilt.
-  Result<bool> step(std::vector<Event>& events, std::vector<std::shared_ptr<PendingWrite>>& writes);
-  void answer(std::vector<std::shared_ptr<PendingWrite>>& writes, const Error* failure);
+  Result<bool> step(std::vector<Event>& events, Writes& writes);
+  void answer(Writes& writes, const Error* failure);
   void let_out(Effects& effects);
   void flush_sends();
   bool send_now(io::ClientSocket& socket, Send& send);
@@ -105,10 +101,12 @@ class Loop final : public HttpBackend {
   api::UpkeepCursor upkeep_cursor_;
   std::optional<Time> wake_at_;
   Time next_second_, next_minute_, start_;
-  unsigned used_percent_ = 0;
+  unsigned used_percent_ = 0;  // of the map or of the disk, whichever is fuller
+  uint64_t store_used_bytes_ = 0;
   bool reconnect_ = true;
   bool stopping_ = false;
   bool more_writes_ = false;
+  bool upkeep_due_ = false;
   io::GroupCommit group_commit_;
 
   int wake_fd_ = -1;

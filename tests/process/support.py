@@ -1,4 +1,5 @@
 """Shared by the process tests: where the programs are, a realm per test class, and waiting without sleeping blindly."""
+import glob
 import os
 import shutil
 import sys
@@ -14,6 +15,14 @@ from realm import Realm, letter, wait_until  # noqa: E402,F401
 BINARIES = os.environ.get("TRAM_BIN", os.path.join(TOP, "build", "dev", "bin"))
 PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 FINAL = {"delivered", "refused", "rejected", "cancelled", "recalled"}
+
+
+def shifted_clock(offset):
+    """The environment of a daemon whose wall clock is off by `offset` ("+10m", "+3d"); nothing when faketime is not installed."""
+    found = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+    if not found:
+        return None
+    return {**os.environ, "LD_PRELOAD": found[0], "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 class RealmTest(unittest.TestCase):

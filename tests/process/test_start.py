@@ -1,5 +1,7 @@
 """Starting and joining: wrong passphrase, open key files, enrolment codes, an agency that joins later, a full disk."""
+import glob
 import os
+import shutil
 import subprocess
 import unittest
 
@@ -63,7 +65,8 @@ class Start(RealmTest):
         realm = self.realm
         realm.add_agency("Ủy ban nhân dân xã Định Mỹ", "H01.151", level="commune", province="91")
         realm.publish()
-        gov = self.node("gov").api
+        self.node("gov").stop()  # asks for what is new when it connects; the second time it asks by itself
+        gov = self.node("gov").start().wait_ready(3).api
         wait_until(lambda: gov.call("GET", "/v1/directory/H01.151")[0] == 200, 90, "the directory reaches the node", self.all_alive)
         sent = gov.send(["H01.151", "D01"], letter(31), [("a.pdf", PDF)])
         self.assertEqual(sent["without_node"], 1)
@@ -81,6 +84,45 @@ class Start(RealmTest):
         realm.nodes["late"] = late
         late.start().wait_ready(3, 120)
         self.wait_delivered("gov", sent["id"], "H01.151", 120)
+
+    def test_uploads_that_nobody_finishes_are_forgotten(self):
+        node = self.node("party")
+        tus = {"Tus-Resumable": "1.0.0"}
+
+        def upload():
+            _, headers, _ = node.api.call("POST", "/v1/uploads", b"", {**tus, "Upload-Length": "300000"})
+            status, _, _ = node.api.call("PATCH", headers["Location"], b"\x25PDF" + bytes(150_000), {
+                **tus, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"})
+            self.assertEqual(status, 204)
+            return headers["Location"]
+
+        def file_of(location):
+            return next(iter(glob.glob(os.path.join(node.home, "bodies", "**", "0f" + location.rsplit("/", 1)[1]), recursive=True)), None)
+
+        location = upload()
+        known = file_of(location)
+        self.assertTrue(known)
+        node.kill()
+        orphan = known[:-8] + "00000000"  # as one whose transaction was aborted
+        shutil.copy(known, orphan)
+        node.start().wait_ready(3)
+        self.assertFalse(os.path.exists(orphan))
+        status, headers, _ = node.api.call("HEAD", location, headers=tus)
+        self.assertEqual((status, headers["Upload-Offset"]), (200, "150004"))
+        self.assertTrue(os.path.exists(known))
+
+        shifted = support.shifted_clock("+3d")
+        if not shifted:
+            self.skipTest("faketime is not installed")
+        node.stop()
+        node.start(environment=shifted)
+        try:
+            wait_until(lambda: node.connected() >= 0, 60, "it answers", node.check_alive)
+            wait_until(lambda: node.api.call("HEAD", location, headers=tus)[0] == 404, 30, "the upload is forgotten", node.check_alive)
+            wait_until(lambda: not os.path.exists(known), 30, "its file is gone", node.check_alive)
+        finally:
+            node.stop()
+            node.start().wait_ready(3)
 
     def test_a_full_disk_is_said_and_loses_nothing(self):
         if os.geteuid() != 0:

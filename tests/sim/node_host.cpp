@@ -189,13 +189,9 @@ void NodeHost::step() {
 
 bool NodeHost::let_out(Effects& effects, CrashPoint crash_point) {
   size_t left = SIZE_MAX;
-  const size_t all = effects.create_bodies.size() + effects.jobs.size() + effects.sends.size() + effects.remove_bodies.size();
+  const size_t all = effects.jobs.size() + effects.sends.size() + effects.remove_bodies.size();
   if (crash_point == CrashPoint::among_effects) left = world_.random.below(all + 1);
   auto dies = [&] { return left-- == 0; };
-  for (const auto& [body, bytes] : effects.create_bodies) {
-    if (dies()) return false;
-    if (auto made = bodies_.create(body, bytes); !made) log_.error("body.not_reserved", {{"error", describe(made.error())}});
-  }
   for (Job& job : effects.jobs) {
     if (dies()) return false;
     if (spoil) spoil(job);

@@ -246,7 +246,7 @@ VIETNAMESE = re.compile("[àáảãạăằắẳẵặâầấẩẫậèéẻ�
 
 
 def check_error_table(text):
-    """One row a number and a name; both languages there; a status that HTTP knows."""
+    """One row a number and a name; both languages there, each what happened and what to do; a status that HTTP knows."""
     bad, names, numbers, rows = [], {}, {}, 0
     for line_number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
@@ -273,6 +273,8 @@ def check_error_table(text):
             bad.append(place + "no Vietnamese text")
         if not en.strip() or VIETNAMESE.search(en):
             bad.append(place + "no English text")
+        elif vi.strip() and ("; " not in vi or "; " not in en):
+            bad.append(place + "does not say what to do after a semicolon")
     if rows == 0:
         bad.append("error_table.def: no rows")
     return bad

@@ -135,16 +135,17 @@ class Planted(unittest.TestCase):
         self.assertEqual(checks.check_words(self.tree({"docs/x.md": "network/main todo workhelp\n"})), [])
 
     def test_error_table(self):
-        good = 'TRAM_ERROR(a, 1, 400, never, "Lỗi.", "Error.")\nTRAM_ERROR(b, 2, 503, later, "Bận, thử lại.", "Busy.")\n'
+        good = 'TRAM_ERROR(a, 1, 400, never, "Lỗi; sửa lại.", "Error; mend it.")\nTRAM_ERROR(b, 2, 503, later, "Bận; thử lại.", "Busy; try again.")\n'
         self.assertEqual(checks.check_error_table(good), [])
-        for row, word in (('TRAM_ERROR(a, 3, 400, never, "Lỗi.", "Error.")', "name a"),
-                          ('TRAM_ERROR(c, 2, 400, never, "Lỗi.", "Error.")', "number 2"),
-                          ('TRAM_ERROR(c, 3, 200, never, "Lỗi.", "Error.")', "HTTP"),
-                          ('TRAM_ERROR(c, 3, 400, maybe, "Lỗi.", "Error.")', "retry"),
-                          ('TRAM_ERROR(c, 3, 400, never, "", "Error.")', "Vietnamese"),
-                          ('TRAM_ERROR(c, 3, 400, never, "Error", "Error.")', "Vietnamese"),
-                          ('TRAM_ERROR(c, 3, 400, never, "Lỗi.", "")', "English"),
-                          ('TRAM_ERROR(c, 3, 400, never, "Lỗi.")', "not a row")):
+        for row, word in (('TRAM_ERROR(a, 3, 400, never, "Lỗi; sửa lại.", "Error; mend it.")', "name a"),
+                          ('TRAM_ERROR(c, 2, 400, never, "Lỗi; sửa lại.", "Error; mend it.")', "number 2"),
+                          ('TRAM_ERROR(c, 3, 200, never, "Lỗi; sửa lại.", "Error; mend it.")', "HTTP"),
+                          ('TRAM_ERROR(c, 3, 400, maybe, "Lỗi; sửa lại.", "Error; mend it.")', "retry"),
+                          ('TRAM_ERROR(c, 3, 400, never, "", "Error; mend it.")', "Vietnamese"),
+                          ('TRAM_ERROR(c, 3, 400, never, "Error; mend it", "Error; mend it.")', "Vietnamese"),
+                          ('TRAM_ERROR(c, 3, 400, never, "Lỗi; sửa lại.", "")', "English"),
+                          ('TRAM_ERROR(c, 3, 400, never, "Lỗi; sửa lại.")', "not a row"),
+                          ('TRAM_ERROR(c, 3, 400, never, "Lỗi; sửa lại.", "Error.")', "what to do")):
             self.one(checks.check_error_table(good + row + "\n"), word)
         self.one(checks.check_error_table("// nothing\n"), "no rows")
 

@@ -60,6 +60,33 @@ TEST_CASE("examine says who signed, how many are needed and what is wrong") {
   CHECK(realm.store.dump() == before);
 }
 
+TEST_CASE("what the rules refuse is foreseen behind entries that are not signed yet") {
+  Realm realm;
+  const auto before = realm.store.dump();
+  const auto province = realm.agency("P91", "Tỉnh", proto::Level::province, "91");
+  auto payload = realm.next({Realm::change(province)});
+  std::vector<proto::Entry> entries{{proto::encode_entry_payload(payload), {}}};
+  const auto then = [&](proto::Change change) {
+    payload.previous = entry_hash(entries.back().payload);
+    ++payload.index;
+    payload.changes = {std::move(change)};
+    entries.push_back({proto::encode_entry_payload(payload), {}});
+  };
+  then(Realm::change(realm.agency("91.1", "Xã", proto::Level::commune, "91", province.id)));
+  CHECK_FALSE(realm.directory->foresee(*realm.read(), entries).value());
+  then(Realm::change(realm.agency("91.1", "Xã trùng mã", proto::Level::commune, "91", province.id)));
+  auto refused = realm.directory->foresee(*realm.read(), entries).value();
+  REQUIRE(refused);
+  CHECK(refused->place == 2);
+  entries.pop_back();
+  entries.erase(entries.begin());  // what the second builds upon is not there
+  refused = realm.directory->foresee(*realm.read(), entries).value();
+  REQUIRE(refused);
+  CHECK(refused->place == 0);
+  CHECK(realm.store.dump() == before);
+  CHECK(realm.directory->size() == 1);
+}
+
 TEST_CASE("officers read sentences, in both languages") {
   Realm realm;
   auto agency = realm.agency("G22", "Văn phòng Chính phủ");

@@ -8,6 +8,51 @@ using namespace tram::node::test;
 
 namespace {
 
+/// An envelope from us around what was sealed, and its bytes.
+std::pair<crypto::Envelope, Bytes> make_envelope(World& world, const proto::OutRecord& sealed,
+                                                 const PartyId& recipient) {
+  const auto& directory = *world.realm.directory;
+  crypto::Envelope envelope;
+  envelope.realm = directory.realm();
+  envelope.sender = world.self.id;
+  envelope.recipient = recipient;
+  envelope.inc = 1;
+  envelope.seq = 1;
+  envelope.doc_id = sealed.doc_id;
+  envelope.officer_blob_id = crypto::blob_id(Bytes(1024));
+  envelope.recipient_kx = crypto::key_id(crypto::KeyKind::kx, Bytes(32, 3));
+  envelope.created = world.now;
+  envelope.not_after = world.now + days(10);
+  envelope.dir_size = directory.size();
+  envelope.dir_root = directory.root();
+  const auto kx = crypto::make_kx_pair(world.realm.random);
+  REQUIRE(crypto::wrap_key(envelope, crypto::Secret32(sealed.document_key), kx.public_key, world.realm.random));
+  Bytes bytes = crypto::encode_envelope(envelope, *world.keys.sig);
+  return {envelope, std::move(bytes)};
+}
+
+/// What the recipient says when it has it, not signed yet.
+crypto::Receipt make_receipt(const World& world, const crypto::Envelope& envelope, BytesView envelope_bytes,
+                             const crypto::SigningKey& recipient_key) {
+  crypto::Receipt receipt;
+  receipt.event = crypto::ReceiptEvent::received;
+  receipt.realm = envelope.realm;
+  receipt.env_id = envelope.id;
+  receipt.doc_id = envelope.doc_id;
+  receipt.sender = envelope.sender;
+  receipt.recipient = receipt.issuer = envelope.recipient;
+  receipt.inc = 1;
+  receipt.seq = 1;
+  receipt.rinc = 1;
+  receipt.time = world.now + minutes(1);
+  receipt.clock_ok = true;
+  receipt.dir_size = envelope.dir_size;
+  receipt.dir_root = envelope.dir_root;
+  receipt.answers = crypto::answers_hash(envelope_bytes);
+  receipt.issuer_key = crypto::key_id(crypto::KeyKind::sig, recipient_key.public_key());
+  return receipt;
+}
+
 /// A sealed document with its envelope to the Party, three custody receipts and the Party's receipt.
 struct Story {
   World world;
@@ -23,38 +68,8 @@ struct Story {
     const auto& directory = *world.realm.directory;
     const DocId doc = done.record.doc_id;
 
-    crypto::Envelope envelope;
-    envelope.realm = directory.realm();
-    envelope.sender = world.self.id;
-    envelope.recipient = world.party.id;
-    envelope.inc = 1;
-    envelope.seq = 1;
-    envelope.doc_id = doc;
-    envelope.officer_blob_id = crypto::blob_id(Bytes(1024));
-    envelope.recipient_kx = crypto::key_id(crypto::KeyKind::kx, Bytes(32, 3));
-    envelope.created = world.now;
-    envelope.not_after = world.now + days(10);
-    envelope.dir_size = directory.size();
-    envelope.dir_root = directory.root();
-    const auto kx = crypto::make_kx_pair(world.realm.random);
-    REQUIRE(crypto::wrap_key(envelope, crypto::Secret32(done.record.document_key), kx.public_key, world.realm.random));
-    const Bytes envelope_bytes = crypto::encode_envelope(envelope, *world.keys.sig);
-
-    receipt.event = crypto::ReceiptEvent::received;
-    receipt.realm = directory.realm();
-    receipt.env_id = envelope.id;
-    receipt.doc_id = doc;
-    receipt.sender = world.self.id;
-    receipt.recipient = receipt.issuer = world.party.id;
-    receipt.inc = 1;
-    receipt.seq = 1;
-    receipt.rinc = 1;
-    receipt.time = world.now + minutes(1);
-    receipt.clock_ok = true;
-    receipt.dir_size = directory.size();
-    receipt.dir_root = directory.root();
-    receipt.answers = crypto::answers_hash(envelope_bytes);
-    receipt.issuer_key = crypto::key_id(crypto::KeyKind::sig, world.party_key->public_key());
+    const auto [envelope, envelope_bytes] = make_envelope(world, done.record, world.party.id);
+    receipt = make_receipt(world, envelope, envelope_bytes, *world.party_key);
 
     auto txn = world.realm.store.begin_write().value();
     REQUIRE(save(*txn, table::outgoing, uuid, done.record));
@@ -84,8 +99,8 @@ struct Story {
     bundle_bytes = answer.body;
   }
 
-  void store_receipt(WriteTxn& txn, crypto::Receipt& value, const crypto::SigningKey& key) {
-    proto::ReceiptRecord record{crypto::encode_receipt(value, key), false, world.now};
+  void store_receipt(WriteTxn& txn, crypto::Receipt& value, const crypto::SigningKey& key, bool issued = false) {
+    proto::ReceiptRecord record{crypto::encode_receipt(value, key), issued, world.now};
     REQUIRE(save(txn, table::receipt,
                  row_key(value.doc_id, value.issuer, value.env_id, static_cast<uint16_t>(value.event)), record));
   }
@@ -124,6 +139,50 @@ TEST_CASE("receipts are listed, and the bundle of one is valid on its own") {
   CHECK(result.custody_domains.size() == 3);
   CHECK(result.recipient_name == "Văn phòng Trung ương Đảng");
   CHECK(result.realm_pinned);
+}
+
+TEST_CASE("the receipts that we gave for an arrival are listed, and a bundle shows all but custody") {
+  Story story;
+  World& world = story.world;
+  SealDone done;
+  done.record = find<proto::OutRecord>(*world.realm.read(), table::outgoing, story.uuid)->value();
+  done.inline_chunk = Bytes(1);
+  const auto arrival = world.arrive(done);
+  const auto [envelope, envelope_bytes] = make_envelope(world, done.record, world.self.id);
+  {
+    auto txn = world.realm.store.begin_write().value();
+    auto record = load<proto::InRecord>(*txn, table::incoming, row_key(arrival)).value();
+    record.env_id = envelope.id;
+    record.envelope = envelope_bytes;
+    REQUIRE(save(*txn, table::incoming, row_key(arrival), record));
+    auto receipt = make_receipt(world, envelope, envelope_bytes, *world.keys.sig);
+    story.store_receipt(*txn, receipt, *world.keys.sig, true);
+    receipt.event = crypto::ReceiptEvent::registered;
+    proto::ReceiptText said;
+    said.register_number = "12";
+    receipt.text = to_text(proto::encode_receipt_text(said).value());
+    story.store_receipt(*txn, receipt, *world.keys.sig, true);
+    REQUIRE(txn->commit());
+  }
+  const std::string path = "/v1/inbox/" + std::to_string(arrival) + "/receipts";
+  const auto list = world.get(path);
+  REQUIRE(list.json["items"].size() == 2);
+  CHECK(list.json["items"][0]["event"]["name"] == "received");
+  CHECK(list.json["items"][0]["issuer"]["code"] == "G22");
+  CHECK(list.json["items"][1]["register_number"] == "12");
+  CHECK(list.json["items"][1]["bundle"] == path + "/2.edxr");
+  CHECK(world.get(path + "?limit=1&after=1").json["items"][0]["n"] == 2);
+  CHECK(world.get(path + "/3.edxr").code() == "not_found");
+  CHECK(world.get("/v1/inbox/99999/receipts").code() == "not_found");
+  CHECK(world.get(story.path() + "/receipts").json["items"].size() == 1);  // those of others only
+
+  auto bundle = audit::decode_bundle(world.get(path + "/2.edxr").body).value();
+  const auto result = story.verify(bundle);
+  INFO(Json(wrong(result)).dump());
+  CHECK(result.verdict == audit::Verdict::incomplete);
+  for (const auto& finding : result.findings) CHECK(finding.ok.has_value() == (finding.what != "custody_quorum"));
+  bundle.receipt.back() ^= 1;
+  CHECK(story.verify(bundle).verdict == audit::Verdict::invalid);
 }
 
 TEST_CASE("without the realm one trusts, a bundle is at best incomplete; with another it is invalid") {

@@ -137,7 +137,7 @@ struct World {
       broker.curve = crypto::make_curve_pair(random).public_key;
       brokers.push_back(broker);
       changes.push_back({directory::test::day_0, broker});
-      health.brokers.push_back({broker.id, true, now, {}, 0});
+      health.brokers.push_back({broker.id, true, now, {}});
     }
     realm.must(std::move(changes), {0, 1, 2, 3});
     realm.must({{directory::test::day_0, proto::SucceedChange{{closed.id}, {self.id}, "merge"}}});

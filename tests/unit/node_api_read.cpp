@@ -207,6 +207,35 @@ TEST_CASE("health names what is wrong and what to do") {
   CHECK(codes().count("directory_old"));
 }
 
+TEST_CASE("health counts what waits for custody: at each broker, and at too many to be accepted") {
+  World world;
+  const auto& brokers = world.brokers;
+  uint64_t order = 0;
+  const auto wanted = [&](const EnvelopeId& envelope, std::initializer_list<size_t> where) {
+    auto txn = world.realm.store.begin_write().value();
+    for (const size_t i : where)
+      REQUIRE(txn->put(table::pending, row_key(brokers[i].id, Lane::normal, ++order), envelope));
+    REQUIRE(txn->commit());
+  };
+  REQUIRE(world.realm.directory->policy(world.now).custody_quorum == 2);
+  wanted(world.realm.random.id<EnvelopeId>(), {0, 1, 2});
+  wanted(world.realm.random.id<EnvelopeId>(), {1, 2});
+  wanted(world.realm.random.id<EnvelopeId>(), {2});  // two hold it: accepted
+  auto health = world.get("/v1/health").json;
+  CHECK(health["queue"]["depth"] == 2);
+  CHECK(health["queue"]["depth_more"] == false);
+  std::map<std::string, int> pending;
+  for (const auto& broker : health["brokers"]) pending[broker["id"]] = broker["pending"];
+  CHECK(pending ==
+        std::map<std::string, int>{{brokers[0].id.hex(), 1}, {brokers[1].id.hex(), 2}, {brokers[2].id.hex(), 3}});
+  for (int i = 0; i < 1200; ++i) wanted(world.realm.random.id<EnvelopeId>(), {0});
+  health = world.get("/v1/health").json;
+  CHECK(health["brokers"][0]["pending"] == 1000);
+  CHECK(health["brokers"][0]["pending_more"] == true);
+  CHECK(health["queue"]["depth_more"] == true);
+  CHECK(health["queue"]["depth"].get<int>() <= 3);
+}
+
 TEST_CASE("who we are") {
   World world;
   const auto self = world.get("/v1/self");
