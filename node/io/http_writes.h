@@ -3,6 +3,7 @@
 // Thread: whoever holds them.
 #pragma once
 #include <memory>
+#include <semaphore>
 #include <vector>
 
 #include "node/api/api.h"
@@ -13,7 +14,7 @@ struct PendingWrite {
   api::Request request;
   api::Response response;
   unsigned attempts = 0;  // transactions that were aborted with it inside
-  bool done = false;
+  std::binary_semaphore answered{0};  // one waits for each: a shared condition would wake them all at every step
 };
 using Writes = std::vector<std::shared_ptr<PendingWrite>>;
 

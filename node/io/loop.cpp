@@ -29,10 +29,9 @@ Loop::~Loop() {
     closed_ = true;
     for (auto& write : writes_) {
       write->response = api::problem({ErrorCode::busy, "the node is stopping"}, write->request);
-      write->done = true;
+      write->answered.release();
     }
     writes_.clear();
-    answered_.notify_all();
   }
   if (http_) http_->stop();
   http_.reset();
@@ -309,14 +308,11 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
 }
 
 void Loop::answer(Writes& writes, const Error* failure) {
-  if (writes.empty()) return;
-  std::lock_guard lock(mutex_);
   for (auto& write : writes) {
     if (failure) write->response = api::problem(*failure, write->request);
-    write->done = true;
+    write->answered.release();
   }
   writes.clear();
-  answered_.notify_all();
 }
 
 void Loop::let_out(Effects& effects) {
@@ -451,12 +447,14 @@ api::Response Loop::read(const api::Request& request) {
 api::Response Loop::write(api::Request request) {
   auto pending = std::make_shared<PendingWrite>();
   pending->request = std::move(request);
-  std::unique_lock lock(mutex_);
-  if (closed_) return api::problem({ErrorCode::busy, "the node is stopping"}, pending->request);
-  writes_.push_back(pending);
-  const uint64_t one = 1;
-  if (::write(wake_fd_, &one, sizeof one) < 0) log_.warning("loop.wake_failed");
-  answered_.wait(lock, [&] { return pending->done; });
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_) return api::problem({ErrorCode::busy, "the node is stopping"}, pending->request);
+    writes_.push_back(pending);
+    const uint64_t one = 1;
+    if (writes_.size() == 1 && ::write(wake_fd_, &one, sizeof one) < 0) log_.warning("loop.wake_failed");
+  }
+  pending->answered.acquire();
   return std::move(pending->response);
 }
 

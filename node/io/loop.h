@@ -4,7 +4,6 @@
 // Thread: run() and everything private to the thread that calls it; HttpBackend's functions to any.
 #pragma once
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
@@ -111,7 +110,6 @@ class Loop final : public HttpBackend {
 
   int wake_fd_ = -1;
   std::mutex mutex_;
-  std::condition_variable answered_;
   std::deque<std::shared_ptr<PendingWrite>> writes_;
   bool closed_ = false;
   std::shared_ptr<const directory::Directory> directory_view_;

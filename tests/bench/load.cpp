@@ -182,7 +182,7 @@ void sustained(const Options& options) {
       if (step > 0) probe = open[step - 1];
     }
     if (step == 0 || !all_delivered(watcher, probe)) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(options.bytes > inline_bytes_max ? 20 : 5));
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
       continue;
     }
     {
