@@ -44,6 +44,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   void forget() override;
   void step() override;
   std::unique_ptr<broker::Broker> make_broker();
+  bool recover();
   bool let_out(broker::Effects&, CrashPoint);
   void start_job(std::shared_ptr<broker::Job>);
   void flush(const broker::SessionKey&);
@@ -60,6 +61,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   std::map<CurvePublic, PartyId> allowed_;
   std::deque<broker::Event> inbox_;
   uint64_t capacity_bytes_ = UINT64_MAX;
+  bool in_doubt_ = false;  // the store may lie: no start before `recover` has checked all of it
   size_t approved_entries_;
 };
 
