@@ -228,9 +228,10 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
     const auto uuid = id_at<DocUuid>(row.value, 0);
     TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, uuid));
     TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(uuid, recipient)));
-    WrapTarget target{uuid, record.doc_id, crypto::Secret32(record.document_key), std::max(record.not_after, now + lifetime),
+    // The document's own end may lie further off than a life from now: a clock may have been set back.
+    WrapTarget target{uuid, record.doc_id, crypto::Secret32(record.document_key), now + lifetime,
                       {}, Reader(BytesView(row.key).subspan(17)).u64()};
-    if (!item.issue) target.not_after = std::min(record.not_after, now + lifetime);  // a clock may have been set back
+    if (!item.issue) target.not_after = std::min(record.not_after, target.not_after);
     else std::copy_n(item.env_id.bytes.begin(), 4, target.re_of.begin());
     run.targets.push_back(std::move(target));
   }

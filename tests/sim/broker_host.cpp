@@ -104,6 +104,13 @@ bool BrokerHost::recover() {
   return true;
 }
 
+Epoch BrokerHost::stored_epoch() {
+  auto row = store_->begin_read().value()->get(table::self, view(table::self_key)).value();
+  proto::BrokerRecord self;
+  SIM_REQUIRE(row && proto::decode_record(*row, self), name(), "has no record of itself");
+  return self.epoch;
+}
+
 void BrokerHost::set_capacity_bytes(uint64_t bytes) {
   capacity_bytes_ = bytes;
   raw_.set_capacity_bytes(bytes);

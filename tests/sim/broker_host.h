@@ -27,6 +27,8 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   void restore(const std::map<std::string, std::map<Bytes, Bytes>>& image, bool recover);
   void set_capacity_bytes(uint64_t bytes);
   const Epoch& epoch() const { return broker_->epoch(); }
+  /// Of the store, while the broker is down too.
+  Epoch stored_epoch();
   const directory::Directory& directory() const { return *directory_; }
   std::vector<std::unique_ptr<Wire>>& peer_wires() { return peer_wires_; }
   /// A wire that leads here.
