@@ -278,7 +278,8 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
     case Kind::rejected: {
       TRAM_OK(close_envelope(txn, receipt.env_id));
       if (item.env_id != receipt.env_id) break;
-      if (item.received.ms) break;  // it arrived in an earlier envelope: a receipt wins over everything
+      // Given up already, or arrived in an earlier envelope: a receipt wins over everything.
+      if (item.state != proto::ItemState::queued && item.state != proto::ItemState::accepted) break;
       if (static_cast<ErrorCode>(receipt.reason) == ErrorCode::rekey) {  // wrap again for the key of the day (R30)
         TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, envelope->uuid));
         item.state = proto::ItemState::waiting;

@@ -280,7 +280,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects)
     TRAM_OK(save(txn, table::envelope, wrapped.env_id, record));
     TRAM_OK(txn.put(table::open_envelope, wrapped.env_id, {}));
     const bool again = item.issue > 0;
-    item.state = proto::ItemState::queued;
+    if (!item.received.ms) item.state = proto::ItemState::queued;  // else its receipt came while this one was made
     item.env_id = wrapped.env_id;
     item.issue++;
     item.inc = envelope.inc;
@@ -398,6 +398,7 @@ Result<void> Node::reissue(WriteTxn& txn, Time now, const EnvelopeId& env_id, Ef
   TRAM_TRY(mail, post_mail(txn, now, envelope->recipient, crypto::encode_notice(notice, *keys_.sig), effects));
   (void)mail;
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::position_voided, {env_id}));
+  if (item.received.ms) return {};
   if (!record.body_kept) {
     item.state = proto::ItemState::expired;
     return save(txn, table::item, item_key, item);
