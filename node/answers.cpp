@@ -278,6 +278,8 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
     case Kind::rejected: {
       TRAM_OK(close_envelope(txn, receipt.env_id));
       if (item.env_id != receipt.env_id) break;
+      // Given up already, or arrived in an earlier envelope: a receipt wins over everything.
+      if (item.state != proto::ItemState::queued && item.state != proto::ItemState::accepted) break;
       if (static_cast<ErrorCode>(receipt.reason) == ErrorCode::rekey) {  // wrap again for the key of the day (R30)
         TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, envelope->uuid));
         item.state = proto::ItemState::waiting;
@@ -288,6 +290,7 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
         break;
       }
       item.state = proto::ItemState::rejected;
+      item.pending_change = 0;  // there is nothing to recall
       item.waiting_reason = receipt.reason;
       item.decided = now;
       TRAM_OK(apply_change_answer(txn, now, receipt, *envelope, text));  // a recall that was not understood waits no longer

@@ -472,6 +472,7 @@ Result<void> Node::release_held(WriteTxn& txn, Time now, const PartyId& sender, 
 
 /// The clerk sees it from here on: 01.
 Result<void> Node::hand_over(WriteTxn& txn, Time now, proto::InRecord& record, bool out_of_order, Effects& effects) {
+  if (record.state != proto::InState::held) return {};  // recalled while it waited for its turn
   TRAM_TRY(metadata, proto::decode_metadata(record.metadata));
   record.state = proto::InState::arrived;
   record.out_of_order = out_of_order;

@@ -8,11 +8,14 @@
 namespace tram::node {
 namespace {
 
-/// From the plain first chunk: the whole metadata and the container's size.
+/// From the plain first chunk: the whole metadata and the container's size. What follows the container is zeros.
 Result<void> read_container(BytesView plain, uint64_t padded, proto::InRecord& record) {
   TRAM_TRY(container_bytes, crypto::parse_body_prefix(plain, padded));
   BytesView container = plain.subspan(crypto::body_prefix_bytes);
-  if (container.size() > container_bytes) container = container.first(container_bytes);
+  if (container.size() > container_bytes) {
+    if (!crypto::is_padding(container.subspan(container_bytes))) return fail(ErrorCode::bad_format, "padding");
+    container = container.first(container_bytes);
+  }
   TRAM_TRY(prefix, crypto::parse_container_prefix(container));
   TRAM_TRY(metadata, proto::decode_metadata(prefix.header));
   uint64_t content = prefix.content_offset;
@@ -90,6 +93,24 @@ Result<void> take_chunk(ChunkJob& job, Bodies& bodies) {
   return bodies.write(name, offset, job.sealed);
 }
 
+/// The chunks after the first that hold padding, an eighth of an honest body at most.
+Result<void> check_padding(const FinishBodyJob& job, Bodies& bodies, const crypto::Manifest& manifest,
+                           const crypto::BodyKeys& keys) {
+  const uint64_t end = crypto::body_prefix_bytes + job.record.container_bytes;
+  const auto chunks = static_cast<uint32_t>(manifest.chunks.size());
+  Bytes sealed, plain;
+  for (auto i = std::max<uint32_t>(1, static_cast<uint32_t>(end / limits::chunk_bytes)); i < chunks; ++i) {
+    sealed.resize(crypto::sealed_chunk_size(manifest, i));
+    plain.resize(sealed.size() - limits::chunk_overhead_bytes);
+    TRAM_OK(bodies.read(body_name(job.record.doc_id), uint64_t{i} * limits::sealed_chunk_bytes, sealed));
+    TRAM_OK(keys.open_chunk(i, i + 1 == chunks, sealed, plain));
+    const uint64_t start = uint64_t{i} * limits::chunk_bytes;
+    const size_t from = end > start ? static_cast<size_t>(std::min<uint64_t>(end - start, plain.size())) : 0;
+    if (!crypto::is_padding(BytesView(plain).subspan(from))) return fail(ErrorCode::bad_format, "padding");
+  }
+  return {};
+}
+
 Result<void> finish(FinishBodyJob& job, Bodies& bodies) {
   const std::string name = body_name(job.record.doc_id);
   TRAM_OK(bodies.sync(name));
@@ -103,7 +124,8 @@ Result<void> finish(FinishBodyJob& job, Bodies& bodies) {
   const crypto::BodyKeys keys(crypto::Secret32(job.record.document_key), {job.realm, header.sender, header.doc_uuid});
   Bytes plain(sealed.size() - limits::chunk_overhead_bytes);
   TRAM_OK(keys.open_chunk(0, manifest.chunks.size() == 1, sealed, plain));
-  return read_container(plain, header.padded_bytes, job.record);
+  TRAM_OK(read_container(plain, header.padded_bytes, job.record));
+  return check_padding(job, bodies, manifest, keys);
 }
 
 ScanBodyDone scan(ScanBodyJob& job, Bodies& bodies) {

@@ -228,9 +228,10 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
     const auto uuid = id_at<DocUuid>(row.value, 0);
     TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, uuid));
     TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(uuid, recipient)));
-    WrapTarget target{uuid, record.doc_id, crypto::Secret32(record.document_key), std::max(record.not_after, now + lifetime),
+    // The document's own end may lie further off than a life from now: a clock may have been set back.
+    WrapTarget target{uuid, record.doc_id, crypto::Secret32(record.document_key), now + lifetime,
                       {}, Reader(BytesView(row.key).subspan(17)).u64()};
-    if (!item.issue) target.not_after = std::min(record.not_after, now + lifetime);  // a clock may have been set back
+    if (!item.issue) target.not_after = std::min(record.not_after, target.not_after);
     else std::copy_n(item.env_id.bytes.begin(), 4, target.re_of.begin());
     run.targets.push_back(std::move(target));
   }
@@ -280,7 +281,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects)
     going_envelopes_.insert_or_assign(wrapped.env_id, std::move(record));
     TRAM_OK(txn.put(table::open_envelope, wrapped.env_id, {}));
     const bool again = item.issue > 0;
-    item.state = proto::ItemState::queued;
+    if (!item.received.ms) item.state = proto::ItemState::queued;  // else its receipt came while this one was made
     item.env_id = wrapped.env_id;
     item.issue++;
     item.inc = envelope.inc;
@@ -400,6 +401,7 @@ Result<void> Node::reissue(WriteTxn& txn, Time now, const EnvelopeId& env_id, Ef
   TRAM_TRY(mail, post_mail(txn, now, envelope->recipient, crypto::encode_notice(notice, *keys_.sig), effects));
   (void)mail;
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::position_voided, {env_id}));
+  if (item.received.ms) return {};
   if (!record.body_kept) {
     item.state = proto::ItemState::expired;
     return save(txn, table::item, item_key, item);

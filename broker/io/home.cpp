@@ -232,6 +232,8 @@ Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlo
   broker_config.self = self->party;
   broker_config.realm = self->realm;
   Broker broker(broker_config, std::make_shared<crypto::SigningKey>(ring.sig_seed), directory, audit_log, log, random);
+  // Half of a recovery is none: until it has ended, `run` refuses.
+  TRAM_OK(io::write_private_file_atomic(doubt_path(home), view("recover\n")));
   TRAM_TRY(dropped, broker.recover(*opened.store, *opened.bodies, io::wall_now()));
   if (::unlink(doubt_path(home).c_str()) != 0 && errno != ENOENT) return fail(ErrorCode::io_failed, doubt_path(home));
   return Recovered{broker.epoch(), dropped};

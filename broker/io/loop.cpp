@@ -35,7 +35,8 @@ Result<std::unique_ptr<Loop>> Loop::open(const std::string& home, const ::tram::
                                          const crypto::KeyRing& ring, Log& log) {
   struct stat info {};
   if (::stat(doubt_path(home).c_str(), &info) == 0) {
-    return fail(ErrorCode::wrong_state, "the disk failed: check it, then run `tram-broker recover --dir " + home + "`");
+    return fail(ErrorCode::wrong_state, "the disk failed, or a recovery did not end: check the disk, then run "
+                                        "`tram-broker recover --dir " + home + "`");
   }
   auto loop = std::unique_ptr<Loop>(new Loop(home, log));
   TRAM_TRY(files, open_home(home, config, ring));

@@ -47,6 +47,10 @@ void BrokerHost::boot() {
   if (up_) return;
   up_ = true;
   world_.trace(name(), "++ starts");
+  if (in_doubt_ && !recover()) {
+    crash(false);
+    return return_after(seconds(10));
+  }
   broker_ = make_broker();
   Effects effects;
   {
@@ -70,6 +74,7 @@ void BrokerHost::lose_disk() {
   world_.count("fault: broker disk lost");
   raw_.restore({});
   bodies_.lose_all();
+  in_doubt_ = false;
   install();
   return_after(world_.random.within(seconds(1), seconds(60)));
 }
@@ -79,14 +84,31 @@ void BrokerHost::restore(const std::map<std::string, std::map<Bytes, Bytes>>& im
   world_.trace(name(), recover ? "-- restored" : "-- restored in silence");
   world_.count(recover ? "fault: broker restored" : "fault: broker restored in silence");
   raw_.restore(image);
-  if (recover) {
-    auto broker = make_broker();
-    auto dropped = broker->recover(*store_, bodies_, clock());
-    SIM_REQUIRE(dropped, name(), "recover:", describe(dropped.error()));
-    world_.count("envelopes dropped by recover", *dropped);
-    world_.trace(name(), "recover dropped " + std::to_string(*dropped));
-  }
+  in_doubt_ = recover;
   return_after(world_.random.within(seconds(1), seconds(60)));
+}
+
+/// `tram-broker recover`. On a full disk it fails, the broker stays in doubt, and the operator tries again.
+bool BrokerHost::recover() {
+  auto broker = make_broker();
+  auto dropped = broker->recover(*store_, bodies_, clock());
+  if (!dropped) {
+    SIM_REQUIRE(is_full(dropped.error().code), name(), "recover:", describe(dropped.error()));
+    world_.count("rare: recover failed on a full disk");
+    world_.trace(name(), "recover: the disk is full");
+    return false;
+  }
+  in_doubt_ = false;
+  world_.count("envelopes dropped by recover", *dropped);
+  world_.trace(name(), "recover dropped " + std::to_string(*dropped));
+  return true;
+}
+
+Epoch BrokerHost::stored_epoch() {
+  auto row = store_->begin_read().value()->get(table::self, view(table::self_key)).value();
+  proto::BrokerRecord self;
+  SIM_REQUIRE(row && proto::decode_record(*row, self), name(), "has no record of itself");
+  return self.epoch;
 }
 
 void BrokerHost::set_capacity_bytes(uint64_t bytes) {

@@ -27,6 +27,8 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   void restore(const std::map<std::string, std::map<Bytes, Bytes>>& image, bool recover);
   void set_capacity_bytes(uint64_t bytes);
   const Epoch& epoch() const { return broker_->epoch(); }
+  /// Of the store, while the broker is down too.
+  Epoch stored_epoch();
   const directory::Directory& directory() const { return *directory_; }
   std::vector<std::unique_ptr<Wire>>& peer_wires() { return peer_wires_; }
   /// A wire that leads here.
@@ -44,6 +46,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   void forget() override;
   void step() override;
   std::unique_ptr<broker::Broker> make_broker();
+  bool recover();
   bool let_out(broker::Effects&, CrashPoint);
   void start_job(std::shared_ptr<broker::Job>);
   void flush(const broker::SessionKey&);
@@ -60,6 +63,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   std::map<CurvePublic, PartyId> allowed_;
   std::deque<broker::Event> inbox_;
   uint64_t capacity_bytes_ = UINT64_MAX;
+  bool in_doubt_ = false;  // the store may lie: no start before `recover` has checked all of it
   size_t approved_entries_;
 };
 

@@ -42,6 +42,15 @@ bool body_durable(const MemBodies& bodies, const std::string& name, const crypto
   return true;
 }
 
+/// The recipient's own statement that it could not take the document.
+bool was_rejected(ReadTxn& txn, const PartyId& recipient, const DocId& doc_id) {
+  const Bytes prefix = row_key(doc_id, recipient);
+  const auto receipts = txn.scan(table::receipt, prefix, prefix_end(prefix), 100).value();
+  for (const Row& row : receipts)
+    if (Reader(BytesView(row.key).last(2)).u16() == static_cast<uint16_t>(crypto::ReceiptEvent::rejected)) return true;
+  return false;
+}
+
 /// What may follow what, in the eyes of a clerk.
 bool follows(InState from, InState to) {
   if (from == to) return true;
@@ -318,9 +327,15 @@ std::string Checker::unfinished() {
     if (auto held = txn->scan(table::incoming_held, {}, {}, 1).value(); !held.empty() && world_.prints())
       world_.note("??", explain_channel(*PartyId::from(BytesView(held[0].key).first(16)), host->party().id, static_cast<Lane>(held[0].key[16])));
     for (const Table* one : {&table::sealing, &table::todo, &table::open_envelope, &table::pending, &table::to_post,
-                             &table::incoming_held, &table::early_recall})
+                             &table::incoming_held})
       if (auto row = first_row(*txn, *one); !row.empty()) return host->name() + " " + row;
     std::string why;
+    // A recall of what was rejected stays: a good copy may yet come.
+    SIM_REQUIRE(for_each(*txn, table::early_recall, {}, [&](const Row& row) -> Result<void> {
+                  const auto doc_id = *DocId::from(row.key);
+                  if (!was_rejected(*txn, host->party().id, doc_id)) why = host->name() + " waits to recall " + brief(doc_id);
+                  return {};
+                }), "early_recall");
     SIM_REQUIRE(for_each(*txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
                   proto::MailRecord mail;
                   TRAM_OK(proto::decode_record(row.value, mail));

@@ -81,6 +81,8 @@ void Simulation::inject_one() {
         if (calm_ || !broker.up()) return;
         if (!say_so) checker_->expect_false_custody(broker.party().id, broker.epoch());
         broker.restore(*image, say_so);
+        // The image may be of an earlier life, whose epoch is back now.
+        if (!say_so) checker_->expect_false_custody(broker.party().id, broker.stored_epoch());
       });
       return;
     }
