@@ -82,10 +82,10 @@ Result<void> Node::answer(WriteTxn& txn, Time now, const EnvelopeId& env_id, con
   item.statement = std::move(statement);
   item.receipt = std::move(receipt);
   item.brokers = std::move(brokers);
-  TRAM_TRY(kx, directory_.kx_epoch(txn, sender, now));
-  item.have_kx = kx.has_value();
-  if (kx) {
-    item.kx = kx->key;
+  TRAM_TRY(kx, kx_of(txn, now, sender));
+  item.have_kx = kx->has_value();
+  if (*kx) {
+    item.kx = (*kx)->key;
   } else {
     kx_wanted_.insert(sender);
     TRAM_OK(txn.put(table::to_post, row_key(doc_id, env_id, item.event), {}));
@@ -211,8 +211,8 @@ Result<void> Node::on_mail(WriteTxn& txn, Time now, const PartyId& broker, proto
     auto [opening, fresh] = mail_opening_.try_emplace(id);
     opening->second.push_back(broker);
     if (!fresh) continue;
-    TRAM_TRY(key, directory_.sig_key(txn, item.to, directory_.size(), now));
-    if (!key) {
+    TRAM_TRY(key, sig_of(txn, now, item.to, directory_.size()));
+    if (!*key) {
       mail_opening_.erase(id);
       log_.warning("mail.unknown_author", {{"author", item.to}});
       continue;
@@ -221,7 +221,7 @@ Result<void> Node::on_mail(WriteTxn& txn, Time now, const PartyId& broker, proto
     out.mail_id = id;
     out.author = item.to;
     out.content = std::move(item.content);
-    out.author_key = *key;
+    out.author_key = **key;
     if (out.content.size() == limits::cell_bytes)
       if (auto kid = crypto::cell_key_id(out.content))
         if (const auto* pair = find_kx(*kid)) {

@@ -108,8 +108,8 @@ Result<void> Node::on_content(WriteTxn& txn, Time now, const PartyId& broker, pr
     ask_directory(now, broker, links_[broker], effects);
     return {};
   }
-  TRAM_TRY(key, directory_.sig_key(txn, arrival.envelope.sender, arrival.envelope.dir_size, now));
-  if (!key) return reject(txn, now, arrival, {ErrorCode::unknown_agency, "sender"}, effects);
+  TRAM_TRY(key, sig_of(txn, now, arrival.envelope.sender, arrival.envelope.dir_size));
+  if (!*key) return reject(txn, now, arrival, {ErrorCode::unknown_agency, "sender"}, effects);
   OpenJob job;
   job.context = seal_context(now);
   job.env_id = content.env_id;
@@ -118,7 +118,7 @@ Result<void> Node::on_content(WriteTxn& txn, Time now, const PartyId& broker, pr
   job.manifest = std::move(content.manifest);
   job.officer_blob = std::move(content.officer_blob);
   job.inline_chunk = std::move(content.inline_chunk);
-  job.sender_key = *key;
+  job.sender_key = **key;
   if (const auto* pair = find_kx(arrival.envelope.recipient_kx)) {
     job.kx = {pair->secret.clone(), pair->public_key};
     job.have_kx = true;

@@ -75,6 +75,7 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
       return std::visit([&](auto& done) { return node.on(txn, now, done, effects); }, e);
     }
   };
+  forget_step();
   Visitor visitor{*this, txn, now, effects};
   for (Event& event : events) TRAM_OK(std::visit(visitor, event));
   return {};
@@ -87,11 +88,43 @@ Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
   ask_kx(now, effects);
   for (auto& [broker, link] : links_)
     if (link.greeted) TRAM_OK(pump(txn, now, broker, effects));
-  going_envelopes_.clear();
-  going_documents_.clear();
+  forget_step();
   if (self_dirty_) TRAM_OK(save(txn, table::self, self_key, self_));
   self_dirty_ = false;
   return audit_.store_head(txn);
+}
+
+void Node::forget_step() {
+  looked_ = {};
+  going_envelopes_.clear();
+  going_documents_.clear();
+}
+
+Result<const std::optional<directory::AgencyState>*> Node::agency_of(ReadTxn& txn, Time now, const PartyId& id) {
+  auto [it, fresh] = looked_.agencies.try_emplace(id);
+  if (fresh) {
+    TRAM_TRY(found, directory_.agency(txn, id, now));
+    it->second = std::move(found);
+  }
+  return &it->second;
+}
+
+Result<const std::optional<proto::KxEpoch>*> Node::kx_of(ReadTxn& txn, Time now, const PartyId& id) {
+  auto [it, fresh] = looked_.kx.try_emplace(id);
+  if (fresh) {
+    TRAM_TRY(found, directory_.kx_epoch(txn, id, now));
+    it->second = std::move(found);
+  }
+  return &it->second;
+}
+
+Result<const std::optional<SigPublic>*> Node::sig_of(ReadTxn& txn, Time now, const PartyId& id, uint64_t dir_size) {
+  auto [it, fresh] = looked_.sigs.try_emplace({id, dir_size});
+  if (fresh) {
+    TRAM_TRY(found, directory_.sig_key(txn, id, dir_size, now));
+    it->second = std::move(found);
+  }
+  return &it->second;
 }
 
 uint64_t Node::send(const PartyId& broker, proto::Endpoint endpoint, proto::FrameBody body, Effects& effects,

@@ -150,6 +150,12 @@ class Node {
     proto::OutRecord record;
     Bytes inline_chunk;
   };
+  /// What the directory said in this step; many documents of a step ask the same.
+  struct Looked {
+    std::map<PartyId, std::optional<directory::AgencyState>> agencies;
+    std::map<PartyId, std::optional<proto::KxEpoch>> kx;
+    std::map<std::pair<PartyId, uint64_t>, std::optional<SigPublic>> sigs;
+  };
   /// How far the pending rows of a lane were looked through.
   struct LaneCursor {
     uint64_t from = 0;   // first order not yet looked at
@@ -241,6 +247,10 @@ class Node {
   void flush_wraps(Time, Effects&);
   // transfer.cpp
   Result<void> pump(WriteTxn&, Time, const PartyId& broker, Effects&);
+  Result<const std::optional<directory::AgencyState>*> agency_of(ReadTxn&, Time, const PartyId&);
+  Result<const std::optional<proto::KxEpoch>*> kx_of(ReadTxn&, Time, const PartyId&);
+  Result<const std::optional<SigPublic>*> sig_of(ReadTxn&, Time, const PartyId&, uint64_t dir_size);
+  void forget_step();
   Result<const proto::EnvelopeRecord*> going_envelope(ReadTxn&, const EnvelopeId&);
   Result<const Going*> going_document(ReadTxn&, const DocUuid&);
   Result<bool> pump_lane(WriteTxn&, Time, const PartyId& broker, Link&, Lane, Effects&);
@@ -332,7 +342,9 @@ class Node {
   proto::NodeRecord self_;
   bool self_dirty_ = false;
   std::map<PartyId, Link> links_;
-  std::map<EnvelopeId, proto::EnvelopeRecord> going_envelopes_;  // with going_documents_: of this step only
+  // Of this step only.
+  Looked looked_;
+  std::map<EnvelopeId, proto::EnvelopeRecord> going_envelopes_;
   std::map<DocUuid, Going> going_documents_;
   std::set<DocUuid> seal_again_;                     // no room on the disk: tried again
   std::set<std::pair<PartyId, Lane>> wrapping_;

@@ -9,7 +9,7 @@ namespace tram::node {
 
 namespace {
 constexpr size_t record_metadata_bytes_max = 36000;  // with header and staged contents one row stays below 68 KiB
-constexpr size_t targets_per_run_max = 32;
+constexpr size_t targets_per_run_max = 64;
 constexpr size_t runs_per_job_max = 32;
 constexpr uint64_t bulk_lane_bytes = 16u << 20;  // ordinary documents above this take the bulk lane
 
@@ -44,9 +44,9 @@ Result<std::vector<PartyId>> Node::resolve(ReadTxn& txn, Time now, const std::ve
       }
       continue;
     }
-    TRAM_TRY(named, directory_.agency(txn, addressee.id, now));
-    if (!named) return fail(ErrorCode::unknown_agency, addressee.id.hex());
-    TRAM_OK(check_addressee(*named));
+    TRAM_TRY(named, agency_of(txn, now, addressee.id));
+    if (!*named) return fail(ErrorCode::unknown_agency, addressee.id.hex());
+    TRAM_OK(check_addressee(**named));
     TRAM_TRY(node, directory_.node_of(txn, addressee.id, now));
     if (!node) return fail(ErrorCode::unknown_agency, addressee.id.hex());
     if (*node == config_.self) return fail(ErrorCode::bad_request, "an agency cannot send to itself");
@@ -58,9 +58,9 @@ Result<std::vector<PartyId>> Node::resolve(ReadTxn& txn, Time now, const std::ve
 }
 
 Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, Effects& effects) {
-  TRAM_TRY(me, directory_.agency(txn, config_.self, now));
-  if (!me) return fail(ErrorCode::unknown_agency, "this agency is not in the directory");
-  TRAM_OK(check_addressee(*me));
+  TRAM_TRY(me, agency_of(txn, now, config_.self));
+  if (!*me) return fail(ErrorCode::unknown_agency, "this agency is not in the directory");
+  TRAM_OK(check_addressee(**me));
   bool direct_only = true;
   TRAM_TRY(recipients, resolve(txn, now, submission.metadata.addressees, direct_only));
 
@@ -69,7 +69,8 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
   out.recipients = static_cast<uint32_t>(recipients.size());
   std::vector<bool> has_node(recipients.size());
   for (size_t i = 0; i < recipients.size(); ++i) {
-    TRAM_TRY(state, directory_.agency(txn, recipients[i], now));
+    TRAM_TRY(found, agency_of(txn, now, recipients[i]));
+    const auto& state = *found;
     has_node[i] = state && state->agency.keys.has_value();
     if (!has_node[i]) {
       ++out.without_node;
@@ -189,6 +190,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, SealDone& done, Effects& effects)
   record.staged.clear();
   if (record.inline_body) TRAM_OK(txn.put(table::body_inline, record.doc_id, done.inline_chunk));
   TRAM_OK(save(txn, table::outgoing, record.uuid, record));
+  going_documents_.insert_or_assign(record.uuid, Going{record, std::move(done.inline_chunk)});
   TRAM_OK(txn.put(table::outgoing_by_doc, record.doc_id, record.uuid));
   TRAM_OK(add_timer(txn, record.created + limits::retention, TimerKind::body_retention, record.uuid));
   std::vector<PartyId> recipients;
@@ -213,20 +215,22 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
   const Bytes prefix = row_key(recipient, lane);
   TRAM_TRY(rows, txn.scan(table::todo, prefix, prefix_end(prefix), targets_per_run_max));
   if (rows.empty()) return {};
-  TRAM_TRY(state, directory_.agency(txn, recipient, now));
+  TRAM_TRY(found, agency_of(txn, now, recipient));
+  const auto& state = *found;
   if (!state || !state->agency.keys || state->status != proto::AgencyStatus::active) return {};
-  TRAM_TRY(kx, directory_.kx_epoch(txn, recipient, now));
-  if (!kx) {
+  TRAM_TRY(kx, kx_of(txn, now, recipient));
+  if (!*kx) {
     kx_wanted_.insert(recipient);
     return {};
   }
   TRAM_TRY(channel, find<proto::ChannelOut>(txn, table::channel_out, prefix));
   if (!channel || channel->inc != self_.inc) channel = proto::ChannelOut{self_.inc, 1, {}};
   const Duration lifetime = milliseconds(static_cast<int64_t>(directory_.policy(now).time_to_live_ms));
-  WrapRun run{recipient, lane, channel->inc, channel->next_seq, channel->last, kx->key, {}};
+  WrapRun run{recipient, lane, channel->inc, channel->next_seq, channel->last, (*kx)->key, {}};
   for (const Row& row : rows) {
     const auto uuid = id_at<DocUuid>(row.value, 0);
-    TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, uuid));
+    TRAM_TRY(going, going_document(txn, uuid));
+    const proto::OutRecord& record = going->record;
     TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(uuid, recipient)));
     // The document's own end may lie further off than a life from now: a clock may have been set back.
     WrapTarget target{uuid, record.doc_id, crypto::Secret32(record.document_key), now + lifetime,

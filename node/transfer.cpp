@@ -9,7 +9,8 @@
 namespace tram::node {
 
 namespace {
-constexpr size_t puts_in_flight_max = 24;
+constexpr size_t puts_in_flight_max = limits::requests_in_flight_max;
+constexpr size_t first_look_rows = 4;  // most documents have one recipient
 constexpr size_t rows_per_look = 64;
 constexpr size_t custodies_per_job_max = 32;
 constexpr size_t put_bytes_max = 118000;              // below limits::control_frame_bytes_max with room for protobuf
@@ -105,8 +106,8 @@ Result<bool> Node::pump_lane(WriteTxn& txn, Time now, const PartyId& broker, Lin
   PutInFlight flight;
   size_t bytes = 0;
   std::optional<DocUuid> uuid;
-  for (;;) {
-    TRAM_TRY(rows, txn.scan(table::pending, row_key(broker, lane, cursor.from), prefix_end(prefix), rows_per_look));
+  for (size_t look = first_look_rows;; look = rows_per_look) {
+    TRAM_TRY(rows, txn.scan(table::pending, row_key(broker, lane, cursor.from), prefix_end(prefix), look));
     bool full = false;
     for (const Row& row : rows) {
       const uint64_t order = Reader(BytesView(row.key).subspan(17)).u64();
@@ -166,7 +167,7 @@ Result<bool> Node::pump_lane(WriteTxn& txn, Time now, const PartyId& broker, Lin
       cursor.from = order + 1;
     }
     if (full) break;
-    if (rows.size() < rows_per_look) {
+    if (rows.size() < look) {
       cursor.more = false;
       break;
     }

@@ -230,6 +230,7 @@ Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, 
       break;
     }
     grown = true;
+    looked_ = {};
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::directory_applied, {u64_value(index - 1), directory_.root()}));
   }
   if (directory_.size() >= message.size) directory_confirmed_ = now;
@@ -326,6 +327,7 @@ Result<void> Node::on_kx_feeds(WriteTxn& txn, Time now, proto::KxFeeds& message,
   bool any = false;
   for (const Bytes& feed : message.feeds) {
     auto kept = directory_.store_kx_feed(txn, feed, now);
+    looked_.kx.clear();
     if (!kept) {
       if (error_info(kept.error().code).retry == Retry::fatal) return fail(kept.error());
       log_.warning("kx_feed.refused", {{"error", error_info(kept.error().code).name}});
@@ -389,6 +391,7 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
           effects.remove_bodies.push_back(manifest_name(record->body_name));
         }
         TRAM_OK(save(txn, table::outgoing, id, *record));
+        going_documents_.erase(id_at<DocUuid>(id, 0));
         TRAM_OK(log_leaf(txn, now, audit::LeafKind::body_removed, {record->doc_id}));
         break;
       }

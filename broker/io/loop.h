@@ -88,7 +88,7 @@ class Loop {
   bool allow_list_changed_ = true;
   bool stopping_ = false;
   bool more_frames_ = false;
-  io::GroupCommit group_commit_;
+  io::GroupCommit group_commit_{limits::broker_busy_window_events_min};
 };
 
 }  // namespace tram::broker

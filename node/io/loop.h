@@ -106,7 +106,7 @@ class Loop final : public HttpBackend {
   bool stopping_ = false;
   bool more_writes_ = false;
   bool upkeep_due_ = false;
-  io::GroupCommit group_commit_;
+  io::GroupCommit group_commit_{limits::node_busy_window_events_min};
 
   int wake_fd_ = -1;
   std::mutex mutex_;

@@ -134,7 +134,7 @@ bool all_delivered(HttpClient& client, const std::string& id) {
 struct Options {
   std::string socket;
   std::vector<std::string> to;
-  size_t bytes = 400, documents = 5000, connections = 8, open = 512;
+  size_t bytes = 400, documents = 5000, connections = 16, open = 512;
   double rate = 50, seconds = 120;
   std::string wait;
 };
@@ -303,7 +303,7 @@ int main(int count, char** values) {
   options.to = arguments.all("to");
   options.bytes = static_cast<size_t>(arguments.number("bytes", 400));
   options.documents = static_cast<size_t>(arguments.number("documents", 5000));
-  options.connections = static_cast<size_t>(arguments.number("connections", 8));
+  options.connections = static_cast<size_t>(arguments.number("connections", 16));
   options.open = static_cast<size_t>(arguments.number("open", 512));
   options.rate = arguments.number("rate", 50);
   options.seconds = arguments.number("seconds", 120);
