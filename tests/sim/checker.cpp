@@ -255,6 +255,22 @@ bool Checker::node_keeps(NodeHost& host, ReadTxn& txn, const proto::OutRecord& r
   return manifest && body_durable(host.bodies(), record.body_name, *manifest);
 }
 
+/// R5: "accepted" stands on custody of W brokers in distinct domains, each of the life that the broker last told of.
+void Checker::check_accepted(NodeHost& host, ReadTxn& txn, const proto::ItemRecord& item) {
+  std::set<std::string> domains;
+  const auto custodies = txn.scan(table::custody, item.env_id, prefix_end(item.env_id), 64).value();
+  for (const Row& row : custodies) {
+    proto::CustodyRecord custody;
+    SIM_REQUIRE(proto::decode_record(row.value, custody), "a custody cannot be read");
+    auto told = read<proto::BrokerState>(txn, table::broker_state, custody.broker);
+    if (custody.voided || !told || told->epoch != custody.epoch) continue;
+    for (const auto& broker : host.directory().brokers(host.clock()))
+      if (broker.record.id == custody.broker) domains.insert(broker.record.failure_domain);
+  }
+  SIM_REQUIRE(domains.size() >= host.directory().policy(host.clock()).custody_quorum, host.name(), "R5: accepted with custody of",
+              std::to_string(domains.size()), brief(item.env_id));
+}
+
 void Checker::sweep() {
   for (auto& host : *nodes_) {
     auto txn = host->store().begin_read().value();
@@ -264,11 +280,22 @@ void Checker::sweep() {
                   if (record.voided) return {};
                   auto custody = crypto::decode_custody(record.custody);
                   if (!custody) return fail(ErrorCode::store_corrupt);
+                  auto told = read<proto::BrokerState>(*txn, table::broker_state, record.broker);
+                  const bool open = txn->get(table::open_envelope, custody->env_id).value().has_value();
+                  SIM_REQUIRE(!open || (told && told->epoch == record.epoch), host->name(), "R7: custody of an earlier life still counts:",
+                              brief(custody->env_id));
                   for (auto& broker : *brokers_)
                     if (broker->party().id == record.broker && broker->up() && broker->epoch() == record.epoch && !lapsed_.contains({record.broker, record.epoch}))
                       check_custody(*broker, *custody, "in a sweep");
                   return {};
                 }), "sweep");
+    if (host->up())
+      SIM_REQUIRE(for_each(*txn, table::item, {}, [&](const Row& row) -> Result<void> {
+                    proto::ItemRecord item;
+                    TRAM_OK(proto::decode_record(row.value, item));
+                    if (item.state == ItemState::accepted) check_accepted(*host, *txn, item);
+                    return {};
+                  }), "sweep");
     // I1: whatever was taken from a clerk and has not arrived is still here, or at a broker.
     SIM_REQUIRE(for_each(*txn, table::outgoing, {}, [&](const Row& row) -> Result<void> {
                   proto::OutRecord record;

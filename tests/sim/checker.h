@@ -39,6 +39,7 @@ class Checker final : public Observer {
     bool any = false;
   };
   void check_custody(BrokerHost&, const crypto::Custody&, std::string_view when);
+  void check_accepted(NodeHost&, ReadTxn&, const proto::ItemRecord&);
   void check_stored(NodeHost&, const EnvelopeId&, const DocId&, bool acknowledged);
   bool broker_holds(BrokerHost&, ReadTxn&, const PartyId& sender, const DocId&);
   bool node_keeps(NodeHost&, ReadTxn&, const proto::OutRecord&);
