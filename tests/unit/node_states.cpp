@@ -469,4 +469,14 @@ TEST_CASE("6.4: processing at the recipient, every state and event") {
       }
 }
 
+TEST_CASE("a document that was recalled while it waited for its turn stays recalled when its turn comes") {
+  Incoming incoming(InState::held, proto::RelationKind::none);
+  incoming.comes(proto::RelationKind::recall);
+  REQUIRE(incoming.target().state == InState::recalled);
+  incoming.world.now = incoming.world.now + limits::gap_release + hours(1);
+  stepped(incoming.world, {Tick{}});
+  CHECK_FALSE(incoming.world.realm.read()->get(table::incoming_held, incoming.position(9)).value());
+  CHECK(incoming.target().state == InState::recalled);
+}
+
 }  // namespace tram::node::test
