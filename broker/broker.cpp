@@ -12,7 +12,7 @@ bool is_store_error(ErrorCode code) {
          code == ErrorCode::map_full;
 }
 
-// ---- small small pieces ------------------------------------------------------------------------------------------
+// ---- shared by all parts ----------------------------------------------------------------------------------------
 
 void Broker::State::send(Step& step, const Asker& to, proto::FrameBody frame_body, Bytes chunk) {
   step.out.sends.push_back({to.session, proto::Frame{to.request, std::move(frame_body)}, std::move(chunk)});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/chunks.h"
 #include "base/limits.h"
 
 namespace tram::broker {
@@ -131,12 +132,7 @@ Result<void> write_chunk(const WriteChunkJob& job, Bodies& bodies) {
     TRAM_OK(bodies.read(manifest_name(job.doc_id), ids_offset + uint64_t{job.index} * ChunkId::size, expected.bytes));
   }
   if (crypto::chunk_id(job.sealed) != expected) return fail(ErrorCode::bad_format, "chunk");
-  const std::string name = body_name(job.doc_id);
-  const uint64_t offset = uint64_t{job.index} * limits::sealed_chunk_bytes;
-  auto written = bodies.write(name, offset, job.sealed);
-  if (written || written.error().code != ErrorCode::not_found) return written;
-  TRAM_OK(bodies.create(name, job.body_bytes));
-  return bodies.write(name, offset, job.sealed);
+  return put_chunk(bodies, body_name(job.doc_id), job.body_bytes, job.index, job.sealed);
 }
 
 JobDone run(WriteChunkJob&& job, Bodies& bodies) {

@@ -7,6 +7,17 @@ namespace tram::node {
 
 namespace {
 const Bytes self_key = to_bytes(std::string_view("self"));
+
+/// What `map` holds for this key, asked for when it holds nothing; an error leaves nothing behind.
+template <class Map, class Ask>
+Result<const typename Map::mapped_type*> remembered(Map& map, const typename Map::key_type& key, Ask&& ask) {
+  auto it = map.find(key);
+  if (it == map.end()) {
+    TRAM_TRY(found, ask());
+    it = map.emplace(key, std::move(found)).first;
+  }
+  return &it->second;
+}
 }
 
 Node::Node(Identity config, Keys keys, directory::Directory& directory, audit::Log& audit, Log& log, Random& random)
@@ -101,30 +112,15 @@ void Node::forget_step() {
 }
 
 Result<const std::optional<directory::AgencyState>*> Node::agency_of(ReadTxn& txn, Time now, const PartyId& id) {
-  auto [it, fresh] = looked_.agencies.try_emplace(id);
-  if (fresh) {
-    TRAM_TRY(found, directory_.agency(txn, id, now));
-    it->second = std::move(found);
-  }
-  return &it->second;
+  return remembered(looked_.agencies, id, [&] { return directory_.agency(txn, id, now); });
 }
 
 Result<const std::optional<proto::KxEpoch>*> Node::kx_of(ReadTxn& txn, Time now, const PartyId& id) {
-  auto [it, fresh] = looked_.kx.try_emplace(id);
-  if (fresh) {
-    TRAM_TRY(found, directory_.kx_epoch(txn, id, now));
-    it->second = std::move(found);
-  }
-  return &it->second;
+  return remembered(looked_.kx, id, [&] { return directory_.kx_epoch(txn, id, now); });
 }
 
 Result<const std::optional<SigPublic>*> Node::sig_of(ReadTxn& txn, Time now, const PartyId& id, uint64_t dir_size) {
-  auto [it, fresh] = looked_.sigs.try_emplace({id, dir_size});
-  if (fresh) {
-    TRAM_TRY(found, directory_.sig_key(txn, id, dir_size, now));
-    it->second = std::move(found);
-  }
-  return &it->second;
+  return remembered(looked_.sigs, {id, dir_size}, [&] { return directory_.sig_key(txn, id, dir_size, now); });
 }
 
 uint64_t Node::send(const PartyId& broker, proto::Endpoint endpoint, proto::FrameBody body, Effects& effects,

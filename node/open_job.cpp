@@ -1,6 +1,7 @@
 // Opening what arrived: header, envelope, key, metadata, chunks (protocol.md 3.4: first failure is the answer).
 #include <algorithm>
 
+#include "base/chunks.h"
 #include "base/limits.h"
 #include "crypto/container.h"
 #include "node/jobs.h"
@@ -85,12 +86,7 @@ Result<void> take_chunk(ChunkJob& job, Bodies& bodies) {
   const crypto::BodyKeys keys(job.document_key, job.context);
   Bytes plain(job.sealed.size() - limits::chunk_overhead_bytes);
   TRAM_OK(keys.open_chunk(job.index, job.last, job.sealed, plain));
-  const std::string name = body_name(job.doc_id);
-  const uint64_t offset = uint64_t{job.index} * limits::sealed_chunk_bytes;
-  auto written = bodies.write(name, offset, job.sealed);
-  if (written || written.error().code != ErrorCode::not_found) return written;
-  TRAM_OK(bodies.create(name, job.body_bytes));
-  return bodies.write(name, offset, job.sealed);
+  return put_chunk(bodies, body_name(job.doc_id), job.body_bytes, job.index, job.sealed);
 }
 
 /// The chunks after the first that hold padding, an eighth of an honest body at most.
