@@ -22,6 +22,9 @@ class Checker final : public Observer {
   void expect_rejected(const DocUuid& uuid, const PartyId& recipient) { rejected_.insert({uuid, recipient}); }
   /// This epoch's custody is no longer true, and nobody was told: a disk put back in silence.
   void expect_false_custody(const PartyId& broker, const Epoch& epoch) { lapsed_.insert({broker, epoch}); }
+  /// An operator puts a backup in the place of this node's store: what it said since is forgotten there, and only there.
+  void node_will_be_restored(NodeHost&);
+  void node_was_restored(NodeHost&);
   /// Custody and copies, over all stores (I1, I4).
   void sweep();
   /// Nothing is on its way any more; says what is, else is empty.
@@ -65,6 +68,8 @@ class Checker final : public Observer {
   std::map<std::tuple<PartyId, Epoch, PartyId, uint64_t>, EnvelopeId> queue_places_;
   std::set<std::pair<DocUuid, PartyId>> rejected_;
   std::set<std::pair<PartyId, Epoch>> lapsed_;
+  std::set<PartyId> restored_;
+  std::set<EnvelopeId> answered_;
 };
 
 }  // namespace tram::sim

@@ -26,7 +26,7 @@ void Simulation::inject() {
   if (plan_.step_crashes) host_faults_.crash_per_100000 = 20 + world_.random.below(300);
   if (plan_.repeats) network_.repeat_per_mille = 2 + world_.random.below(30);
   const bool any = plan_.partitions || plan_.crashes || plan_.disk_loss || plan_.restores || plan_.silent_restores ||
-                   plan_.full_stores || plan_.skew;
+                   plan_.full_stores || plan_.skew || plan_.node_restores;
   if (!any) return;
   const size_t count = 4 + world_.random.below(16);
   for (size_t i = 0; i < count; ++i)
@@ -37,7 +37,7 @@ void Simulation::inject() {
 
 void Simulation::inject_one() {
   auto& random = world_.random;
-  enum Kind { partition, kill, disk, restore, silent, full, skew };
+  enum Kind { partition, kill, disk, restore, silent, full, skew, node_restore };
   std::vector<Kind> kinds;
   auto may = [&](bool on, Kind kind, size_t weight) { kinds.insert(kinds.end(), on ? weight : 0, kind); };
   may(plan_.partitions, partition, 4);
@@ -47,6 +47,7 @@ void Simulation::inject_one() {
   may(plan_.silent_restores, silent, 1);
   may(plan_.full_stores, full, 2);
   may(plan_.skew, skew, 2);
+  may(plan_.node_restores, node_restore, 2);
   const auto for_a_while = random.within(seconds(1), seconds(60));
   switch (kinds[random.below(kinds.size())]) {
     case partition: {
@@ -86,6 +87,7 @@ void Simulation::inject_one() {
       });
       return;
     }
+    case node_restore: return backup_and_restore(any_node());
     case full: {
       world_.count("fault: store full");
       Host& host = any_host();
@@ -115,6 +117,27 @@ void Simulation::inject_one() {
       return;
     }
   }
+}
+
+/// A backup; perhaps the node tells of it; some time later the node is put back to it.
+void Simulation::backup_and_restore(NodeHost& host) {
+  auto& random = world_.random;
+  if (!host.up()) return;
+  auto image = std::make_shared<NodeHost::Image>(host.image());
+  if (random.chance(600))
+    world_.after(random.within(milliseconds(100), seconds(20)), [this, &host, image] {
+      if (!host.up()) return;
+      world_.count("backups told of");
+      host.act([marks = host.marks(*image)](node::Node& node, WriteTxn& txn, Time now, node::Effects& effects) {
+                 return node.backed_up(txn, now, marks, effects);
+               }, [](const Result<void>&) {});
+    });
+  world_.after(random.within(seconds(1), seconds(90)), [this, &host, image] {
+    if (calm_) return;
+    checker_->node_will_be_restored(host);
+    host.restore(*image);
+    checker_->node_was_restored(host);
+  });
 }
 
 /// A recipient is away for longer than a document's life; the others wait without hurry.

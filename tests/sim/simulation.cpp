@@ -35,6 +35,7 @@ void Simulation::plan_faults() {
   plan_.slow_jobs = some(300);
   plan_.broken_wraps = some(250);
   plan_.late_agency = some(250);
+  plan_.node_restores = some(250);
   plan_.short_life = some(200);
   plan_.long_absence = plan_.short_life && some(700);
   plan_.long_night = !plan_.long_absence && some(150);

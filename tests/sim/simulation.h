@@ -9,7 +9,7 @@ namespace tram::sim {
 struct FaultPlan {
   bool partitions = false, crashes = false, step_crashes = false, disk_loss = false, restores = false, silent_restores = false;
   bool full_stores = false, skew = false, slow_links = false, repeats = false, slow_jobs = false, broken_wraps = false;
-  bool long_absence = false, long_night = false, late_agency = false, short_life = false;
+  bool node_restores = false, long_absence = false, long_night = false, late_agency = false, short_life = false;
   Duration lasts = minutes(2);
 };
 
@@ -31,6 +31,7 @@ class Simulation {
   void build();
   void inject();
   void inject_one();
+  void backup_and_restore(NodeHost&);
   void long_absence();
   void long_night();
   void calm();
