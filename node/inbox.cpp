@@ -11,6 +11,7 @@ namespace tram::node {
 namespace {
 constexpr size_t arrivals_max = 4096;
 constexpr size_t fetch_ids_max = 8;
+constexpr uint32_t incarnations_passed_max = 64;  // whose late envelopes are still taken
 }  // namespace
 
 Result<void> Node::on_announce(WriteTxn& txn, Time now, const PartyId& broker, proto::Announce& announce, Effects& effects) {
@@ -406,8 +407,12 @@ Result<void> Node::reject(WriteTxn& txn, Time now, Arrival& arrival, const Error
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::rejected, {envelope.id}));
   TRAM_OK(answer(txn, now, envelope.id, envelope.sender, envelope.doc_id, std::move(stored.statement), std::move(stored.receipt),
                  std::move(brokers), effects));
-  effects.remove_bodies.push_back(body_name(envelope.doc_id));
   arrivals_.erase(envelope.id);
+  // The same document may be here, or on its way, in another envelope.
+  TRAM_TRY(stored_as, find_u64(txn, table::incoming_by_doc, envelope.doc_id));
+  const bool coming = std::any_of(arrivals_.begin(), arrivals_.end(),
+                                  [&](const auto& one) { return one.second.envelope.doc_id == envelope.doc_id; });
+  if (!stored_as && !coming) effects.remove_bodies.push_back(body_name(envelope.doc_id));
   // Only what the sender itself signed may move its channel.
   if (error.code == ErrorCode::bad_signature || error.code == ErrorCode::unknown_agency || error.code == ErrorCode::fenced ||
       error.code == ErrorCode::equivocation)
@@ -457,8 +462,9 @@ Result<void> Node::drain_channel(WriteTxn& txn, Time now, const PartyId& sender,
 Result<void> Node::enter_incarnation(WriteTxn& txn, Time now, const PartyId& sender, Lane lane, uint32_t inc, proto::ChannelIn& channel,
                                      Effects& effects) {
   TRAM_OK(release_held(txn, now, sender, lane, channel, UINT64_MAX, effects));
-  if (channel.inc)
-    TRAM_OK(txn.put(table::skipped, row_key(sender, lane, channel.inc, UINT64_MAX), row_key(channel.next_seq, EnvelopeId{})));
+  const uint32_t oldest = std::max(std::max(1u, channel.inc), inc - std::min(inc, incarnations_passed_max));
+  for (uint32_t left = oldest; left < inc; ++left)
+    TRAM_OK(txn.put(table::skipped, row_key(sender, lane, left, UINT64_MAX), row_key(left == channel.inc ? channel.next_seq : 1, EnvelopeId{})));
   channel = {inc, 1, {}};
   return {};
 }

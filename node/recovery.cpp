@@ -287,7 +287,7 @@ Result<void> Node::redeliver(WriteTxn& txn, Time now, Effects& effects) {
 Result<void> Node::redeliver_document(WriteTxn& txn, Time now, const Row& row, Lane lane, uint32_t inc, uint64_t seq, Effects& effects) {
   proto::ItemRecord item;
   TRAM_OK(proto::decode_record(row.value, item));
-  if (item.state != proto::ItemState::delivered) return {};
+  if (item.state != proto::ItemState::delivered && item.state != proto::ItemState::refused) return {};
   if (lane != Lane::control && std::pair(item.inc, item.seq) <= std::pair(inc, seq)) return {};
   TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, item.uuid));
   if (lane != Lane::control && record.lane != lane) return {};
