@@ -389,10 +389,10 @@ std::string Checker::unfinished() {
                              &table::incoming_held, &table::recover_mail, &table::redeliver})
       if (auto row = first_row(*txn, *one); !row.empty()) return host->name() + " " + row;
     std::string why;
-    // A recall of what was rejected stays: a good copy may yet come.
+    // A recall of what was rejected, or was recalled before a backup was put back, stays: a copy may yet come.
     SIM_REQUIRE(for_each(*txn, table::early_recall, {}, [&](const Row& row) -> Result<void> {
                   const auto doc_id = *DocId::from(row.key);
-                  if (!was_rejected(*txn, host->party().id, doc_id)) why = host->name() + " waits to recall " + brief(doc_id);
+                  if (!was_rejected(*txn, host->party().id, doc_id) && !restored_.contains(host->party().id)) why = host->name() + " waits to recall " + brief(doc_id);
                   return {};
                 }), "early_recall");
     SIM_REQUIRE(for_each(*txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
