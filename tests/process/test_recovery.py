@@ -11,6 +11,13 @@ LARGE = PDF + bytes(range(256)) * 1200  # 300 KiB: a body file
 class Recovery(RealmTest):
     serial = 100
 
+    def setUp(self):
+        for daemon in [*self.realm.brokers.values(), *self.realm.nodes.values()]:
+            if not daemon.alive():
+                daemon.start()
+        for node in self.realm.nodes.values():
+            node.wait_ready(3)
+
     def all_alive(self):
         """These tests kill: who is down is known to them."""
 
@@ -132,6 +139,57 @@ class Recovery(RealmTest):
             self.realm.brokers[other].start()
         self.delivered("gov", waiting, "M01")
         self.expect_once("front", [document])
+
+    def test_all_brokers_lost_at_once_lose_nothing(self):
+        self.node("front").kill()
+        waiting = [self.send("gov", ["M01"]), self.send("gov", ["M01"], [("cong-van.pdf", PDF), ("phu-luc.pdf", LARGE)])]
+        for document in waiting:
+            self.wait_item("gov", document, "M01", lambda item: item["custodies"] == 3)
+        for broker in self.realm.brokers.values():
+            broker.kill()
+            for name in ("store", "bodies"):
+                shutil.rmtree(os.path.join(broker.home, name))
+        for broker in self.realm.brokers.values():
+            self.realm.accept(broker)  # its own keys and approval, an empty store
+            broker.start()
+        self.node("front").start().wait_ready(3)
+        for document in waiting:
+            self.delivered("gov", document, "M01")
+        self.expect_once("front", [self.document_id("gov", document) for document in waiting])
+
+    # ---- a machine that was copied ------------------------------------------------------------------------------
+
+    def test_of_two_copies_the_one_that_recovered_goes_on_and_the_other_is_fenced(self):
+        front = self.node("front")
+        front.kill()
+        copy, original = front.home + ".copy", front.home + ".original"
+        shutil.copytree(front.home, copy, ignore=shutil.ignore_patterns("api.sock"))
+        front.start().wait_ready(3)
+        sent = [self.delivered("front", self.send("front", ["G22"]), "G22") for _ in range(2)]
+        front.kill()
+        os.rename(front.home, original)
+        os.rename(copy, front.home)
+        self.assertIn("Read back", self.good(front, "recover"))
+        front.start().wait_ready(3)
+        sent.append(self.delivered("front", self.send("front", ["G22"]), "G22"))
+        self.expect_once("gov", sent)
+
+        front.kill()
+        os.rename(front.home, copy)
+        os.rename(original, front.home)
+        front.start()
+        def fenced():
+            try:
+                return [p for p in front.api.get("/v1/health")["problems"] if p["code"] == "fenced"]
+            except OSError:
+                return None
+        wait_until(fenced, 60, "the old copy is fenced", front.check_alive)
+        self.assertEqual(front.connected(), 0)
+        self.assertIn("tram-node recover", self.realm.tram(front, "--lang", "en", "doctor", check=False).stdout)
+        front.kill()
+        shutil.rmtree(front.home)
+        os.rename(copy, front.home)
+        front.start().wait_ready(3)
 
     # ---- refusals -----------------------------------------------------------------------------------------------
 
