@@ -20,8 +20,16 @@ class Checker final : public Observer {
 
   /// A wrap of this document for this recipient was spoilt on purpose: it will be rejected.
   void expect_rejected(const DocUuid& uuid, const PartyId& recipient) { rejected_.insert({uuid, recipient}); }
-  /// This epoch's custody is no longer true, and nobody was told: a disk put back in silence.
-  void expect_false_custody(const PartyId& broker, const Epoch& epoch) { lapsed_.insert({broker, epoch}); }
+  /// This epoch's custody is no longer true, and nobody was told: a disk put back in silence, a broker that lies.
+  void expect_false_custody(BrokerHost& broker, const Epoch& epoch);
+  /// A Byzantine sender: what it sends is promised nothing.
+  void excuse(const NodeHost& sender) { excused_.insert(sender.party().id); }
+  /// Brokers that the directory names.
+  void joined(const BrokerHost& broker) { in_force_.insert(&broker); }
+  void retired(const BrokerHost& broker) { in_force_.erase(&broker); }
+  bool in_force(const BrokerHost& broker) const { return in_force_.contains(&broker); }
+  /// sweep(), unless nothing was committed since the last one.
+  void hourly();
   /// Custody and copies, over all stores (I1, I4).
   void sweep();
   /// Nothing is on its way any more; says what is, else is empty.
@@ -65,6 +73,9 @@ class Checker final : public Observer {
   std::map<std::tuple<PartyId, Epoch, PartyId, uint64_t>, EnvelopeId> queue_places_;
   std::set<std::pair<DocUuid, PartyId>> rejected_;
   std::set<std::pair<PartyId, Epoch>> lapsed_;
+  std::set<PartyId> excused_;
+  std::set<const BrokerHost*> in_force_;
+  uint64_t commits_swept_ = 0;
 };
 
 }  // namespace tram::sim

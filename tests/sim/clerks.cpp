@@ -55,7 +55,7 @@ Clerk::Clerk(World& world, NodeHost& host, size_t self, const Realm& realm, std:
 
 void Clerk::start() {
   const Duration nobody = host_.up() ? Duration{} : minutes(1);
-  world_.after(world_.random.within(habits_.turn_min, habits_.turn_max) + nobody, [this] {
+  world_.repeat(world_.random.within(habits_.turn_min, habits_.turn_max) + nobody, [this] {
     turn();
     start();
   });

@@ -126,6 +126,17 @@ void MemBodies::power_cut(SimRandom& random) {
   removed_.clear();
 }
 
+bool MemBodies::flip_bit(uint64_t choice) {
+  if (files_.empty()) return false;
+  auto& [name, file] = *std::next(files_.begin(), static_cast<ptrdiff_t>(choice % files_.size()));
+  if (file.durable.empty() || !file.unsynced.empty()) return false;
+  const uint64_t bit = choice / files_.size() % (file.durable.size() * 8);
+  const auto mask = static_cast<uint8_t>(1u << bit % 8);
+  file.durable[bit / 8] = static_cast<uint8_t>(file.durable[bit / 8] ^ mask);
+  file.now[bit / 8] = static_cast<uint8_t>(file.now[bit / 8] ^ mask);
+  return true;
+}
+
 void MemBodies::lose_all() {
   files_.clear();
   removed_.clear();

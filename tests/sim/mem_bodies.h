@@ -18,6 +18,8 @@ class MemBodies final : public Bodies {
 
   void power_cut(SimRandom& random);
   void lose_all();
+  /// Flips one bit of the durable content of the file that `choice` picks; false when there is none.
+  bool flip_bit(uint64_t choice);
   void set_capacity_bytes(uint64_t bytes) { capacity_ = bytes; }
   uint64_t used_bytes() const { return used_; }
   /// What a power cut at this instant would certainly leave.
