@@ -32,15 +32,23 @@ std::optional<Record> read(ReadTxn& txn, const Table& in, BytesView key) {
   return record;
 }
 
-bool body_durable(const MemBodies& bodies, const std::string& name, const crypto::Manifest& manifest) {
+}  // namespace
+
+bool Checker::body_durable(const MemBodies& bodies, const std::string& name, const crypto::Manifest& manifest) {
+  auto& [version, id] = bodies_seen_[{&bodies, name}];
+  if (version && version == bodies.version(name) && id == manifest.chunks) return true;
   Bytes chunk;
   for (uint32_t i = 0; i < manifest.chunks.size(); ++i) {
     chunk.resize(crypto::sealed_chunk_size(manifest, i));
     if (!bodies.read_durable(name, uint64_t{i} * limits::sealed_chunk_bytes, chunk)) return false;
     if (crypto::chunk_id(chunk) != manifest.chunks[i]) return false;
   }
+  version = bodies.version(name);
+  id = manifest.chunks;
   return true;
 }
+
+namespace {
 
 /// The recipient's own statement that it could not take the document.
 bool was_rejected(ReadTxn& txn, const PartyId& recipient, const DocId& doc_id) {

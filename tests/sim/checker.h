@@ -49,6 +49,7 @@ class Checker final : public Observer {
   void check_custody(BrokerHost&, const crypto::Custody&, std::string_view when);
   void check_accepted(NodeHost&, ReadTxn&, const proto::ItemRecord&);
   void check_stored(NodeHost&, const EnvelopeId&, const DocId&, bool acknowledged);
+  bool body_durable(const MemBodies&, const std::string& name, const crypto::Manifest&);
   bool broker_holds(BrokerHost&, ReadTxn&, const PartyId& sender, const DocId&);
   bool node_keeps(NodeHost&, ReadTxn&, const proto::OutRecord&);
   void check_incoming(NodeHost&);
@@ -76,6 +77,7 @@ class Checker final : public Observer {
   std::set<PartyId> excused_;
   std::set<const BrokerHost*> in_force_;
   uint64_t commits_swept_ = 0;
+  std::map<std::pair<const MemBodies*, std::string>, std::pair<uint64_t, std::vector<ChunkId>>> bodies_seen_;  // whole when last read
 };
 
 }  // namespace tram::sim

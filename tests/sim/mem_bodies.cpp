@@ -42,6 +42,7 @@ Result<void> MemBodies::write(std::string_view name, uint64_t offset, BytesView 
     return {};
   std::copy(bytes.begin(), bytes.end(), file.now.begin() + at);
   file.unsynced.emplace_back(offset, bytes.size());
+  file.version = ++versions_;
   return {};
 }
 
@@ -50,6 +51,7 @@ Result<void> MemBodies::sync(std::string_view name) {
   if (it == files_.end()) return fail(ErrorCode::not_found, "body");
   File& file = it->second;
   file.entry_durable = true;
+  file.version = ++versions_;
   file.durable.resize(file.now.size());
   for (const auto& [offset, bytes] : file.unsynced) {
     const auto at = static_cast<ptrdiff_t>(offset);
@@ -74,6 +76,11 @@ Result<void> MemBodies::read_durable(std::string_view name, uint64_t offset, std
     if (from < offset + out.size() && offset < from + bytes) return fail(ErrorCode::not_found, "not synced");
   std::copy_n(it->second.durable.begin() + static_cast<ptrdiff_t>(offset), out.size(), out.begin());
   return {};
+}
+
+uint64_t MemBodies::version(std::string_view name) const {
+  auto it = files_.find(name);
+  return it == files_.end() ? 0 : it->second.version;
 }
 
 Result<void> MemBodies::remove(std::string_view name) {
@@ -113,6 +120,7 @@ void MemBodies::power_cut(SimRandom& random) {
     file.now = image;
     file.durable = std::move(image);
     file.entry_durable = true;
+    file.version = ++versions_;
     file.unsynced.clear();
     ++it;
   }
@@ -122,6 +130,7 @@ void MemBodies::power_cut(SimRandom& random) {
     File& file = files_[name];
     file.now = file.durable = std::move(bytes);
     file.entry_durable = true;
+    file.version = ++versions_;
   }
   removed_.clear();
 }
@@ -134,6 +143,7 @@ bool MemBodies::flip_bit(uint64_t choice) {
   const auto mask = static_cast<uint8_t>(1u << bit % 8);
   file.durable[bit / 8] = static_cast<uint8_t>(file.durable[bit / 8] ^ mask);
   file.now[bit / 8] = static_cast<uint8_t>(file.now[bit / 8] ^ mask);
+  file.version = ++versions_;
   return true;
 }
 

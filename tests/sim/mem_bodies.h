@@ -22,6 +22,8 @@ class MemBodies final : public Bodies {
   bool flip_bit(uint64_t choice);
   void set_capacity_bytes(uint64_t bytes) { capacity_ = bytes; }
   uint64_t used_bytes() const { return used_; }
+  /// Another number after each change to what a power cut would leave.
+  uint64_t version(std::string_view name) const;
   /// What a power cut at this instant would certainly leave.
   Result<void> read_durable(std::string_view name, uint64_t offset, std::span<uint8_t> out) const;
 
@@ -29,6 +31,7 @@ class MemBodies final : public Bodies {
   struct File {
     Bytes now;
     Bytes durable;
+    uint64_t version = 0;
     bool entry_durable = false;
     std::vector<std::pair<uint64_t, uint64_t>> unsynced;  // offset, bytes
   };
@@ -36,6 +39,7 @@ class MemBodies final : public Bodies {
   std::vector<std::pair<std::string, Bytes>> removed_;  // durable ones whose removal is not certain yet
   uint64_t capacity_ = UINT64_MAX;
   uint64_t used_ = 0;
+  uint64_t versions_ = 0;
 };
 
 }  // namespace tram::sim
