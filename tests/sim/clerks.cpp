@@ -69,8 +69,17 @@ bool Clerk::idle() { return host_.up() && world_.now() >= busy_until_ && !next()
 
 void Clerk::turn() {
   if (!host_.up() || world_.now() < busy_until_) return;
+  // Nothing changed and nobody lost patience: not worth another look.
+  if (seen_ == host_.raw().changes() && world_.now() < look_again_) return;
   auto task = next();
-  if (!task) return;
+  if (!task) {
+    seen_ = host_.raw().changes();
+    look_again_ = world_.now() + habits_.looks_every;
+    for (const auto& document : documents_)
+      for (const auto& at : {std::optional(document.at), document.recall_at})
+        if (document.sender == self_ && at && *at > world_.now()) look_again_ = std::min(look_again_, *at);
+    return;
+  }
   const uint64_t act = ++act_;
   busy_until_ = world_.now() + seconds(20);  // nobody answers a clerk whose node died
   world_.trace(host_.name(), "clerk: " + task->what);

@@ -16,12 +16,12 @@ using Length = unsigned long long;
 
 __extension__ using Wide = unsigned __int128;
 
-uint64_t mix(uint64_t a, uint64_t b) {
+inline uint64_t mix(uint64_t a, uint64_t b) {
   const auto product = static_cast<Wide>(a ^ 0x9e3779b97f4a7c15u) * (b ^ 0xe7037ed1a0b428dbu);
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
-uint64_t word(const unsigned char* at) {
+inline uint64_t word(const unsigned char* at) {
   uint64_t value;
   std::memcpy(&value, at, 8);
   return value;
@@ -36,7 +36,7 @@ struct Hasher {
       b = b * 0xa0761d6478bd642fu + a;
     }
     unsigned char last[8]{};
-    for (size_t k = 0; i < bytes.size(); ++i) last[k++] = bytes[i];
+    if (i < bytes.size()) std::memcpy(last, bytes.data() + i, bytes.size() - i);
     a = mix(a, word(last) ^ bytes.size());
     b = mix(b, a);
     return *this;

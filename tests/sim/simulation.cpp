@@ -42,7 +42,7 @@ void Simulation::plan_faults(const Options& options) {
   if (plan_.slow_links) network_.delay_max = random.within(milliseconds(50), milliseconds(800));
   if (plan_.slow_jobs) host_faults_.slow_job_per_mille = 20 + random.below(200);
   if (plan_.has(Fault::crash_before_commit) || plan_.has(Fault::crash_before_effects) || plan_.has(Fault::crash_among_effects))
-    host_faults_.crash_per_100000 = 20 + random.below(300);
+    step_crashes_ = 50 + random.below(600);
   if (plan_.has(Fault::crash_in_collection)) host_faults_.crash_in_collection_per_mille = 300;
   if (plan_.has(Fault::frame_repeated)) network_.repeat_per_mille = 2 + random.below(30);
   if (plan_.has(Fault::frame_lost)) network_.lose_per_100000 = 50 + random.below(1000);
@@ -125,7 +125,12 @@ void Simulation::build() {
 void Simulation::schedule() {
   auto& random = world_.random;
   for (const Burst& burst : plan_.bursts) {
-    world_.at(burst.from, [this, burst] { world_.stay_awake(burst.until - burst.from + burst_settles); });
+    const Duration busy = burst.until - burst.from + burst_settles;
+    world_.at(burst.from, [this, busy] {
+      world_.stay_awake(busy);
+      host_faults_.crash_per_100000 = step_crashes_;
+    });
+    world_.at(burst.from + busy, [this] { host_faults_.crash_per_100000 = 0; });
     world_.at(burst.from + random.within(seconds(10), minutes(30)), [this] {
       for (auto& broker : brokers_)
         if (broker->up() && !broker->damaged()) backups_[broker.get()] = broker->image();
@@ -143,6 +148,12 @@ void Simulation::schedule() {
   }
 }
 
+/// Each hour, or when the world wakes.
+void Simulation::scan() {
+  checker_->hourly();
+  world_.repeat(hours(1), [this] { scan(); });
+}
+
 Outcome Simulation::run() {
   Outcome outcome;
   const Time begin = world_.now();
@@ -154,10 +165,8 @@ Outcome Simulation::run() {
     schedule();
     world_.may_sleep(true);
     const Time end = world_.now() + week;
-    while (world_.now() < end) {
-      world_.run_until(std::min(end, world_.now() + hours(1)));
-      checker_->hourly();
-    }
+    scan();
+    world_.run_until(end);
     world_.may_sleep(false);
     if (plan_.ends_in_calm) {
       const Time last_fault = world_.now();

@@ -49,6 +49,7 @@ class Simulation {
   void plan_documents();
   void build();
   void schedule();
+  void scan();
   void inject_one();
   void inject(Fault);
   void put_back(BrokerHost&, Fault);
@@ -79,6 +80,7 @@ class Simulation {
   World world_;
   Network network_;
   HostFaults host_faults_;
+  uint64_t step_crashes_ = 0;  // of 100,000 steps, while documents move
   FaultPlan plan_;
   std::unique_ptr<Realm> realm_;
   std::unique_ptr<Checker> checker_;
