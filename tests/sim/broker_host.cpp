@@ -127,6 +127,7 @@ void BrokerHost::stop_on(const Error& error) {
   if (damaged_) world_.count("rare: a flipped bit was found");
   world_.trace(name(), "-- stopped, exit 74: " + describe(error));
   crash(false);
+  raw_.revive();
   const uint64_t life = life_;
   world_.after(world_.random.within(seconds(5), minutes(10)), [this, life] {
     if (!up_ && life == life_) repair();

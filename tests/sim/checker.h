@@ -24,6 +24,8 @@ class Checker final : public Observer {
   void expect_false_custody(BrokerHost& broker, const Epoch& epoch);
   /// A Byzantine sender: what it sends is promised nothing.
   void excuse(const NodeHost& sender) { excused_.insert(sender.party().id); }
+  /// A suspended agency is of no group.
+  void expect_smaller_groups() { groups_vary_ = true; }
   /// Brokers that the directory names.
   void joined(const BrokerHost& broker) { in_force_.insert(&broker); }
   void retired(const BrokerHost& broker) { in_force_.erase(&broker); }
@@ -67,6 +69,11 @@ class Checker final : public Observer {
   std::map<std::pair<PartyId, DocId>, Seen> incoming_;
   std::map<std::tuple<PartyId, PartyId, Lane, uint32_t>, Handed> handed_;       // recipient, sender, lane, inc
   std::map<std::tuple<PartyId, PartyId, Lane, uint32_t, uint64_t>, EnvelopeId> positions_;
+  struct Sent {
+    PartyId sender;
+    Time not_after;
+  };
+  std::map<EnvelopeId, Sent> sent_;
   std::map<EnvelopeId, Hash> statements_;
   std::map<EnvelopeId, PartyId> fetched_from_;
   std::set<EnvelopeId> reissued_;
@@ -76,6 +83,7 @@ class Checker final : public Observer {
   std::set<std::pair<PartyId, Epoch>> lapsed_;
   std::set<PartyId> excused_;
   std::set<const BrokerHost*> in_force_;
+  bool groups_vary_ = false;
   uint64_t commits_swept_ = 0;
   std::map<std::pair<const MemBodies*, std::string>, std::pair<uint64_t, std::vector<ChunkId>>> bodies_seen_;  // whole when last read
 };

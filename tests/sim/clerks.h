@@ -26,6 +26,7 @@ struct ClerkHabits {
   uint64_t refuse_per_mille = 120;
   uint64_t late_per_mille = 150;     // left lying until the calm
   bool may_refuse_recall = false;
+  bool may_be_suspended = false;     // an agency of the realm
   Duration looks_every = seconds(15);
   Duration turn_min = milliseconds(700), turn_max = seconds(4);
 };

@@ -288,7 +288,10 @@ void Simulation::turn_hostile(Fault fault) {
       for (auto& item : answers->items) item.statement[world_.random.below(item.statement.size())] ^= 1;
       return true;
     };
-    return later(a_while(), [&node] { node.tamper = nullptr; });
+    return later(a_while(), [&node] {
+      node.tamper = nullptr;
+      if (node.up()) node.crash_and_return(false);  // an honest one takes its place, with the same store
+    });
   }
   BrokerHost& broker = *brokers_[hostile_broker_];
   if (broker.tamper || broker.lies || !broker.up()) return;
@@ -460,6 +463,7 @@ void Simulation::all_up() {
   };
   for (auto& node : nodes_) {
     each(*node);
+    if (node->tamper && node->up()) node->crash(false);
     node->spoil = nullptr;
     node->tamper = nullptr;
     node->return_after(seconds(1));

@@ -36,7 +36,8 @@ void Simulation::plan_faults(const Options& options) {
   plan_.slow_jobs = random.chance(200);
   plan_.short_life = random.chance(150);
   late_agency_ = plan_.has(Fault::agency_joins);
-  late_broker_ = plan_.has(Fault::broker_added) || plan_.has(Fault::broker_retired);
+  late_broker_ = plan_.has(Fault::broker_added);
+  habits_.may_be_suspended = plan_.has(Fault::agency_suspended);
   hostile_broker_ = random.below(3);
   hostile_node_ = random.below(3);
   if (plan_.slow_links) network_.delay_max = random.within(milliseconds(50), milliseconds(800));
@@ -68,7 +69,7 @@ void Simulation::plan_documents() {
   late_agency_ = late_agency_ && agencies > 3;
   RealmPlan realm;
   realm.agencies = agencies;
-  realm.brokers = late_broker_ ? 4 : 3;
+  realm.brokers = late_broker_ || plan_.has(Fault::broker_retired) ? 4 : 3;
   realm.late_agency = late_agency_;
   realm.late_broker = late_broker_;
   realm.policy.custody_quorum = 2;
@@ -103,6 +104,7 @@ void Simulation::build() {
     brokers_.push_back(std::make_unique<BrokerHost>(world_, network_, host_faults_, *realm_, party, *checker_, random.next()));
   for (const auto& party : realm_->agencies())
     nodes_.push_back(std::make_unique<NodeHost>(world_, network_, host_faults_, *realm_, party, *checker_, random.next()));
+  if (habits_.may_be_suspended) checker_->expect_smaller_groups();
   checker_->watch(nodes_, brokers_, documents_);
   for (auto& broker : brokers_) {
     const bool late = late_broker_ && broker == brokers_.back();
