@@ -188,6 +188,7 @@ struct Broker::State {
   FairQueue<ContentItem> contents;
   FairQueue<ChunkItem> chunk_reads;
   std::map<PartyId, PeerState> peers;
+  Time clock_seen;
   std::vector<PartyId> agencies;  // all of the directory, for asking peers for KX feeds
   uint64_t agencies_size = 0;     // of the directory then
 

@@ -87,6 +87,7 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
     }
   };
   forget_step();
+  heed_clock(now);
   Visitor visitor{*this, txn, now, effects};
   for (Event& event : events) TRAM_OK(std::visit(visitor, event));
   return {};

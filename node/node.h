@@ -261,6 +261,7 @@ class Node {
   Result<void> on_refused(WriteTxn&, Time, const PartyId&, Link&, uint64_t request, const proto::Refused&, Effects&);
   void forget_in_flight(Link&);
   void expire_requests(Link&, Time now);
+  void heed_clock(Time now);
   // inbox.cpp
   Result<void> on_announce(WriteTxn&, Time, const PartyId&, proto::Announce&, Effects&);
   Result<void> on_content(WriteTxn&, Time, const PartyId&, proto::Content&, Effects&);
@@ -358,6 +359,7 @@ class Node {
   Time last_upkeep_;
   Time last_repost_;
   Time kx_ask_after_;
+  Time clock_seen_;
   Time directory_confirmed_;
   Time kx_until_;
   size_t kx_turn_ = 0;

@@ -347,6 +347,23 @@ Result<void> Node::on_kx_feeds(WriteTxn& txn, Time now, proto::KxFeeds& message,
   return {};
 }
 
+/// A clock that was ahead and is put right: what waits for an hour of the old clock is due now, else it would wait for
+/// as long as the clock was ahead (R43).
+void Node::heed_clock(Time now) {
+  const bool set_back = now + seconds(1) < clock_seen_;
+  clock_seen_ = now;
+  if (!set_back) return;
+  log_.warning("clock.was_set_back");
+  last_repost_ = kx_ask_after_ = {};
+  for (auto& [broker, link] : links_) {
+    link.hello_sent = link.backoff_until = link.last_directory_ask = {};
+    for (auto& [request, put] : link.puts) put.sent = {};
+    for (auto& [doc, upload] : link.uploads) upload.last_heard = {};
+    link.look_again();
+  }
+  for (auto& [id, arrival] : arrivals_) arrival.asked = arrival.not_before = {};
+}
+
 // ---- time -------------------------------------------------------------------------------------------------------
 
 Result<void> Node::add_timer(WriteTxn& txn, Time at, TimerKind kind, BytesView id) {
