@@ -323,7 +323,7 @@ class Node {
   Result<void> fire_timers(WriteTxn&, Time, Effects&);
   Result<void> add_timer(WriteTxn&, Time at, TimerKind, BytesView id);
   void greet(Time, const PartyId& broker, Link&, Effects&);
-  Result<void> refresh_links(WriteTxn&, Time);
+  Result<void> refresh_links(WriteTxn&, Time, Effects&);
   void ask_directory(Time, const PartyId& broker, Link&, Effects&);
   void ask_kx(Time, Effects&);
   const crypto::KxKeyPair* find_kx(const KeyId&) const;

@@ -68,7 +68,7 @@ void BrokerHost::boot() {
     }
   }
   let_out(effects, CrashPoint::none);
-  start_ticking();
+  if (up_) start_ticking();
 }
 
 /// Loop::connect_peers: those of the directory, no other.
@@ -263,6 +263,7 @@ void BrokerHost::step() {
   }
   if (tick_due_) {
     tick_due_ = false;
+    wake_at_.reset();
     const uint64_t percent = capacity_bytes_ == UINT64_MAX ? 10 : raw_.used_bytes() * 100 / capacity_bytes_;
     events.push_back(Tick{static_cast<unsigned>(percent), clock_ok()});
   }
@@ -325,7 +326,12 @@ bool BrokerHost::let_out(Effects& effects, CrashPoint crash_point) {
   if (left == 0) return false;
   if (effects.allow_list_changed) {
     auto read = store_->begin_read().value();
-    allowed_ = directory_->allow_list(*read, clock()).value();
+    auto allowed = directory_->allow_list(*read, clock());
+    if (!allowed) {
+      stop_on(allowed.error());
+      return true;
+    }
+    allowed_ = std::move(*allowed);
     connect_peers();
   }
   if (effects.wake_at) wake(*effects.wake_at);

@@ -379,7 +379,8 @@ std::string Checker::unfinished() {
     for (const Table* one : {&table::sealing, &table::todo, &table::open_envelope, &table::pending})
       if (auto row = first_row(*txn, *one); !row.empty() && !excused) return host->name() + " " + row;
     if (auto row = first_row(*txn, table::to_post); !row.empty()) return host->name() + " " + row;
-    for (const Row& row : txn->scan(table::incoming_held, {}, {}, 1000).value())
+    const auto held_back = txn->scan(table::incoming_held, {}, {}, 1000).value();
+    for (const Row& row : held_back)
       if (const auto sender = *PartyId::from(BytesView(row.key).first(16)); !excused_.contains(sender))
         return host->name() + " holds back what " + realm_.name(sender) + " sent";
     std::string why;
@@ -394,7 +395,7 @@ std::string Checker::unfinished() {
                   TRAM_OK(proto::decode_record(row.value, mail));
                   for (const auto* broker : in_force_)
                     if (std::find(mail.brokers.begin(), mail.brokers.end(), broker->party().id) == mail.brokers.end())
-                      why = host->name() + " has mail to post";
+                      why = host->name() + " has mail for " + realm_.name(mail.to) + " to post at " + broker->name();
                   return {};
                 }), "mail_out");
     if (!why.empty()) return why;

@@ -60,6 +60,7 @@ void Host::crash(bool power_cut) {
   world_.trace(name(), power_cut ? "-- power cut" : "-- killed");
   up_ = false;
   paused_until_ = {};
+  wake_at_.reset();
   step_planned_ = tick_due_ = false;
   // A job that was running may have done its writes; nobody hears of it.
   auto works = std::move(works_);
@@ -94,11 +95,13 @@ void Host::poke() {
 }
 
 void Host::wake(Time at_own_clock) {
-  const uint64_t life = life_;
   // A wish in the past is heeded after a moment, so that a confused clock cannot stop virtual time.
-  const Duration delay = std::max(at_own_clock - clock(), milliseconds(1));
-  world_.repeat(delay, [this, life] {
-    if (life != life_ || !up_) return;
+  const Time when = world_.now() + std::max(at_own_clock - clock(), milliseconds(1));
+  if (wake_at_ && *wake_at_ <= when) return;
+  wake_at_ = when;
+  const uint64_t life = life_;
+  world_.repeat(when - world_.now(), [this, life, when] {
+    if (life != life_ || !up_ || wake_at_ != when) return;
     tick_due_ = true;
     poke();
   });

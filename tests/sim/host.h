@@ -90,6 +90,7 @@ class Host {
   SimRandom random_;
   Duration skew_, strayed_;
   std::optional<Time> stopped_clock_;
+  std::optional<Time> wake_at_;  // the earliest wish; forgotten when a tick comes
   Time paused_until_;
   Duration commit_max_;
   bool damaged_ = false;

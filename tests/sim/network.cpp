@@ -108,6 +108,12 @@ void Wire::server_died() {
   dead_sessions_.clear();
 }
 
+void Wire::hurry() {
+  held_up_ = {};
+  bytes_per_second_ = 0;
+  if (std::max(up_.last, down_.last) > world_.now() + minutes(1)) cut();
+}
+
 void Wire::half_open(Duration for_so_long) { drop(for_so_long, for_so_long); }
 
 void Wire::block(bool up, bool down) {

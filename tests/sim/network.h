@@ -73,6 +73,8 @@ class Wire {
   void slow(uint64_t bytes_per_second) { bytes_per_second_ = bytes_per_second; }
   /// The next frame to the server, and with it all behind it, comes late.
   void hold_up(Duration for_so_long) { held_up_ = for_so_long; }
+  /// No longer slow; what is late is lost.
+  void hurry();
 
   /// From the client; false when not connected.
   bool send_to_server(Bytes frame, Bytes chunk);

@@ -142,6 +142,7 @@ void NodeHost::step() {
   }
   if (tick_due_) {
     tick_due_ = false;
+    wake_at_.reset();
     node_->set_clock_ok(clock_ok());
     events.push_back(Tick{});
   }
