@@ -362,6 +362,7 @@ class Node {
   Time clock_seen_;
   Time directory_confirmed_;
   Time kx_until_;
+  uint64_t kx_today_ = 0;                            // the first epoch of the feed
   size_t kx_turn_ = 0;
 };
 

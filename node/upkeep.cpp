@@ -273,7 +273,9 @@ Result<void> Node::rotate_kx(WriteTxn& txn, Time now, Effects& effects) {
   proto::KxFeedPayload payload;
   payload.realm = config_.realm;
   payload.agency = config_.self;
-  bool changed = kx_feed_.empty();
+  // After a clock was put right the keys of these days may all be here, and what was published names other days.
+  bool changed = kx_feed_.empty() || today != kx_today_;
+  kx_today_ = today;
   for (uint64_t epoch = today; epoch <= today + limits::kx_epochs_ahead; ++epoch) {
     const Bytes key = u64_value(epoch);
     TRAM_TRY(held, txn.get(table::kx_private, key));

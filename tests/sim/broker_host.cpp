@@ -217,7 +217,7 @@ void BrokerHost::lie(const SessionKey& session, uint64_t request, const proto::P
   for (const auto& item : put.items) {
     auto envelope = crypto::decode_envelope(item.envelope);
     if (!envelope) return;
-    world_.injected(Fault::false_custody);
+    lies();
     crypto::Custody custody;
     custody.realm = realm_.id();
     custody.broker = party_.id;

@@ -39,9 +39,10 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   bool installed() const { return raw_.used_bytes() > 0; }
   const directory::Directory& directory() const { return *directory_; }
   std::vector<std::unique_ptr<Wire>>& peer_wires() { return peer_wires_; }
-  /// Byzantine: what it does to the frames that it sends, and that it answers requests for custody without storing.
+  /// Byzantine: what it does to the frames that it sends, and that it answers requests for custody without storing;
+  /// called with each such answer.
   std::function<void(std::vector<broker::Send>&)> tamper;
-  bool lies = false;
+  std::function<void()> lies;
   /// A wire that leads here.
   void serves(Wire& wire) { served_.push_back(&wire); }
 

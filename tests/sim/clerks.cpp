@@ -94,7 +94,7 @@ void Clerk::turn() {
     // A clerk who lost patience hands in again what is already taken; by a wrong clock the directory is another one, as
     // it is for a suspended agency.
     const bool changed = code == ErrorCode::wrong_state || code == ErrorCode::not_found || code == ErrorCode::conflict;
-    SIM_REQUIRE(later || changed || !host_.clock_ok() || habits_.may_be_suspended, host_.name(), what, "failed:",
+    SIM_REQUIRE(later || changed || host_.strayed() > hours(1) || habits_.may_be_suspended, host_.name(), what, "failed:",
                 describe(outcome.error()));
     busy_until_ = world_.now() + seconds(2);
   });

@@ -97,8 +97,11 @@ void Simulation::inject(Fault fault) {
     case commits_lost: return put_back(any_broker(), fault);
     case commit_failed:
     case commit_unsure:
-    case value_flipped:
-    case body_flipped: return damage(any_broker(), fault);
+    case value_flipped: return damage(any_broker(), fault);
+    case body_flipped:
+      for (auto& broker : brokers_)
+        if (broker->bodies().used_bytes() && checker_->in_force(*broker) && random.chance(600)) return damage(*broker, fault);
+      return;
     case store_full: {
       Host& host = any_host();
       world_.injected(fault);
@@ -263,6 +266,8 @@ void Simulation::disturb_clock(Fault fault) {
   const Duration by = fault == Fault::skew        ? Duration{random.between(-minutes(10).ms, minutes(10).ms)}
                       : fault == Fault::jump_hour ? hours(random.chance(500) ? 1 : -1)
                                                   : days(random.chance(500) ? 30 : -30);
+  if (fault == Fault::jump_month)
+    for (auto& node : nodes_) node->log().expect("broker.lost_envelope");  // too old by that clock
   world_.trace(host.name(), "-- clock is off by " + std::to_string(by.ms) + " ms");
   host.set_skew(by);
   // A skew may stay to the end; what a person sees at a glance is put right.
@@ -299,9 +304,11 @@ void Simulation::turn_hostile(Fault fault) {
   if (broker.tamper || broker.lies || !broker.up()) return;
   world_.trace(broker.name(), "-- " + std::string(name_of(fault)));
   if (fault == false_custody) {
-    checker_->expect_false_custody(broker, broker.epoch());
-    broker.lies = true;
-    return later(a_while(), [&broker] { broker.lies = false; });
+    broker.lies = [this, &broker] {
+      world_.injected(Fault::false_custody);
+      checker_->expect_false_custody(broker, broker.epoch());
+    };
+    return later(a_while(), [&broker] { broker.lies = nullptr; });
   }
   const PartyId victim = any_node().party().id;
   auto old = std::make_shared<std::vector<broker::Send>>();
@@ -341,12 +348,12 @@ void Simulation::spoil(NodeHost& node, node::Job& job) {
   if (!wrap || calm_) return;
   auto& random = world_.random;
   for (auto& run : wrap->runs) {
-    if (plan_.has(Fault::wrong_recipient_key) && random.chance(30)) {
+    if (plan_.has(Fault::wrong_recipient_key) && random.chance(50)) {
       world_.injected(Fault::wrong_recipient_key);
       run.kx = crypto::make_kx_pair(random).public_key;
       continue;
     }
-    if (plan_.has(Fault::sequence_reused) && &node == nodes_[hostile_node_].get() && run.first_seq > 1 && random.chance(150)) {
+    if (plan_.has(Fault::sequence_reused) && &node == nodes_[hostile_node_].get() && run.first_seq > 1 && random.chance(300)) {
       world_.injected(Fault::sequence_reused);
       checker_->excuse(node);
       --run.first_seq;
@@ -354,7 +361,7 @@ void Simulation::spoil(NodeHost& node, node::Job& job) {
     }
     if (!plan_.has(Fault::wrong_key)) continue;
     for (auto& target : run.targets)
-      if (random.chance(30)) {
+      if (random.chance(60)) {
         world_.injected(Fault::wrong_key);
         target.document_key = crypto::make_secret(random);
         checker_->expect_rejected(target.uuid, run.recipient);
@@ -476,7 +483,7 @@ void Simulation::all_up() {
     if (!checker_->in_force(*broker)) continue;
     if (broker->tamper && broker->up()) broker->crash(false);
     broker->tamper = nullptr;
-    broker->lies = false;
+    broker->lies = nullptr;
     if (broker->damaged()) broker->repair();
     else broker->return_after(seconds(1));
   }

@@ -9,7 +9,7 @@ constexpr Time epoch_start{1772500000000};  // March 2026
 constexpr Duration week = days(7);
 constexpr Duration calm_max = minutes(10);  // I16
 constexpr Duration burst_settles = seconds(25);
-constexpr uint64_t kind_per_mille = 300;
+constexpr uint64_t kind_per_mille = 300, once_per_mille = 500;
 
 DocUuid uuid_of(SimRandom& random) { return random.id<DocUuid>(); }
 }  // namespace
@@ -27,10 +27,12 @@ Simulation::Simulation(const Options& options)
 void Simulation::plan_faults(const Options& options) {
   auto& random = world_.random;
   for (size_t i = 0; i < fault_count; ++i) {
-    plan_.on[i] = random.chance(kind_per_mille);
-    if (options.only) plan_.on[i] = *options.only == static_cast<Fault>(i);
+    const auto fault = static_cast<Fault>(i);
+    const bool once = fault == Fault::agency_joins || fault == Fault::broker_added || fault == Fault::broker_retired;
+    plan_.on[i] = random.chance(once ? once_per_mille : kind_per_mille);
+    if (options.only) plan_.on[i] = *options.only == fault;
   }
-  plan_.faults = 6 + random.below(14);
+  plan_.faults = 8 + random.below(20);
   plan_.ends_in_calm = random.chance(500);
   plan_.slow_links = random.chance(200);
   plan_.slow_jobs = random.chance(200);
@@ -62,11 +64,10 @@ void Simulation::plan_week() {
 
 void Simulation::plan_documents() {
   auto& random = world_.random;
-  const size_t agencies = 3 + random.below(3);
+  const size_t agencies = (late_agency_ ? 4 : 3) + random.below(late_agency_ ? 2 : 3);
   const size_t count = 6 + random.below(12);
-  const size_t large = random.below(3);
+  const size_t large = plan_.has(Fault::body_flipped) || plan_.has(Fault::crash_in_collection) ? 2 : random.below(3);
   habits_.may_refuse_recall = random.chance(300);
-  late_agency_ = late_agency_ && agencies > 3;
   RealmPlan realm;
   realm.agencies = agencies;
   realm.brokers = late_broker_ || plan_.has(Fault::broker_retired) ? 4 : 3;
@@ -148,6 +149,16 @@ void Simulation::schedule() {
       if (!calm_) inject_one();
     });
   }
+  // These happen once, and a body's file is there for an hour only: not left to a throw among all kinds.
+  for (Fault fault : {Fault::agency_joins, Fault::broker_added, Fault::broker_retired, Fault::body_flipped})
+    if (plan_.has(fault)) {
+      const Burst& burst = plan_.bursts[random.below(plan_.bursts.size())];
+      world_.at(burst.from + random.within(seconds(10), fault == Fault::body_flipped ? minutes(2) : hours(30)), [this, fault] {
+        if (calm_) return;
+        world_.stay_awake(seconds(8));
+        inject(fault);
+      });
+    }
 }
 
 /// Each hour, or when the world wakes.
