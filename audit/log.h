@@ -26,6 +26,7 @@ enum class LeafKind : uint16_t {
   epoch_opened = 19,
   body_freed = 20,
   mail_expired = 21,
+  requeued = 22,
   // node
   document_submitted = 40,
   outbox_stored = 41,
@@ -46,6 +47,11 @@ enum class LeafKind : uint16_t {
   kx_rotated = 56,
   kx_destroyed = 57,
   body_removed = 58,
+  recovery_begun = 59,
+  incarnation_opened = 60,
+  recovery_ended = 61,
+  redelivered = 62,
+  backed_up = 63,
   // both
   directory_applied = 80,
   kx_feed_stored = 81,

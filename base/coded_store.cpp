@@ -90,4 +90,21 @@ std::unique_ptr<Store> coded_store(Store& raw, ValueCodec& codec) {
   return std::make_unique<CodedStore>(raw, codec);
 }
 
+Result<uint64_t> check_rows(ReadTxn& txn, std::span<const Table> tables) {
+  constexpr size_t page = 256;
+  uint64_t rows = 0;
+  for (const Table& table : tables) {
+    Bytes from;
+    for (;;) {
+      auto read = txn.scan(table, from, {}, page);
+      if (!read) return fail(read.error().code, std::string(table.name) + ": " + read.error().detail);
+      rows += read->size();
+      if (read->size() < page) break;
+      from = read->back().key;
+      from.push_back(0);
+    }
+  }
+  return rows;
+}
+
 }  // namespace tram

@@ -69,6 +69,10 @@ class ValueCodec {
 /// A store whose values pass through `codec`. Both must outlive it.
 std::unique_ptr<Store> coded_store(Store& raw, ValueCodec& codec);
 
+/// Reads every row of these tables, so that the codec checks each (3.9); how many there are. Errors: store_corrupt (the
+/// detail names the table), io_failed.
+Result<uint64_t> check_rows(ReadTxn&, std::span<const Table> tables);
+
 // ---- bodies -----------------------------------------------------------------------------------------------
 
 /// Named files of ciphertext with random access (bodies over 64 KiB, staged uploads); names are 4..128 lower-case hex digits.

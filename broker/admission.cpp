@@ -314,7 +314,7 @@ Result<proto::PutResult> Broker::State::admit_envelope(Step& step, VerifyPutDone
   docs[key] = *doc;
 
   // Queue, custody, log: one transaction with all of the above.
-  from->inc = envelope.inc;
+  TRAM_OK(note_incarnation(step, *from, envelope.inc, bytes));
   ++from->unacked;
   TRAM_TRY(into, party(step, envelope.recipient));
   ++into->position;

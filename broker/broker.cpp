@@ -169,14 +169,19 @@ Result<void> Broker::State::on_hello(Step& step, const FrameReceived& event, con
     refuse(step, asker, ErrorCode::unsupported_version);
     return {};
   }
-  if (here.kind == PeerKind::agency && hello.inc > 0) {
+  proto::HelloReply reply;
+  if (here.kind == PeerKind::agency && hello.recovering) {
+    TRAM_TRY(proof, step.txn.get(table::incarnation, event.peer));
+    if (proof) reply.incarnation = std::move(*proof);
+    TRAM_TRY(notice, step.txn.get(table::recovery, event.peer));
+    if (notice) reply.recovery = std::move(*notice);
+  } else if (here.kind == PeerKind::agency && hello.inc > 0) {
     TRAM_TRY(known, party(step, event.peer));
     if (hello.inc < known->inc) {
       refuse(step, asker, ErrorCode::fenced, {}, "incarnation " + std::to_string(known->inc) + " is known");
       return {};
     }
   }
-  proto::HelloReply reply;
   reply.broker = config.self;
   reply.epoch = self.epoch;
   reply.log_size = audit_log.size();

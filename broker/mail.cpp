@@ -66,6 +66,8 @@ Result<void> Broker::State::on_mail_verified(Step& step, VerifyMailDone& done) {
     } else if (refused == 0) {
       TRAM_TRY(stored_as, store_mail(step, asker.peer, items[i].to, items[i].content, part.id));
       refused = stored_as;
+      if (refused == 0 && part.notice && part.notice->kind == crypto::NoticeKind::recover) TRAM_OK(on_recover(step, *part.notice, items[i].content));
+      if (refused == 0 && part.notice && part.notice->kind == crypto::NoticeKind::backed_up) TRAM_OK(on_backed_up(step, *part.notice));
     }
     if (refused == 0) {
       reply.ids.push_back(part.id);

@@ -268,6 +268,11 @@ struct Broker::State {
   Result<void> erase_mail(Step&, const PartyId& addressee, uint64_t serial, const StoredMail&);
   Result<void> deliver_mail(Step&, const PartyId& addressee, Mailbox&);
 
+  // recovery.cpp
+  Result<void> on_recover(Step&, const crypto::Notice&, BytesView notice_bytes);
+  Result<void> on_backed_up(Step&, const crypto::Notice&);
+  Result<void> note_incarnation(Step&, PartyRecord& sender, uint32_t inc, BytesView envelope);
+
   // upkeep.cpp
   Result<void> run_timers(Step&);
   Result<void> envelope_ends(Step&, const EnvelopeId&);

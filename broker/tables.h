@@ -18,6 +18,8 @@ inline constexpr Table blob{"blob"};          // u64 serial -> officer blob (1,0
 inline constexpr Table queue{"queue"};        // recipient || u8 lane || u64 q -> env_id || qh: unanswered envelopes
 inline constexpr Table position{"position"};  // sender || recipient || u8 lane || u32 inc || u64 seq -> env_id (R13)
 inline constexpr Table conflict{"conflict"};  // position key || env_id -> envelope: evidence of equivocation (R13)
+inline constexpr Table incarnation{"incarnation"};  // sender -> an envelope of its highest incarnation (R13)
+inline constexpr Table recovery{"recovery"};        // recipient -> its recover notice of the highest rinc (R21)
 inline constexpr Table mail{"mail"};          // addressee || u64 serial -> StoredMail
 inline constexpr Table mail_id{"mail_id"};    // mail id || addressee -> u64 serial
 inline constexpr Table timer{"timer"};        // u64 at ms || u8 kind || id -> (one byte)

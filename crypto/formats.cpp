@@ -121,7 +121,7 @@ bool known_event(uint16_t event) {
 }
 
 bool known_notice(uint8_t kind) {
-  return kind >= static_cast<uint8_t>(NoticeKind::nack) && kind <= static_cast<uint8_t>(NoticeKind::voided);
+  return kind >= static_cast<uint8_t>(NoticeKind::nack) && kind <= static_cast<uint8_t>(NoticeKind::passed);
 }
 
 bool well_formed_utf8(BytesView s) {
@@ -482,6 +482,20 @@ Result<Notice> decode_notice(BytesView bytes) {
 }
 
 bool verify_notice(const Notice& n, const SigPublic& issuer) { return verify(issuer, notice_label, n.id, n.signature); }
+
+EnvelopeId rinc_field(uint32_t rinc) {
+  EnvelopeId field;
+  Bytes number;
+  Writer(number).u32(rinc);
+  std::copy(number.begin(), number.end(), field.bytes.begin());
+  return field;
+}
+
+Result<uint32_t> rinc_of(const EnvelopeId& field) {
+  const uint32_t rinc = Reader(BytesView(field.bytes).first(4)).u32();
+  if (rinc == 0 || rinc_field(rinc) != field) return fail(ErrorCode::bad_format, "rinc");
+  return rinc;
+}
 
 // ---- receipt ----------------------------------------------------------------------------------------------
 

@@ -175,7 +175,16 @@ enum class NoticeKind : uint8_t {
   nack = 1,    // recipient: not accepted, with reason; the position is consumed (R11, R34)
   cancel = 2,  // sender: free this un-handed envelope (R16)
   voided = 3,  // sender: this sequence number will never come (R10)
+  // A recipient to one of its senders; env_id is u32 rinc || 28 zero bytes.
+  recover = 4,    // my store was put back: what I have of the lane ends at (inc, seq). Lane 0: seq is the time of my store
+                  // in ms, inc 1 when I know no lane of yours at all (R21)
+  backed_up = 5,  // what I have of the lane up to (inc, seq) is in a backup that was read back; doc_id is its id (R22)
+  // The sender's answer to recover: every position of the lane up to (inc, seq) is settled, what was lost comes above it.
+  passed = 6,
 };
+/// The recipient's incarnation in a recover or backed_up notice.
+EnvelopeId rinc_field(uint32_t rinc);
+Result<uint32_t> rinc_of(const EnvelopeId&);  // bad_format: not such a field
 struct Notice {
   uint16_t suite = suite_1;
   NoticeKind kind = NoticeKind::nack;

@@ -243,6 +243,9 @@ def party_letter(story, realm, found):
 def receipts(story, realm, document):
     story.title("Biên nhận có chữ ký, kiểm tra ngoại tuyến", "Signed receipts, verified offline")
     folder = os.path.join(realm.folder, "receipts")
+    node = realm.nodes["province"]
+    wait_until(lambda: all(item["custodies"] >= 2 or item["state"]["name"] != "delivered"
+                           for item in node.api.get(f"/v1/documents/{document}?limit=200")["recipient_list"]), 60, "custody of two brokers")
     realm.tram(realm.nodes["province"], "receipts", document, "--save", folder)
     for name in sorted(os.listdir(folder)):
         said = realm.tram(realm.nodes["province"], "--lang", "vi" if VIETNAMESE else "en", "verify", os.path.join(folder, name))

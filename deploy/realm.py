@@ -173,6 +173,12 @@ class Daemon:
         return with_secret(self.key, lambda fd: command(
             [self.program, "accept", "--dir", self.home, "--approval", approval, "--passphrase-fd", str(fd)], pass_fds=(fd,)))
 
+    def act(self, name, *arguments, home=None):
+        """A command of the daemon's program that needs its key (backup, restore, recover); the finished process."""
+        return with_secret(self.key, lambda fd: subprocess.run(
+            [self.program, name, "--dir", home or self.home, "--passphrase-fd", str(fd), *arguments], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=(fd,)))
+
     def start(self, prefix=(), environment=None):
         self.settle()
         log = open(self.log_path, "ab")

@@ -187,13 +187,14 @@ Result<void> Node::post_pending_mail(WriteTxn& txn, const PartyId& broker, Link&
   return {};
 }
 
-Result<void> Node::on_mail_posted(WriteTxn& txn, const PartyId& broker, Link& link, const proto::MailPosted& posted) {
+Result<void> Node::on_mail_posted(WriteTxn& txn, Time now, const PartyId& broker, Link& link, const proto::MailPosted& posted, Effects& effects) {
   for (const Hash& id : posted.ids) {
     link.mail_in_flight.erase(id);
     TRAM_TRY(record, find<proto::MailRecord>(txn, table::mail_out, id));
     if (!record || std::find(record->brokers.begin(), record->brokers.end(), broker) != record->brokers.end()) continue;
     record->brokers.push_back(broker);
     TRAM_OK(save(txn, table::mail_out, id, *record));
+    TRAM_OK(recover_mail_posted(txn, now, id, record->brokers.size(), effects));
   }
   return {};
 }
@@ -215,6 +216,8 @@ Result<void> Node::on_mail(WriteTxn& txn, Time now, const PartyId& broker, proto
     if (!*key) {
       mail_opening_.erase(id);
       log_.warning("mail.unknown_author", {{"author", item.to}});
+      mail_waits_ = true;
+      ask_directory(now, broker, links_[broker], effects);
       continue;
     }
     MailJob::Item out;
@@ -354,7 +357,11 @@ Result<void> Node::apply_change_answer(WriteTxn& txn, Time, const crypto::Receip
 }
 
 Result<void> Node::apply_notice(WriteTxn& txn, Time now, const crypto::Notice& notice, Effects& effects) {
-  if (notice.kind != crypto::NoticeKind::voided || notice.realm != config_.realm || notice.other != config_.self) return {};
+  if (notice.realm != config_.realm || notice.other != config_.self) return {};
+  if (notice.kind == crypto::NoticeKind::recover) return on_recover(txn, now, notice, effects);
+  if (notice.kind == crypto::NoticeKind::backed_up) return on_backed_up(txn, notice);
+  if (notice.kind == crypto::NoticeKind::passed) return on_passed(txn, now, notice, effects);
+  if (notice.kind != crypto::NoticeKind::voided) return {};
   TRAM_TRY(answered, txn.get(table::answer, notice.env_id));
   if (answered) return {};
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::position_voided, {notice.env_id}));

@@ -14,6 +14,7 @@ constexpr size_t fetch_ids_max = 8;
 }  // namespace
 
 Result<void> Node::on_announce(WriteTxn& txn, Time now, const PartyId& broker, proto::Announce& announce, Effects& effects) {
+  if (self_.recovery != proto::Recovery::none) return {};  // nothing is acknowledged before the senders know (R21)
   for (auto& item : announce.items) {
     auto envelope = crypto::decode_envelope(item.envelope);
     if (!envelope || envelope->realm != config_.realm || envelope->recipient != config_.self) {
@@ -287,12 +288,13 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
   const EnvelopeId env_id = arrival.envelope.id;
   const Bytes channel_key = row_key(record.sender, record.lane);
   TRAM_TRY(channel, find<proto::ChannelIn>(txn, table::channel_in, channel_key));
-  if (channel && record.inc < channel->inc) return reject(txn, now, arrival, {ErrorCode::fenced, "old incarnation"}, effects);
   const Bytes position = row_key(record.sender, record.lane, record.inc, record.seq);
   TRAM_TRY(taken, find_u64(txn, table::incoming_held, position));
   const uint64_t next = channel && channel->inc == record.inc ? channel->next_seq : 1;
   if (record.seq == 0) return reject(txn, now, arrival, {ErrorCode::bad_format, "position 0"}, effects);
-  const bool late = taken || record.seq < next;
+  // Of an incarnation that its sender has left behind: brokers had it before they knew (R13).
+  const bool left_behind = channel && record.inc < channel->inc;
+  const bool late = taken || left_behind || record.seq < next;
   if (late) {
     TRAM_TRY(left, take_skipped(txn, record, env_id));
     if (!left) return reject(txn, now, arrival, {ErrorCode::equivocation, "position already used"}, effects);
@@ -422,14 +424,17 @@ Result<void> Node::consume(WriteTxn& txn, Time now, const PartyId& sender, Lane 
   TRAM_TRY(found, find<proto::ChannelIn>(txn, table::channel_in, key));
   proto::ChannelIn channel = found.value_or(proto::ChannelIn{});
   if (inc < channel.inc) return {};
-  if (inc > channel.inc) {
-    TRAM_OK(release_held(txn, now, sender, lane, channel, effects));
-    channel = {inc, 1, {}};
-  }
+  if (inc > channel.inc) TRAM_OK(enter_incarnation(txn, now, sender, lane, inc, channel, effects));
   if (seq < channel.next_seq) return {};
   TRAM_OK(txn.put(table::incoming_held, row_key(sender, lane, inc, seq), u64_value(arrival)));
+  return drain_channel(txn, now, sender, lane, channel, effects);
+}
+
+/// Hands over what has its turn; notes when a gap begins and ends. Saves the channel.
+Result<void> Node::drain_channel(WriteTxn& txn, Time now, const PartyId& sender, Lane lane, proto::ChannelIn& channel, Effects& effects) {
+  const Bytes key = row_key(sender, lane);
   while (true) {
-    const Bytes position = row_key(sender, lane, inc, channel.next_seq);
+    const Bytes position = row_key(sender, lane, channel.inc, channel.next_seq);
     TRAM_TRY(held, find_u64(txn, table::incoming_held, position));
     if (!held) break;
     TRAM_OK(txn.erase(table::incoming_held, position));
@@ -438,7 +443,7 @@ Result<void> Node::consume(WriteTxn& txn, Time now, const PartyId& sender, Lane 
     TRAM_TRY(record, node::load<proto::InRecord>(txn, table::incoming, u64_value(*held)));
     TRAM_OK(hand_over(txn, now, record, false, effects));
   }
-  const Bytes prefix = row_key(sender, lane, inc);
+  const Bytes prefix = row_key(sender, lane, channel.inc);
   TRAM_TRY(behind, txn.scan(table::incoming_held, prefix, prefix_end(prefix), 1));
   if (behind.empty()) {
     channel.gap_since = {};
@@ -450,11 +455,37 @@ Result<void> Node::consume(WriteTxn& txn, Time now, const PartyId& sender, Lane 
   return save(txn, table::channel_in, key, channel);
 }
 
-/// After T_gap, or when the sender opened a new incarnation: later documents come out, flagged (R11).
-Result<void> Node::release_held(WriteTxn& txn, Time now, const PartyId& sender, Lane lane, proto::ChannelIn& channel, Effects& effects) {
+/// The sender's store was put back: its channels begin anew, and what it had sent before may still come, late (R13).
+Result<void> Node::enter_incarnation(WriteTxn& txn, Time now, const PartyId& sender, Lane lane, uint32_t inc, proto::ChannelIn& channel,
+                                     Effects& effects) {
+  TRAM_OK(release_held(txn, now, sender, lane, channel, UINT64_MAX, effects));
+  if (channel.inc)
+    TRAM_OK(txn.put(table::skipped, row_key(sender, lane, channel.inc, UINT64_MAX), row_key(channel.next_seq, EnvelopeId{})));
+  channel = {inc, 1, {}};
+  return {};
+}
+
+/// Our store was put back: positions we had are passed over, so that the channel does not wait for them (R21).
+Result<void> Node::on_passed(WriteTxn& txn, Time now, const crypto::Notice& notice, Effects& effects) {
+  TRAM_TRY(found, find<proto::ChannelIn>(txn, table::channel_in, row_key(notice.issuer, notice.lane)));
+  proto::ChannelIn channel = found.value_or(proto::ChannelIn{});
+  if (notice.inc < channel.inc) return {};
+  if (notice.inc > channel.inc) TRAM_OK(enter_incarnation(txn, now, notice.issuer, notice.lane, notice.inc, channel, effects));
+  TRAM_OK(release_held(txn, now, notice.issuer, notice.lane, channel, notice.seq, effects));
+  if (notice.seq >= channel.next_seq) {
+    TRAM_OK(txn.put(table::skipped, row_key(notice.issuer, notice.lane, notice.inc, notice.seq), row_key(channel.next_seq, EnvelopeId{})));
+    channel.next_seq = notice.seq + 1;
+  }
+  return drain_channel(txn, now, notice.issuer, notice.lane, channel, effects);
+}
+
+/// After T_gap, or when the sender passed over positions: what is held up to `last` comes out, flagged (R11).
+Result<void> Node::release_held(WriteTxn& txn, Time now, const PartyId& sender, Lane lane, proto::ChannelIn& channel, uint64_t last,
+                                Effects& effects) {
   const Bytes prefix = row_key(sender, lane, channel.inc);
+  const Bytes until = last == UINT64_MAX ? prefix_end(prefix) : row_key(sender, lane, channel.inc, last + 1);
   for (;;) {
-    TRAM_TRY(rows, txn.scan(table::incoming_held, prefix, prefix_end(prefix), 256));
+    TRAM_TRY(rows, txn.scan(table::incoming_held, prefix, until, 256));
     if (rows.empty()) break;
     for (const Row& row : rows) {
       const uint64_t seq = Reader(BytesView(row.key).subspan(21)).u64();
@@ -521,6 +552,8 @@ Result<void> Node::apply_relation(WriteTxn& txn, Time now, proto::InRecord& reco
       log_.warning("relation.foreign", {{"document", record.doc_id}});
       continue;
     }
+    if (target.state == proto::InState::recalled && metadata.relation.kind == recall)  // its sender may have forgotten our answer
+      TRAM_OK(tell_sender(txn, now, crypto::ReceiptEvent::change_agreed, 0, record, {{}, {}, {}, {}, "recalled before"}, effects));
     if (target.state == proto::InState::refused || target.state == proto::InState::recalled) continue;
     target.change_doc = record.doc_id;
     if (metadata.relation.kind == recall && (target.state == proto::InState::arrived || target.state == proto::InState::held)) {

@@ -37,6 +37,8 @@ Result<void> Node::start(WriteTxn& txn, Time now, Effects& effects) {
   if (self.party != config_.self || self.realm != config_.realm)
     return fail(ErrorCode::wrong_realm, "the store belongs to another agency or realm");
   self_ = self;
+  if (self_.inc > 1) old_envelopes_from_ = EnvelopeId{};
+  telling_since_ = now;
   TRAM_OK(for_each(txn, table::kx_private, {}, [&](const Row& row) -> Result<void> {
     if (row.value.size() < 32) return fail(ErrorCode::store_corrupt, "kx_private");
     auto pair = crypto::kx_pair_from(crypto::Secret32(BytesView(row.value).first(32)));
@@ -99,7 +101,7 @@ Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
   request_chunks(now, effects);
   ask_kx(now, effects);
   for (auto& [broker, link] : links_)
-    if (link.greeted) TRAM_OK(pump(txn, now, broker, effects));
+    if (link.greeted && self_.recovery != proto::Recovery::asking) TRAM_OK(pump(txn, now, broker, effects));
   forget_step();
   if (self_dirty_) TRAM_OK(save(txn, table::self, self_key, self_));
   self_dirty_ = false;

@@ -1,7 +1,8 @@
 // A node as pure steps: outbox, inbox, channels, receipts, the clerk's acts. One transaction a step; effects leave
 // after its commit (R1). The store is the authority; members are caches that start() rebuilds.
 // Parts: outbox.cpp (submit, wrap, custody), transfer.cpp (uploads to brokers), inbox.cpp (fetch, open, order),
-// answers.cpp (ACK, receipts, mail), acts.cpp (register, refuse, status, recall), upkeep.cpp (timers, keys, directory).
+// answers.cpp (ACK, receipts, mail), acts.cpp (register, refuse, status, recall), upkeep.cpp (timers, keys, directory),
+// recovery.cpp (incarnations, RECOVER, BACKED_UP).
 // Not here: sockets, HTTP, threads (io/), rendering (api/). Thread: the loop's.
 #pragma once
 #include <map>
@@ -80,6 +81,22 @@ struct Submitted {
   uint32_t without_node = 0;               // known addresses that have no node yet
 };
 
+/// What a verified backup of this store holds: the last position of every incoming channel.
+struct BackupMarks {
+  Hash id;
+  uint32_t rinc = 0;                       // of the store that was copied
+  struct Mark {
+    PartyId sender;
+    Lane lane = Lane::normal;
+    uint32_t inc = 0;
+    uint64_t seq = 0;
+  };
+  std::vector<Mark> marks;
+};
+
+/// Fills the marks and rinc of a copied store. Errors: store_corrupt, not_found (no node's store).
+Result<void> read_backup_marks(ReadTxn&, BackupMarks&);
+
 struct RegisterAct {
   std::string number;                      // empty: next of the year's book
   proto::Date date;                        // empty: today (UTC+7)
@@ -93,6 +110,8 @@ class Node {
 
   /// Writes the first row of a new store (init).
   static Result<void> initialize(WriteTxn&, const Identity&);
+  /// A backup was put in the store's place: the next start recovers (R13, R21).
+  static Result<void> mark_restored(WriteTxn&);
   /// Start-up and recovery are one: rebuilds caches, resumes sealing, wrapping, sending.
   Result<void> start(WriteTxn&, Time now, Effects&);
   Result<void> step(WriteTxn&, Time now, std::span<Event>, Effects&);
@@ -115,6 +134,12 @@ class Node {
   /// Takes the document back from all its recipients (13): a recall document of its own. `reason` required.
   Result<Submitted> recall(WriteTxn&, Time now, const DocUuid&, std::string reason, std::string author, Effects&);
 
+  /// This store is older than what was said in our name: a new incarnation, and the senders are asked for what is missing
+  /// (R13, R21, R23). Once; a recovery under way goes on.
+  Result<void> begin_recovery(WriteTxn&, Time now, Effects&);
+  /// Tells the senders that a backup holds their documents (R22).
+  Result<void> backed_up(WriteTxn&, Time now, const BackupMarks&, Effects&);
+
   // ---- views for health and the API
   struct BrokerView {
     PartyId id;
@@ -125,6 +150,9 @@ class Node {
   };
   std::vector<BrokerView> broker_views() const;
   const Identity& config() const { return config_; }
+  proto::Recovery recovery() const { return self_.recovery; }
+  /// A broker knows a later incarnation of us: this is a copy, or a store put back (R13).
+  bool fenced() const { return fenced_; }
   bool clock_ok() const { return clock_ok_; }
   /// When a broker last said that we hold every entry.
   Time directory_confirmed() const { return directory_confirmed_; }
@@ -253,6 +281,7 @@ class Node {
   void forget_step();
   Result<const proto::EnvelopeRecord*> going_envelope(ReadTxn&, const EnvelopeId&);
   Result<const Going*> going_document(ReadTxn&, const DocUuid&);
+  Result<bool> wants_custody(ReadTxn&, Time, const proto::EnvelopeRecord*);
   Result<bool> pump_lane(WriteTxn&, Time, const PartyId& broker, Link&, Lane, Effects&);
   void pump_chunks(const PartyId& broker, Link&, Time, Effects&);
   Result<void> on_put_reply(WriteTxn&, Time, const PartyId&, Link&, uint64_t request, proto::PutReply&, Effects&);
@@ -281,7 +310,10 @@ class Node {
   Result<void> consume(WriteTxn&, Time, const PartyId& sender, Lane, uint32_t inc, uint64_t seq, uint64_t arrival, Effects&);
   Result<void> finish_twins(WriteTxn&, Time, const DocId&, Effects&);
   Result<bool> take_skipped(WriteTxn&, const proto::InRecord&, const EnvelopeId&);
-  Result<void> release_held(WriteTxn&, Time, const PartyId& sender, Lane, proto::ChannelIn&, Effects&);
+  Result<void> on_passed(WriteTxn&, Time, const crypto::Notice&, Effects&);
+  Result<void> drain_channel(WriteTxn&, Time, const PartyId& sender, Lane, proto::ChannelIn&, Effects&);
+  Result<void> enter_incarnation(WriteTxn&, Time, const PartyId& sender, Lane, uint32_t inc, proto::ChannelIn&, Effects&);
+  Result<void> release_held(WriteTxn&, Time, const PartyId& sender, Lane, proto::ChannelIn&, uint64_t last, Effects&);
   Result<void> hand_over(WriteTxn&, Time, proto::InRecord&, bool out_of_order, Effects&);
   Result<void> apply_relation(WriteTxn&, Time, proto::InRecord&, const proto::Metadata&, Effects&);
   Result<void> destroy_content(WriteTxn&, Time, proto::InRecord&, Effects&);
@@ -302,11 +334,24 @@ class Node {
   Result<void> on_mail(WriteTxn&, Time, const PartyId&, proto::MailDeliver&, Effects&);
   Result<void> apply_receipt(WriteTxn&, Time, const crypto::Receipt&, BytesView bytes, Effects&);
   Result<void> apply_change_answer(WriteTxn&, Time, const crypto::Receipt&, const proto::EnvelopeRecord&, const proto::ReceiptText&);
-  Result<void> on_mail_posted(WriteTxn&, const PartyId&, Link&, const proto::MailPosted&);
+  Result<void> on_mail_posted(WriteTxn&, Time, const PartyId&, Link&, const proto::MailPosted&, Effects&);
   Result<void> apply_notice(WriteTxn&, Time, const crypto::Notice&, Effects&);
   Result<Hash> post_mail(WriteTxn&, Time, const PartyId& to, Bytes content, Effects&);
   Result<void> post_pending_mail(WriteTxn&, const PartyId& broker, Link&, Effects&);
   Result<void> repost_answers(WriteTxn&, Time, Effects&);
+  // recovery.cpp
+  Result<void> hear_incarnation(WriteTxn&, Time, const PartyId& broker, const proto::HelloReply&, Effects&);
+  Result<void> tell(WriteTxn&, Time, const PartyId& sender, Lane, uint32_t inc, uint64_t seq, Effects&);
+  Result<void> tell_senders(WriteTxn&, Time, Effects&);
+  Result<void> recover_mail_posted(WriteTxn&, Time, const Hash& mail, size_t brokers, Effects&);
+  Result<void> end_telling(WriteTxn&, Time, Effects&);
+  Result<void> reissue_old_envelopes(WriteTxn&, Time, Effects&);
+  Result<void> on_recover(WriteTxn&, Time, const crypto::Notice&, Effects&);
+  Result<void> tell_passed(WriteTxn&, Time, const crypto::Notice& asked, Lane, Effects&);
+  Result<void> redeliver(WriteTxn&, Time, Effects&);
+  Result<void> redeliver_document(WriteTxn&, Time, const Row& item, Lane, uint32_t inc, uint64_t seq, Effects&);
+  Result<void> repeat_receipt(WriteTxn&, const Row&, const PartyId& sender, Time since);
+  Result<void> on_backed_up(WriteTxn&, const crypto::Notice&);
   // upkeep.cpp
   Result<void> on_frame(WriteTxn&, Time, FrameArrived&, Effects&);
   Result<void> on_hello(WriteTxn&, Time, const PartyId&, Link&, const proto::HelloReply&, Effects&);
@@ -320,6 +365,7 @@ class Node {
   Result<void> requeue(WriteTxn&, Time, const PartyId& broker, const EnvelopeId&, Effects&);
   Result<void> ask_reconcile(ReadTxn&, const PartyId& broker, Effects&);
   Result<void> drop_old(WriteTxn&, const Table&, Time before, const std::function<Time(const Row&)>& created);
+  Result<bool> body_wanted(ReadTxn&, const DocUuid&);
   Result<void> fire_timers(WriteTxn&, Time, Effects&);
   Result<void> add_timer(WriteTxn&, Time at, TimerKind, BytesView id);
   void greet(Time, const PartyId& broker, Link&, Effects&);
@@ -356,6 +402,14 @@ class Node {
   std::map<Hash, std::vector<PartyId>> mail_opening_;  // and the brokers that delivered it meanwhile
   std::map<KeyId, crypto::KxKeyPair> kx_pairs_;
   Bytes kx_feed_;                                    // ours, signed
+  struct Report {
+    uint32_t inc = 0, rinc = 0;
+  };
+  std::map<PartyId, Report> reports_;                // of brokers, while asking
+  std::optional<EnvelopeId> old_envelopes_from_;     // of an earlier incarnation, still to be issued anew
+  Time telling_since_;
+  bool fenced_ = false;
+  bool mail_waits_ = false;                          // for an entry of the directory that names its author
   Time last_upkeep_;
   Time last_repost_;
   Time kx_ask_after_;

@@ -211,7 +211,7 @@ Result<void> Node::add_todo(WriteTxn& txn, const PartyId& recipient, Lane lane, 
 }
 
 Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipient, Lane lane, Effects& effects) {
-  if (wrapping_.count({recipient, lane})) return {};
+  if (wrapping_.count({recipient, lane}) || self_.recovery == proto::Recovery::asking) return {};
   const Bytes prefix = row_key(recipient, lane);
   TRAM_TRY(rows, txn.scan(table::todo, prefix, prefix_end(prefix), targets_per_run_max));
   if (rows.empty()) return {};
@@ -329,7 +329,8 @@ Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effec
     proto::CustodyRecord record{item.broker, custody.epoch, std::move(item.custody), false};
     TRAM_OK(save(txn, table::custody, row_key(custody.env_id, item.broker), record));
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_held, {custody.env_id, item.broker}));
-    if (!envelope->closed) TRAM_OK(recompute_accepted(txn, now, *envelope, effects));
+    TRAM_TRY(counts, wants_custody(txn, now, &*envelope));
+    if (counts) TRAM_OK(recompute_accepted(txn, now, *envelope, effects));
   }
   // The longest log that each broker has signed for: a shorter one at its next Hello is a store put back (R7, R8).
   for (const auto& [broker, seen] : logs) {

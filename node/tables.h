@@ -28,6 +28,10 @@ inline constexpr Table receipt{"receipt"};        // doc_id || party || env_id |
 inline constexpr Table to_post{"to_post"};        // doc_id || env_id || u16 event -> mail id, empty until sealed: issued, not yet at enough brokers
 inline constexpr Table early_recall{"early_recall"};   // doc_id of the target -> doc_id of the recall that came first
 inline constexpr Table mail_out{"mail_out"};      // mail id -> MailRecord
+inline constexpr Table recover_mail{"recover_mail"};   // mail id -> (empty): RECOVER, not yet at enough brokers (R21)
+inline constexpr Table redeliver{"redeliver"};    // recipient || u8 lane -> u32 inc || u64 seq || u8 stage || cursor: asked by RECOVER
+inline constexpr Table backed_up{"backed_up"};    // sender || u8 lane -> u32 inc || u64 seq: what BACKED_UP said of our backups (R22)
+inline constexpr Table peer_backup{"peer_backup"};     // recipient || u8 lane -> u32 inc || u64 seq || u64 ms: what theirs hold
 inline constexpr Table mail_seen{"mail_seen"};    // mail id -> u64 ms
 inline constexpr Table number_seen{"number_seen"};     // F(number, symbol, sender) -> u64 arrival
 inline constexpr Table counter{"counter"};        // name -> u64: register numbers a year ("in/2026")

@@ -97,6 +97,13 @@ Result<const Node::Going*> Node::going_document(ReadTxn& txn, const DocUuid& uui
   return &going_documents_.emplace(uuid, std::move(going)).first->second;
 }
 
+/// A receipt ends an envelope, but the proof that it was accepted wants W custodies also then (R5).
+Result<bool> Node::wants_custody(ReadTxn& txn, Time now, const proto::EnvelopeRecord* envelope) {
+  if (!envelope || !envelope->closed) return envelope != nullptr;
+  TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(envelope->uuid, envelope->recipient)));
+  return item.env_id == envelope->env_id && item.received.ms && item.custodies < directory_.policy(now).custody_quorum;
+}
+
 /// One Put of one document, if the lane has something that can go now.
 Result<bool> Node::pump_lane(WriteTxn& txn, Time now, const PartyId& broker, Link& link, Lane lane, Effects& effects) {
   LaneCursor& cursor = link.cursors[static_cast<size_t>(lane)];
@@ -117,7 +124,8 @@ Result<bool> Node::pump_lane(WriteTxn& txn, Time now, const PartyId& broker, Lin
         continue;
       }
       TRAM_TRY(envelope, going_envelope(txn, env_id));
-      if (!envelope || envelope->closed) {
+      TRAM_TRY(wanted, wants_custody(txn, now, envelope));
+      if (!wanted) {
         TRAM_OK(txn.erase(table::pending, row.key));
         cursor.from = order + 1;
         continue;
@@ -250,6 +258,10 @@ Result<void> Node::on_refused(WriteTxn&, Time now, const PartyId& broker, Link& 
                               const proto::Refused& refused, Effects&) {
   const Duration wait = milliseconds(static_cast<int64_t>(std::clamp<uint64_t>(refused.retry_after_ms, 500, 60000)));
   log_.warning("request.refused", {{"broker", broker}, {"error", error_info(static_cast<ErrorCode>(refused.code)).name}});
+  if (refused.code == static_cast<uint16_t>(ErrorCode::fenced) && !link.greeted && !fenced_) {
+    fenced_ = true;
+    log_.error("node.fenced", {{"broker", broker}, {"inc", self_.inc}});
+  }
   if (auto it = link.puts.find(request); it != link.puts.end()) {
     for (const PendingRow& row : it->second.rows) link.in_flight.erase(row.env_id);
     link.bodies.erase(it->second.doc_id);

@@ -46,7 +46,7 @@ Result<void> Node::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, Effe
     R operator()(proto::ManifestData& f) { return node.on_manifest(now, broker, f, effects); }
     R operator()(proto::ChunkData& f) { return node.on_chunk(now, broker, link, f, std::move(chunk), effects); }
     R operator()(proto::AckReply&) { return {}; }
-    R operator()(proto::MailPosted& f) { return node.on_mail_posted(txn, broker, link, f); }
+    R operator()(proto::MailPosted& f) { return node.on_mail_posted(txn, now, broker, link, f, effects); }
     R operator()(proto::MailDeliver& f) { return node.on_mail(txn, now, broker, f, effects); }
     R operator()(proto::DirectoryEntries& f) { return node.on_directory(txn, now, broker, link, f, effects); }
     R operator()(proto::KxFeeds& f) { return node.on_kx_feeds(txn, now, f, effects); }
@@ -79,7 +79,8 @@ Result<void> Node::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, Effe
 
 void Node::greet(Time now, const PartyId& broker, Link& link, Effects& effects) {
   link.hello_sent = now;
-  send(broker, proto::Endpoint::control, proto::Hello{proto::wire_version, self_.inc, directory_.size(), config_.software}, effects);
+  send(broker, proto::Endpoint::control, 
+       proto::Hello{proto::wire_version, self_.inc, directory_.size(), config_.software, self_.recovery == proto::Recovery::asking}, effects);
 }
 
 Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link& link, const proto::HelloReply& hello, Effects& effects) {
@@ -93,6 +94,8 @@ Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link
   link.clock_offset = hello.time - now;
   link.directory_size = hello.directory_size;
   link.log_size = hello.log_size;
+  fenced_ = false;
+  if (self_.recovery == proto::Recovery::asking) TRAM_OK(hear_incarnation(txn, now, broker, hello, effects));
   if (!first) return {};
   TRAM_TRY(found, find<proto::BrokerState>(txn, table::broker_state, broker));
   proto::BrokerState state = found.value_or(proto::BrokerState{});
@@ -262,6 +265,9 @@ Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, 
   TRAM_OK(kick_all_channels(txn, now, effects));
   for (auto& [id, arrival] : arrivals_)
     if (arrival.stage == Arrival::Stage::wanted) fetch(now, arrival, effects);
+  if (std::exchange(mail_waits_, false))  // of an author that was not known yet: asked for anew
+    for (auto& [id, to] : links_)
+      if (to.greeted) greet(now, id, to, effects);
   return {};
 }
 
@@ -389,6 +395,20 @@ Result<void> Node::add_timer(WriteTxn& txn, Time at, TimerKind kind, BytesView i
   return txn.put(table::timer, row_key(at, static_cast<uint8_t>(kind), id), {});
 }
 
+/// Whether a recipient may still be sent this document.
+Result<bool> Node::body_wanted(ReadTxn& txn, const DocUuid& uuid) {
+  bool wanted = false;
+  const auto walked = for_each(txn, table::item, uuid, [&](const Row& row) -> Result<void> {
+    proto::ItemRecord item;
+    TRAM_OK(proto::decode_record(row.value, item));
+    using enum proto::ItemState;
+    wanted = wanted || item.state == waiting || item.state == queued || item.state == accepted;
+    return {};
+  });
+  TRAM_OK(walked);
+  return wanted;
+}
+
 Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_TRY(rows, txn.scan(table::timer, {}, row_key(now + milliseconds(1)), timers_per_step_max));
   for (const Row& row : rows) {
@@ -418,13 +438,18 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
         }
         const auto sender = id_at<PartyId>(id, 0);
         log_.warning("channel.gap_released", {{"sender", sender}, {"seq", channel->next_seq}});
-        TRAM_OK(release_held(txn, now, sender, static_cast<Lane>(id[16]), *channel, effects));
+        TRAM_OK(release_held(txn, now, sender, static_cast<Lane>(id[16]), *channel, UINT64_MAX, effects));
         TRAM_OK(save(txn, table::channel_in, id, *channel));
         break;
       }
       case TimerKind::body_retention: {
         TRAM_TRY(record, find<proto::OutRecord>(txn, table::outgoing, id));
         if (!record || !record->body_kept) break;
+        TRAM_TRY(wanted, body_wanted(txn, record->uuid));
+        if (wanted) {  // somebody has not had it yet (R6)
+          TRAM_OK(add_timer(txn, now + days(1), TimerKind::body_retention, id));
+          break;
+        }
         record->body_kept = false;
         if (record->inline_body) TRAM_OK(txn.erase(table::body_inline, record->doc_id));
         else {
@@ -453,6 +478,9 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
     TRAM_OK(void_custodies(txn, now, broker, link, effects));
     if (now - link.last_directory_ask >= directory_ask_every) ask_directory(now, broker, link, effects);
   }
+  if (self_.recovery == proto::Recovery::telling) TRAM_OK(end_telling(txn, now, effects));
+  TRAM_OK(reissue_old_envelopes(txn, now, effects));
+  TRAM_OK(redeliver(txn, now, effects));
   for (auto& [id, arrival] : arrivals_) {
     using Stage = Arrival::Stage;
     if (now - arrival.asked < refetch_after) continue;

@@ -77,6 +77,7 @@ Bytes encode_record(const PartyRecord& record) {
   message.set_mail_sent(record.mail_sent);
   message.set_mail_waiting(record.mail_waiting);
   message.set_conflicts(record.conflicts);
+  message.set_rinc(record.rinc);
   return serialise(message);
 }
 
@@ -93,6 +94,7 @@ Result<void> decode_record(BytesView row, PartyRecord& record) {
   record.mail_sent = message.mail_sent();
   record.mail_waiting = message.mail_waiting();
   record.conflicts = message.conflicts();
+  record.rinc = message.rinc();
   return reading.result("PartyRecord");
 }
 

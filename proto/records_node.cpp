@@ -60,6 +60,8 @@ struct Range;
 template <>
 struct Range<Lane> { static constexpr uint32_t first = 0, last = 3; };
 template <>
+struct Range<Recovery> { static constexpr uint32_t first = 0, last = 2; };
+template <>
 struct Range<OutState> { static constexpr uint32_t first = 1, last = 3; };
 template <>
 struct Range<ItemState> { static constexpr uint32_t first = 1, last = 9; };
@@ -102,7 +104,7 @@ bool get_list(const google::protobuf::RepeatedPtrField<pb::StagedFile>& from, st
 
 // ---- the fields of every record: V a value, L a list ------------------------------------------------------------------
 
-#define FIELDS_NodeRecord(V, L) V(party) V(realm) V(inc) V(rinc) V(kx_feed) V(next_order) V(next_arrival)
+#define FIELDS_NodeRecord(V, L) V(party) V(realm) V(inc) V(rinc) V(kx_feed) V(next_order) V(next_arrival) V(recovery) V(store_time) V(last_backup)
 #define FIELDS_StagedFile(V, L) V(name) V(media_type) V(bytes) V(upload) V(content)
 #define FIELDS_OutRecord(V, L)                                                                                    \
   V(uuid) V(doc_id) V(state) V(created) V(not_after) V(lane) V(metadata) L(staged) V(recipients) V(header)        \
@@ -111,7 +113,7 @@ bool get_list(const google::protobuf::RepeatedPtrField<pb::StagedFile>& from, st
 #define FIELDS_ItemRecord(V, L)                                                                                   \
   V(uuid) V(recipient) V(state) V(status) V(env_id) V(issue) V(inc) V(seq) V(waiting_reason) V(custodies)         \
   V(queued) V(accepted) V(received) V(decided) V(register_number) V(register_date) V(reason) V(person)            \
-  V(pending_change)
+  V(pending_change) V(redeliveries)
 #define FIELDS_EnvelopeRecord(V, L) V(env_id) V(uuid) V(recipient) V(envelope) V(officer_blob) V(closed)
 #define FIELDS_CustodyRecord(V, L) V(broker) V(epoch) V(custody) V(voided)
 #define FIELDS_ChannelOut(V, L) V(inc) V(next_seq) V(last)

@@ -10,6 +10,13 @@
 namespace tram::proto {
 
 /// The node itself: one row.
+/// A store that was put back, or may have been, until those concerned know it (R13, R21).
+enum class Recovery : uint8_t {
+  none = 0,
+  asking = 1,   // which incarnation the brokers know; nothing is signed for senders or recipients
+  telling = 2,  // the senders are being told; nothing is acknowledged
+};
+
 struct NodeRecord {
   PartyId party;
   RealmId realm;
@@ -18,6 +25,9 @@ struct NodeRecord {
   uint64_t kx_feed = 0;    // number of the last feed published
   uint64_t next_order = 1; // order of work queues
   uint64_t next_arrival = 1;
+  Recovery recovery = Recovery::none;
+  Time store_time;         // of the last thing in the store that was put back
+  Time last_backup;        // when the senders were last told of one
 };
 
 // ---- sending --------------------------------------------------------------------------------------------------
@@ -90,6 +100,7 @@ struct ItemRecord {
   std::string reason;          // refusal
   std::string person;
   uint16_t pending_change = 0; // 13 while a recall or update of ours waits for an answer
+  uint32_t redeliveries = 0;   // times it was sent again because the recipient's store was put back (R21)
 };
 
 struct EnvelopeRecord {

@@ -23,7 +23,7 @@ constexpr size_t have_bytes_max = (chunks_per_body_max + 7) / 8;
 constexpr Shape empty_shape{"Empty", {}, Unknown::ignored};
 
 constexpr Field hello_fields[] = {number_field(1), number_field(2), number_field(3),
-                                  text_field(4, software_bytes_max)};
+                                  text_field(4, software_bytes_max), number_field(5)};
 constexpr Shape hello_shape{"Hello", hello_fields, Unknown::ignored};
 constexpr Field hello_reply_fields[] = {number_field(1),
                                         exact_field(2, party_bytes),
@@ -31,7 +31,9 @@ constexpr Field hello_reply_fields[] = {number_field(1),
                                         number_field(4),
                                         exact_field(5, hash_bytes),
                                         number_field(6),
-                                        number_field(7)};
+                                        number_field(7),
+                                        bytes_field(8, envelope_bytes),
+                                        bytes_field(9, statement_bytes_max)};
 constexpr Shape hello_reply_shape{"HelloReply", hello_reply_fields, Unknown::ignored};
 constexpr Field refused_fields[] = {number_field(1), number_field(2), text_field(3, detail_bytes_max)};
 constexpr Shape refused_shape{"Refused", refused_fields, Unknown::ignored};
@@ -174,6 +176,7 @@ struct Filler {
     to.set_inc(from.inc);
     to.set_directory_size(from.directory_size);
     to.set_software(to_utf8(from.software));
+    to.set_recovering(from.recovering);
   }
   void operator()(const HelloReply& from) const {
     auto& to = *frame.mutable_hello_reply();
@@ -184,6 +187,8 @@ struct Filler {
     to.set_log_root(wire(from.log_root));
     to.set_time_ms(from.time.wire());
     to.set_directory_size(from.directory_size);
+    to.set_incarnation(wire(from.incarnation));
+    to.set_recovery(wire(from.recovery));
   }
   void operator()(const Refused& from) const {
     auto& to = *frame.mutable_refused();
@@ -369,7 +374,7 @@ FrameBody read_body(Checks& checks, const pb::Frame& frame) {
   switch (frame.body_case()) {
     case pb::Frame::kHello: {
       const auto& from = frame.hello();
-      return Hello{from.version(), from.inc(), from.directory_size(), from.software()};
+      return Hello{from.version(), from.inc(), from.directory_size(), from.software(), from.recovering()};
     }
     case pb::Frame::kHelloReply: {
       const auto& from = frame.hello_reply();
@@ -381,6 +386,8 @@ FrameBody read_body(Checks& checks, const pb::Frame& frame) {
       to.log_root = checks.id<Hash>(from.log_root(), "HelloReply.log_root");
       to.time = checks.time(from.time_ms(), "HelloReply.time_ms");
       to.directory_size = from.directory_size();
+      to.incarnation = to_bytes(view(from.incarnation()));
+      to.recovery = to_bytes(view(from.recovery()));
       return to;
     }
     case pb::Frame::kRefused: {

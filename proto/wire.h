@@ -20,6 +20,7 @@ struct Hello {
   uint32_t inc = 0;            // sender's incarnation (R13)
   uint64_t directory_size = 0; // entries the peer has verified
   std::string software;        // "tram 0.1.0", <= 64 bytes
+  bool recovering = false;     // asks which incarnation of it is known (R13)
 };
 struct HelloReply {
   uint32_t version = wire_version;
@@ -29,6 +30,8 @@ struct HelloReply {
   Hash log_root;
   Time time;                   // for the clock check of R43
   uint64_t directory_size = 0;
+  Bytes incarnation;           // to one that recovers: its own envelope of the highest incarnation known, or empty
+  Bytes recovery;              // likewise, its own recover notice of the highest rinc known
 };
 /// Any request may be answered with this. `code` is an error table number.
 struct Refused {

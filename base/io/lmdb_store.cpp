@@ -299,6 +299,25 @@ Bytes schema_bytes(uint32_t version) {
 LmdbStore::LmdbStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
 LmdbStore::~LmdbStore() = default;
 
+Result<void> LmdbStore::copy(const std::string& directory, const std::string& to) {
+  MDB_env* env = nullptr;
+  auto failed = [&](int rc, std::string_view what) -> tl::unexpected<Error> {
+    if (rc == ENOENT) return fail(ErrorCode::not_found, directory);
+    if (rc == ENOSPC || rc == EDQUOT || rc == EFBIG) return fail(ErrorCode::storage_full, to);
+    return fail(ErrorCode::io_failed, describe_lmdb(rc, what));
+  };
+  if (const int rc = mdb_env_create(&env)) return failed(rc, "environment");
+  const std::unique_ptr<MDB_env, decltype(&mdb_env_close)> closing(env, mdb_env_close);
+  // Its own lock file keeps the pages that the copy reads; the running daemon goes on writing.
+  if (const int rc = mdb_env_open(env, directory.c_str(), MDB_RDONLY | MDB_NOTLS, 0600)) return failed(rc, "open");
+  if (const int rc = writing([&] { return mdb_env_copy2(env, to.c_str(), MDB_CP_COMPACT); })) return failed(rc, "copy");
+  Fd file(::open((to + "/data.mdb").c_str(), O_RDWR | O_CLOEXEC)), folder(::open(to.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!file || !folder) return fail(errno_error(errno, to));
+  if (const int error = sync_fd(file.get())) return fail(errno_error(error, to));
+  if (const int error = sync_fd(folder.get())) return fail(errno_error(error, to));
+  return {};
+}
+
 Result<std::unique_ptr<LmdbStore>> LmdbStore::open(const LmdbOptions& options) {
   auto state = std::make_unique<State>();
   if (options.map_bytes < (1u << 20)) return fail(ErrorCode::bad_config, "store.map_bytes is below 1 MiB");

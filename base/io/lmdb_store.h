@@ -30,6 +30,9 @@ class LmdbStore final : public Store {
   /// Errors: already_running (detail says the other process's pid when it can be read), unsupported_version (a newer
   /// schema), unsafe_permissions, storage_full, store_corrupt, io_failed, bad_config (map_bytes, table names).
   static Result<std::unique_ptr<LmdbStore>> open(const LmdbOptions& options);
+  /// A compact copy of a store, which another process may be writing, into the empty folder `to`, synced (R24). Errors:
+  /// not_found, storage_full, io_failed.
+  static Result<void> copy(const std::string& directory, const std::string& to);
   ~LmdbStore() override;
 
   Result<std::unique_ptr<ReadTxn>> begin_read() override;

@@ -1,6 +1,7 @@
 #include "broker/io/home.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "broker/broker.h"
 #include "broker/io/config.h"
 #include "broker/tables.h"
+#include "crypto/hash.h"
 #include "directory/signing.h"
 
 namespace tram::broker {
@@ -68,12 +70,18 @@ std::string listen_address(const std::string& endpoint) {
   return "tcp://0.0.0.0" + port;
 }
 
-/// What is read next comes from the disk, not from pages that a failed sync may have left clean (R2).
-void drop_cached_pages(const std::string& file) {
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-  ::close(fd);
+class FileDigest final : public io::Digest {
+ public:
+  void update(BytesView part) override { sha_.update(part); }
+  Hash finish() override { return sha_.finish(); }
+
+ private:
+  crypto::Sha256 sha_;
+};
+
+io::CopyTools tools(const char* what, const Progress& progress) {
+  return {[] { return std::make_unique<FileDigest>(); },
+          [what, progress](uint64_t done, uint64_t all) { progress(what, done, all); }};
 }
 
 Result<std::optional<proto::BrokerRecord>> read_self(ReadTxn& txn) {
@@ -216,7 +224,7 @@ Result<Accepted> accept_approval(const std::string& home, const std::string& app
 Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlock, Log& log) {
   TRAM_TRY(config, io::read_config(config_path(home), config_keys()));
   TRAM_TRY(ring, open_key_ring(home, unlock));
-  drop_cached_pages(home + "/store/data.mdb");
+  io::drop_cached_pages(home + "/store/data.mdb");
   TRAM_TRY(opened, open_home(home, config, ring));
   std::optional<proto::BrokerRecord> self;
   {
@@ -237,6 +245,32 @@ Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlo
   TRAM_TRY(dropped, broker.recover(*opened.store, *opened.bodies, io::wall_now()));
   if (::unlink(doubt_path(home).c_str()) != 0 && errno != ENOENT) return fail(ErrorCode::io_failed, doubt_path(home));
   return Recovered{broker.epoch(), dropped};
+}
+
+Result<Backup> backup_home(const std::string& home, const std::string& to, const UnlockSource& unlock,
+                           const Progress& progress) {
+  TRAM_TRY(config, io::read_config(config_path(home), config_keys()));
+  TRAM_TRY(ring, open_key_ring(home, unlock));
+  std::error_code error;
+  auto made = [&]() -> Result<Backup> {
+    TRAM_TRY(copy, io::copy_home(home, to, tools("copying", progress)));
+    uint64_t rows = 0;
+    {
+      TRAM_TRY(opened, open_home(to, config, ring));
+      TRAM_TRY(txn, opened.store->begin_read());
+      TRAM_TRY(checked, check_rows(*txn, table::all()));
+      rows = checked;
+    }
+    for (const char* name : {"lock", "lock.mdb"}) std::filesystem::remove(to + "/store/" + name, error);
+    TRAM_OK(io::verify_home_copy(to, tools("reading back", progress)));
+    return Backup{copy, rows};
+  }();
+  if (!made && made.error().code != ErrorCode::conflict) std::filesystem::remove_all(to, error);
+  return made;
+}
+
+Result<io::HomeCopy> restore_home(const std::string& copy, const std::string& home, const Progress& progress) {
+  return io::restore_home(copy, home, std::filesystem::path(doubt_path(home)).filename(), tools("restoring", progress));
 }
 
 }  // namespace tram::broker

@@ -4,6 +4,7 @@
 #include "base/config.h"
 #include "base/io/body_files.h"
 #include "base/io/file_bodies.h"
+#include "base/io/home_copy.h"
 #include "base/io/lmdb_store.h"
 #include "base/io/secret_input.h"
 #include "crypto/key_file.h"
@@ -61,6 +62,18 @@ struct Recovered {
   uint64_t dropped = 0;  // envelopes whose body was damaged
 };
 Result<Recovered> recover_home(const std::string& directory, const UnlockSource&, Log&);
+
+/// Called now and then while a copy is made or read back.
+using Progress = std::function<void(const char* what, uint64_t done_bytes, uint64_t all_bytes)>;
+/// Copies a home, running or not, reads the copy back and checks the MAC of every row (R24). Errors: conflict (`to` exists),
+/// store_corrupt, storage_full, io_failed. A copy that failed is removed.
+struct Backup {
+  io::HomeCopy copy;
+  uint64_t rows = 0;
+};
+Result<Backup> backup_home(const std::string& home, const std::string& to, const UnlockSource&, const Progress&);
+/// Puts a backup in the place of the store; recover_home() must follow. Errors: those of io::restore_home.
+Result<io::HomeCopy> restore_home(const std::string& copy, const std::string& home, const Progress&);
 
 std::string config_path(const std::string& home);
 std::string status_path(const std::string& home);

@@ -1,6 +1,8 @@
-// tram-broker: takes custody of documents it cannot read. Commands: init, accept, run, recover, check, status,
-// print-config.
+// tram-broker: takes custody of documents it cannot read. Commands: init, accept, run, backup, restore, recover, check,
+// status, print-config.
 #include <CLI/CLI.hpp>
+#include <unistd.h>
+
 #include <cstdio>
 
 #include "base/io/config_file.h"
@@ -82,6 +84,32 @@ int recover(const std::string& home, UnlockSource unlock) {
       "Senders put again what is missing.\nNext: tram-broker run --dir %s\n",
       recovered->epoch.hex().c_str(), static_cast<unsigned long long>(recovered->dropped), home.c_str());
   return 0;
+}
+
+/// A line that rewrites itself on a terminal, nothing on a pipe.
+void show_progress(const char* what, uint64_t done, uint64_t all) {
+  static int shown = -1;
+  if (!::isatty(STDERR_FILENO)) return;
+  const int percent = all != 0 ? static_cast<int>(done * 100 / all) : 100;
+  if (percent == shown) return;
+  shown = percent;
+  std::fprintf(stderr, "\r%s: %d %%   %s", what, percent, percent == 100 ? "\n" : "");
+}
+
+int backup(const std::string& home, const std::string& to, const UnlockSource& unlock) {
+  auto made = backup_home(home, to, unlock, show_progress);
+  if (!made) return failed(made.error());
+  std::printf("Backup: %s\n  id %s\n  %llu files, %llu bytes, %llu rows read back and found whole\n", to.c_str(),
+              made->copy.id.hex().c_str(), static_cast<unsigned long long>(made->copy.files),
+              static_cast<unsigned long long>(made->copy.bytes), static_cast<unsigned long long>(made->rows));
+  return 0;
+}
+
+int restore(const std::string& copy, const std::string& home, const UnlockSource& unlock) {
+  auto restored = restore_home(copy, home, show_progress);
+  if (!restored) return failed(restored.error());
+  std::printf("Restored: %s, %llu files\n", home.c_str(), static_cast<unsigned long long>(restored->files));
+  return recover(home, unlock);
 }
 
 int status(const std::string& home) {
@@ -184,6 +212,21 @@ int main(int argc, char** argv) {
   add_home(*recover_command);
   unlock.add(*recover_command);
   recover_command->callback([&] { code = recover(home, unlock.source()); });
+
+  std::string backup_to;
+  auto* backup_command = app.add_subcommand("backup", "Copy the home, running or not, and read the copy back");
+  add_home(*backup_command);
+  backup_command->add_option("--to", backup_to, "A new folder for this backup")->required();
+  unlock.add(*backup_command);
+  backup_command->callback([&] { code = backup(home, backup_to, unlock.source()); });
+
+  std::string restore_from;
+  auto* restore_command =
+      app.add_subcommand("restore", "Put a backup in the place of a lost store, then recover: a new epoch");
+  add_home(*restore_command);
+  restore_command->add_option("--from", restore_from, "The backup's folder")->required()->check(CLI::ExistingDirectory);
+  unlock.add(*restore_command);
+  restore_command->callback([&] { code = restore(restore_from, home, unlock.source()); });
 
   auto* check_command = app.add_subcommand("check", "Check the configuration and the key file");
   add_home(*check_command);

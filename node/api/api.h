@@ -62,6 +62,8 @@ struct HealthView {
     Duration clock_offset;
   };
   std::vector<Broker> brokers;
+  proto::Recovery recovery = proto::Recovery::none;
+  bool fenced = false;       // a later incarnation of this node exists
   bool clock_ok = true;
   uint64_t disk_total_bytes = 0;  // 0: unknown
   uint64_t disk_free_bytes = 0;

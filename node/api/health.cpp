@@ -12,6 +12,7 @@ constexpr Duration queue_age_alarm = hours(1);
 constexpr Duration certificate_alarm = days(30);
 constexpr Duration certificate_last_alarm = days(7);
 constexpr Duration directory_age_alarm = days(2);
+constexpr Duration backup_age_alarm = days(7);
 constexpr int64_t clock_offset_alarm_ms = 5000;
 constexpr size_t backlog_rows_max = 1000;  // a broker; beyond it "or more"
 
@@ -177,6 +178,30 @@ Result<void> check_self(const ReadContext& context, Problems& problems) {
   return {};
 }
 
+/// A store put back, a copy of this node that runs elsewhere, no backup for long (R13, R21, R24).
+Result<void> check_recovery(const ReadContext& context, Problems& problems) {
+  if (context.health.fenced)
+    problems.add(Severity::error, "fenced", "Một bản mới hơn của nút này đã chạy: đây là bản sao hoặc bản cũ.",
+                 "A newer incarnation of this node is known: this one is a copy, or an old store.",
+                 "Dừng bản thừa. Nếu đây là bản phải dùng: dừng nút, chạy `tram-node recover`, rồi chạy lại.",
+                 "Stop the one too many. If this is the right one: stop it, run `tram-node recover`, start it again.");
+  if (context.health.recovery != proto::Recovery::none)
+    problems.add(Severity::warning, "recovering", "Nút đang khôi phục: chưa xác nhận văn bản đến.",
+                 "The node is recovering: it acknowledges nothing yet.",
+                 "Chờ nối được với đủ số trạm; việc còn lại tự chạy.",
+                 "Wait until enough brokers are connected; the rest goes by itself.");
+  TRAM_TRY(record, find<proto::NodeRecord>(context.txn, table::self, view("self")));
+  if (!record || context.directory.practice()) return {};
+  if (record->last_backup.ms == 0)
+    problems.add(Severity::info, "no_backup", "Chưa có bản sao lưu nào.", "There is no backup yet.",
+                 "Chạy `tram-node backup --to <thư mục>` mỗi ngày.", "Run `tram-node backup --to <folder>` every day.");
+  else if (record->last_backup + backup_age_alarm < context.now)
+    problems.add(Severity::warning, "backup_old", "Bản sao lưu gần nhất đã quá bảy ngày.",
+                 "The last backup is older than seven days.", "Chạy `tram-node backup --to <thư mục>`.",
+                 "Run `tram-node backup --to <folder>`.");
+  return {};
+}
+
 Json brokers_json(const ReadContext& context, const Backlog& backlog) {
   Json list = Json::array();
   for (const auto& view : context.health.brokers) {
@@ -204,6 +229,7 @@ Result<Response> read_health(const ReadContext& context, const Request& request)
   const auto& view = context.health;
   Problems problems;
   TRAM_OK(check_self(context, problems));
+  TRAM_OK(check_recovery(context, problems));
   check_brokers(context, problems);
   TRAM_TRY(oldest, oldest_queued(context));
   if (oldest.ms && oldest + queue_age_alarm < context.now)

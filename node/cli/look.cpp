@@ -48,7 +48,14 @@ void explain_socket(const App& app) {
   const void* raw = &name;
   const int failed = ::connect(fd, static_cast<const sockaddr*>(raw), sizeof name) == 0 ? 0 : errno;
   ::close(fd);
-  if (failed == ENOENT)
+  const size_t slash = path.rfind('/');
+  const std::string home = slash == std::string::npos ? "." : path.substr(0, slash);
+  if (::access((home + "/needs-recovery").c_str(), F_OK) == 0)
+    app.out.error(home + app.out.say(": đĩa lỗi (mã thoát 74), hoặc khôi phục chưa xong; nút từ chối chạy",
+                                     ": the disk failed (exit 74), or a restore did not end; the node refuses to run"),
+                  app.out.say("kiểm tra đĩa, rồi chạy `tram-node recover` hoặc `tram-node restore`; xem deploy/OPERATIONS.md",
+                              "check the disk, then run `tram-node recover` or `tram-node restore`; see deploy/OPERATIONS.md"));
+  else if (failed == ENOENT)
     app.out.error(path + app.out.say(": không có socket ở đây; nút chưa chạy hoặc chạy ở thư mục khác",
                                      ": there is no socket here; the node does not run, or runs elsewhere"),
                   app.out.say("chạy `systemctl start tram-node`, hoặc chỉ --socket",

@@ -2,11 +2,14 @@
 
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
+#include "base/io/secret_input.h"
 #include "base/limits.h"
+#include "node/io/backup.h"
 #include "node/tables.h"
 
 namespace tram::node {
@@ -41,6 +44,10 @@ Loop::~Loop() {
 }
 
 Result<std::unique_ptr<Loop>> Loop::open(LoopOptions options, crypto::KeyRing ring, Log& log) {
+  struct stat info {};
+  if (::stat(doubt_path(options.directory).c_str(), &info) == 0)
+    return fail(ErrorCode::wrong_state, "the disk failed, or a restore or recovery did not end: check the disk, then run `tram-node recover --dir " +
+                                            options.directory + "`, or restore a backup");
   auto loop = std::unique_ptr<Loop>(new Loop(std::move(options), std::move(ring), log));
   TRAM_OK(loop->open_store());
   TRAM_OK(loop->restart_node());
@@ -242,16 +249,52 @@ int Loop::run(io::SignalFd& signals) {
       auto done = step(events, writes);
       if (!done) {
         answer(writes, &done.error());
-        log_.error("node.stopped", {{"error", describe(done.error())}});
-        return io::exit_io_fatal;
+        return stop_fatally(done.error());
       }
     }
     flush_sends();
-    if (second) every_second(io::monotonic_now());
+    if (!second) continue;
+    every_second(io::monotonic_now());
+    if (auto told = take_backup_word(); !told) return stop_fatally(told.error());
   }
   io::notify_stopping();
   log_.info("node.stopping");
   return 0;
+}
+
+/// R2: nothing more is signed, and no start before the store was read back.
+int Loop::stop_fatally(const Error& error) {
+  log_.error("node.stopped", {{"error", describe(error)}});
+  if (auto noted = io::write_private_file_atomic(doubt_path(options_.directory), view("exit 74\n")); !noted)  // the disk may be the trouble
+    log_.error("doubt.not_noted", {{"error", describe(noted.error())}});
+  return io::exit_io_fatal;
+}
+
+/// What `tram-node backup` has read back, the senders are told (R22).
+Result<void> Loop::take_backup_word() {
+  auto word = read_backup_word(options_.directory, ring_.storage_key);
+  if (!word) {
+    log_.error("backup.word_refused", {{"error", describe(word.error())}});
+    remove_backup_word(options_.directory);
+    return {};
+  }
+  if (!*word) return {};
+  Effects effects;
+  {
+    TRAM_TRY(txn, store_->begin_write());
+    const Time now = io::wall_now();
+    auto told = node_->backed_up(*txn, now, **word, effects);
+    if (told) told = node_->settle(*txn, now, effects);
+    if (told) told = txn->commit();
+    if (!told) {
+      if (raw_store_->fatal_error() || !is_full(told.error().code)) return told;
+      txn.reset();
+      return restart_node();  // the word stays for when there is room
+    }
+  }
+  remove_backup_word(options_.directory);
+  let_out(effects);
+  return {};
 }
 
 Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
@@ -409,6 +452,8 @@ void Loop::publish_views() {
   auto health = std::make_shared<api::HealthView>();
   for (const auto& view : node_->broker_views())
     health->brokers.push_back({view.id, view.connected, view.last_heard, view.clock_offset});
+  health->recovery = node_->recovery();
+  health->fenced = node_->fenced();
   health->clock_ok = node_->clock_ok();
   if (auto space = body_files_->space()) {
     health->disk_total_bytes = space->total_bytes;

@@ -66,6 +66,8 @@ class Loop final : public HttpBackend {
   void receive(const PartyId& broker, io::ClientSocket& socket, proto::Endpoint, std::vector<Event>& events);
   /// One transaction; false when it was aborted and the node rebuilt.
   Result<bool> step(std::vector<Event>& events, Writes& writes);
+  int stop_fatally(const Error&);
+  Result<void> take_backup_word();
   void answer(Writes& writes, const Error* failure);
   void let_out(Effects& effects);
   void flush_sends();

@@ -1,10 +1,13 @@
-// tram-node: the node of one agency. Commands: init, accept, run, token, print-config.
+// tram-node: the node of one agency. Commands: init, accept, run, backup, restore, recover, token, print-config.
 #include <CLI/CLI.hpp>
+
+#include <unistd.h>
 
 #include <cstdio>
 
 #include "base/io/config_file.h"
 #include "base/io/log_sink.h"
+#include "node/io/backup.h"
 #include "node/io/config.h"
 #include "node/io/home.h"
 #include "node/io/loop.h"
@@ -71,10 +74,58 @@ int run(const std::string& home, UnlockSource unlock) {
   auto ring = open_key_ring(home, unlock);
   if (!ring) return failed(ring.error());
   auto loop = Loop::open(std::move(options), std::move(*ring), **log);
-  if (!loop) return failed(loop.error());
+  if (!loop) {
+    const bool fatal = loop.error().code == ErrorCode::store_corrupt || loop.error().code == ErrorCode::io_failed;
+    return failed(loop.error()), fatal ? io::exit_io_fatal : 1;
+  }
   const int code = (*loop)->run(signals);
   loop->reset();
   return code;
+}
+
+/// A line that rewrites itself on a terminal, nothing on a pipe.
+void show_progress(const char* what, uint64_t done, uint64_t all) {
+  static int shown = -1;
+  if (!::isatty(STDERR_FILENO)) return;
+  const int percent = all ? static_cast<int>(done * 100 / all) : 100;
+  if (percent == shown) return;
+  shown = percent;
+  std::fprintf(stderr, "\r%s: %d %%   %s", what, percent, percent == 100 ? "\n" : "");
+}
+
+int backup(const std::string& home, const std::string& to, const UnlockSource& unlock) {
+  auto made = backup_home(home, to, unlock, show_progress);
+  if (!made) return failed(made.error());
+  std::printf("Backup: %s\n  id %s\n  %llu files, %llu bytes, %llu rows and %llu large bodies read back and found whole\n"
+              "The running node tells the senders of %llu channels that their documents are in a backup.\n"
+              "Keep the passphrase apart from the copy: without it nobody can open it, you neither.\n",
+              to.c_str(), made->copy.id.hex().c_str(), static_cast<unsigned long long>(made->copy.files),
+              static_cast<unsigned long long>(made->copy.bytes), static_cast<unsigned long long>(made->rows),
+              static_cast<unsigned long long>(made->bodies), static_cast<unsigned long long>(made->channels));
+  return 0;
+}
+
+int restore(const std::string& copy, const std::string& home, const UnlockSource& unlock) {
+  auto restored = restore_home(copy, home, unlock, show_progress);
+  if (!restored) return failed(restored.error());
+  std::printf("Restored: %s, %llu rows and %llu large bodies found whole\n"
+              "What was in its place, if anything: store.before and bodies.before; remove them when all is well.\n"
+              "Next: tram-node run --dir %s\n"
+              "  It asks the brokers which incarnation they know, opens a new one, and every sender sends again what came after\n"
+              "  this backup. Documents sent from here after the backup are not in its outbox: they went out, compare the paper.\n",
+              home.c_str(), static_cast<unsigned long long>(restored->rows), static_cast<unsigned long long>(restored->bodies), home.c_str());
+  return 0;
+}
+
+int recover(const std::string& home, const UnlockSource& unlock) {
+  auto recovered = recover_home(home, unlock);
+  if (!recovered) return failed(recovered.error());
+  std::printf("Read back: %llu rows, %llu large bodies\n", static_cast<unsigned long long>(recovered->rows),
+              static_cast<unsigned long long>(recovered->bodies));
+  for (const auto& body : recovered->damaged) std::printf("  damaged: %s\n", body.c_str());
+  std::printf("%sNext: tram-node run --dir %s\n",
+              recovered->damaged.empty() ? "" : "Ask for the damaged documents again, or restore a backup.\n", home.c_str());
+  return recovered->damaged.empty() ? 0 : 1;
 }
 
 int token(const std::string& home, const std::string& act, const std::string& name, const std::string& role) {
@@ -167,6 +218,25 @@ int main(int argc, char** argv) {
   add_home(*run_command);
   unlock.add(*run_command);
   run_command->callback([&] { code = run(home, unlock.source()); });
+
+  std::string backup_to;
+  auto* backup_command = app.add_subcommand("backup", "Copy the home, running or not, and read the copy back");
+  add_home(*backup_command);
+  backup_command->add_option("--to", backup_to, "A new folder for this backup, best on another machine's disk")->required();
+  unlock.add(*backup_command);
+  backup_command->callback([&] { code = backup(home, backup_to, unlock.source()); });
+
+  std::string restore_from;
+  auto* restore_command = app.add_subcommand("restore", "Put a backup in the place of a lost or damaged store");
+  add_home(*restore_command);
+  restore_command->add_option("--from", restore_from, "The backup's folder")->required()->check(CLI::ExistingDirectory);
+  unlock.add(*restore_command);
+  restore_command->callback([&] { code = restore(restore_from, home, unlock.source()); });
+
+  auto* recover_command = app.add_subcommand("recover", "After exit 74, or on the copy that shall go on after a machine was cloned");
+  add_home(*recover_command);
+  unlock.add(*recover_command);
+  recover_command->callback([&] { code = recover(home, unlock.source()); });
 
   std::string token_act, token_name, token_role = "dms";
   auto* token_command = app.add_subcommand("token", "Bearer tokens of the local API: add, list, remove");

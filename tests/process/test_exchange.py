@@ -36,6 +36,8 @@ class Exchange(RealmTest):
             self.node("party").api.post(f"/v1/inbox/{arrival}/status", {"status": step})
         self.wait_item("gov", document, "D01", lambda item: (item["status"] or {}).get("code") == "06")
 
+        for code in ("D01", "M01"):  # a receipt may come before the second broker's custody
+            self.wait_item("gov", document, code, lambda item: item["state"]["name"] == "delivered" and item["custodies"] >= 2)
         saved = os.path.join(self.folder, "receipts")
         self.realm.tram(self.node("gov"), "receipts", document, "--save", saved)
         files = sorted(os.listdir(saved))

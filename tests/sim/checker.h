@@ -32,6 +32,9 @@ class Checker final : public Observer {
   bool in_force(const BrokerHost& broker) const { return in_force_.contains(&broker); }
   /// sweep(), unless nothing was committed since the last one.
   void hourly();
+  /// An operator puts a backup in the place of this node's store: what it said since is forgotten there, and only there.
+  void node_will_be_restored(NodeHost&);
+  void node_was_restored(NodeHost&);
   /// Custody and copies, over all stores (I1, I4).
   void sweep();
   /// Nothing is on its way any more; says what is, else is empty.
@@ -70,7 +73,7 @@ class Checker final : public Observer {
   std::map<std::tuple<PartyId, PartyId, Lane, uint32_t>, Handed> handed_;       // recipient, sender, lane, inc
   std::map<std::tuple<PartyId, PartyId, Lane, uint32_t, uint64_t>, EnvelopeId> positions_;
   struct Sent {
-    PartyId sender;
+    PartyId sender, recipient;
     Time not_after;
   };
   std::map<EnvelopeId, Sent> sent_;
@@ -86,6 +89,8 @@ class Checker final : public Observer {
   bool groups_vary_ = false;
   uint64_t commits_swept_ = 0;
   std::map<std::pair<const MemBodies*, std::string>, std::pair<uint64_t, std::vector<ChunkId>>> bodies_seen_;  // whole when last read
+  std::set<PartyId> restored_;
+  std::set<EnvelopeId> answered_;
 };
 
 }  // namespace tram::sim

@@ -1,7 +1,7 @@
 // The faults of protocol.md 5.4 that the simulator knows, each under one name: the plan of a seed, the census of a run
 // and the tables in the documents speak of the same kinds.
-// Not here: what needs recovery of nodes (a cloned machine, a node's store replaced by a backup, commits that a node's
-// disk lost, exit 74 of a node), releases of another format.
+// Not here: a cloned machine, a node put back in silence or whose disk lost commits (a start-up check has to see these
+// first, R23), exit 74 of a node, releases of another format.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -15,7 +15,7 @@ enum class Fault : uint8_t {
   kill, power_cut, crash_before_commit, crash_before_effects, crash_among_effects, crash_in_collection, pause, away, all_off,
   // store
   disk_lost, old_backup, old_backup_in_silence, commits_lost, store_full, commit_failed, commit_unsure, value_flipped,
-  body_flipped, slow_disk,
+  body_flipped, slow_disk, node_restored,
   // network
   frame_lost, frame_repeated, frames_swapped, frame_delayed, frame_corrupted, partition, partition_of_two, one_way,
   flapping, swizzle, slow_link, cut, half_open,
@@ -37,6 +37,7 @@ inline constexpr std::array fault_names{
     std::string_view("store: full, then freed"), std::string_view("store: commit failed"),
     std::string_view("store: commit failed, yet on disk"), std::string_view("store: bit flipped in a value"),
     std::string_view("store: bit flipped in a body"), std::string_view("store: slow disk"),
+    std::string_view("store: a node's replaced by its backup"),
     std::string_view("network: frame lost"), std::string_view("network: frame repeated"), std::string_view("network: frames swapped"),
     std::string_view("network: frame late by up to 1 h"), std::string_view("network: frame corrupted"),
     std::string_view("network: one cut off from all"), std::string_view("network: one cut off from one"),

@@ -95,6 +95,7 @@ void Simulation::inject(Fault fault) {
     case old_backup:
     case old_backup_in_silence:
     case commits_lost: return put_back(any_broker(), fault);
+    case node_restored: return put_back(any_node());
     case commit_failed:
     case commit_unsure:
     case value_flipped: return damage(any_broker(), fault);
@@ -172,6 +173,16 @@ void Simulation::put_back(BrokerHost& broker, Fault fault) {
     // The image may be of an earlier life, whose epoch is back now.
     if (!told) checker_->expect_false_custody(broker, broker.stored_epoch());
   });
+}
+
+/// A node is put back to its last backup, of which the others may have been told (R21, R22).
+void Simulation::put_back(NodeHost& host) {
+  auto backup = node_backups_.find(&host);
+  if (backup == node_backups_.end() || !host.installed()) return;
+  world_.injected(Fault::node_restored);
+  checker_->node_will_be_restored(host);
+  host.restore(*backup->second);
+  checker_->node_was_restored(host);
 }
 
 void Simulation::damage(BrokerHost& broker, Fault fault) {

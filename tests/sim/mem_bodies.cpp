@@ -153,4 +153,19 @@ void MemBodies::lose_all() {
   used_ = 0;
 }
 
+std::map<std::string, Bytes> MemBodies::dump() const {
+  std::map<std::string, Bytes> files;
+  for (const auto& [name, file] : files_)
+    if (file.entry_durable) files.emplace(name, file.durable);
+  return files;
+}
+
+void MemBodies::restore(const std::map<std::string, Bytes>& files) {
+  lose_all();
+  for (const auto& [name, content] : files) {
+    files_[name] = File{content, content, ++versions_, true, {}};
+    used_ += content.size();
+  }
+}
+
 }  // namespace tram::sim

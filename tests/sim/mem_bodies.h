@@ -24,6 +24,9 @@ class MemBodies final : public Bodies {
   uint64_t used_bytes() const { return used_; }
   /// Another number after each change to what a power cut would leave.
   uint64_t version(std::string_view name) const;
+  /// The durable content of every file, for a backup, and such a backup in its place.
+  std::map<std::string, Bytes> dump() const;
+  void restore(const std::map<std::string, Bytes>& files);
   /// What a power cut at this instant would certainly leave.
   Result<void> read_durable(std::string_view name, uint64_t offset, std::span<uint8_t> out) const;
 

@@ -67,6 +67,40 @@ void NodeHost::connect_brokers() {
   }
 }
 
+NodeHost::Image NodeHost::image() {
+  proto::NodeRecord self;
+  auto row = store_->begin_read().value()->get(table::self, view("self")).value();
+  SIM_REQUIRE(row && proto::decode_record(*row, self), name(), "has no record of itself");
+  return {raw_.dump(), bodies_.dump(), self.rinc};
+}
+
+node::BackupMarks NodeHost::marks(const Image& image) {
+  node::BackupMarks backup;
+  backup.id.bytes.fill(7);
+  backup.rinc = image.rinc;
+  MemStoreOptions options;
+  for (const Table& one : table::all()) options.tables.emplace_back(one.name);
+  MemStore raw(options);
+  raw.restore(image.store);
+  auto store = coded_store(raw, *codec_);
+  auto txn = store->begin_read().value();
+  SIM_REQUIRE(node::read_backup_marks(*txn, backup), name(), "backup");
+  return backup;
+}
+
+void NodeHost::restore(const Image& image) {
+  crash(false);
+  world_.trace(name(), "-- restored");
+  raw_.restore(image.store);
+  bodies_.restore(image.bodies);
+  raw_.set_capacity_bytes(UINT64_MAX);  // an operator who restores makes room first
+  bodies_.set_capacity_bytes(UINT64_MAX);
+  auto txn = store_->begin_write().value();
+  SIM_REQUIRE(Node::mark_restored(*txn), name(), "mark_restored");
+  SIM_REQUIRE(txn->commit(), name(), "mark_restored");
+  return_after(world_.random.within(seconds(1), seconds(60)));
+}
+
 /// Loop::restart_node.
 Result<void> NodeHost::rebuild() {
   TRAM_TRY(txn, store_->begin_write());

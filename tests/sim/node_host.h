@@ -20,6 +20,19 @@ class NodeHost final : public Host, public ClientEnd {
   void connect_to(BrokerHost&);
   void boot() override;
 
+  struct Image {
+    std::map<std::string, std::map<Bytes, Bytes>> store;
+    std::map<std::string, Bytes> bodies;
+    uint32_t rinc = 0;
+  };
+  /// A backup as of now; restore() puts it in the place of everything (`tram-node backup`, `restore`).
+  Image image();
+  void restore(const Image&);
+  /// Every position of the image: what BACKED_UP may say of it.
+  node::BackupMarks marks(const Image&);
+  node::Node& node() { return *node_; }
+  bool installed() const { return raw_.used_bytes() > 0; }
+
   using Act = std::function<Result<void>(node::Node&, WriteTxn&, Time, node::Effects&)>;
   /// An act of the local API in the next step's transaction. `done` hears of the outcome after the commit; it hears
   /// nothing when the process dies first.

@@ -137,6 +137,9 @@ void Simulation::schedule() {
     world_.at(burst.from + random.within(seconds(10), minutes(30)), [this] {
       for (auto& broker : brokers_)
         if (broker->up() && !broker->damaged()) backups_[broker.get()] = broker->image();
+      if (!plan_.has(Fault::node_restored)) return;
+      for (auto& node : nodes_)
+        if (node->up() && world_.random.chance(700)) back_up(*node);
     });
   }
   for (const auto& document : documents_)
@@ -165,6 +168,17 @@ void Simulation::schedule() {
 void Simulation::scan() {
   checker_->hourly();
   world_.repeat(hours(1), [this] { scan(); });
+}
+
+/// A backup; perhaps the node tells of it.
+void Simulation::back_up(NodeHost& host) {
+  auto image = std::make_shared<NodeHost::Image>(host.image());
+  node_backups_[&host] = image;
+  if (!world_.random.chance(600)) return;
+  world_.count("backups told of");
+  host.act([marks = host.marks(*image)](node::Node& node, WriteTxn& txn, Time now, node::Effects& effects) {
+             return node.backed_up(txn, now, marks, effects);
+           }, [](const Result<void>&) {});
 }
 
 Outcome Simulation::run() {

@@ -50,9 +50,11 @@ class Simulation {
   void build();
   void schedule();
   void scan();
+  void back_up(NodeHost&);
   void inject_one();
   void inject(Fault);
   void put_back(BrokerHost&, Fault);
+  void put_back(NodeHost&);
   void damage(BrokerHost&, Fault);
   void disturb_clock(Fault);
   void disturb_links(Fault);
@@ -91,6 +93,7 @@ class Simulation {
   ClerkHabits habits_;
   std::vector<std::unique_ptr<Publisher>> publishers_;
   std::map<const Host*, Image> backups_;
+  std::map<const Host*, std::shared_ptr<NodeHost::Image>> node_backups_;
   size_t hostile_broker_ = 0, hostile_node_ = 0;  // one of each is enough for a seed
   bool late_agency_ = false, late_broker_ = false, broker_retired_ = false;
   std::vector<NodeHost*> suspended_;

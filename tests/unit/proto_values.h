@@ -21,8 +21,8 @@ namespace tram::proto::test {
     return std::tie(__VA_ARGS__);         \
   }
 
-TRAM_FIELDS(Hello, a, b, c, d)
-TRAM_FIELDS(HelloReply, a, b, c, d, e, f, g)
+TRAM_FIELDS(Hello, a, b, c, d, e)
+TRAM_FIELDS(HelloReply, a, b, c, d, e, f, g, h, i)
 TRAM_FIELDS(Refused, a, b, c)
 TRAM_FIELDS(PutItem, a, b)
 TRAM_FIELDS(Put, a, b, c, d, e)

@@ -1,0 +1,359 @@
+// A store that was put back to an earlier time: a new incarnation, the senders told, what was lost sent again; and what
+// we do when another node says so (R6, R13, R20-R23).
+//
+//   none --a backup was restored, or our own log is known to be longer--> asking
+//   asking --W brokers said which incarnation they know, with proof--> telling   (inc is above all of them)
+//   telling --W brokers have every notice for our senders--> none                (only now anything is acknowledged)
+#include <algorithm>
+
+#include "base/limits.h"
+#include "node/node.h"
+#include "node/rows.h"
+
+namespace tram::node {
+
+namespace {
+constexpr size_t redeliver_page_rows = 400;
+constexpr size_t reissue_page_rows = 200;
+constexpr Duration telling_max = minutes(10);  // what a full mailbox refuses must not keep us silent for ever
+constexpr Duration since_margin = minutes(10);
+
+/// A row of table::redeliver: what a recipient asked for, and how far we are.
+struct Redelivery {
+  uint32_t inc = 0;
+  uint64_t seq = 0;
+  enum Stage : uint8_t { documents = 0, receipts = 1 } stage = documents;
+  Bytes cursor;
+};
+Bytes encode(const Redelivery& one) {
+  Bytes value;
+  Writer(value).u32(one.inc).u64(one.seq).u8(one.stage).raw(one.cursor);
+  return value;
+}
+Result<Redelivery> decode_redelivery(BytesView value) {
+  Reader reader(value);
+  Redelivery one;
+  one.inc = reader.u32();
+  one.seq = reader.u64();
+  one.stage = static_cast<Redelivery::Stage>(reader.u8());
+  one.cursor = to_bytes(reader.raw(reader.left()));
+  if (!reader.finish()) return fail(ErrorCode::store_corrupt, "redeliver");
+  return one;
+}
+
+/// When the store was last written, by its own log.
+Result<Time> last_entry_time(ReadTxn& txn) {
+  audit::Log log;
+  TRAM_OK(log.load(txn));
+  if (log.size() == 0) return Time{};
+  TRAM_TRY(last, audit::read_entry(txn, log.size() - 1));
+  return last ? last->time : Time{};
+}
+}  // namespace
+
+// ---- our own store was put back ---------------------------------------------------------------------------------
+
+Result<void> Node::mark_restored(WriteTxn& txn) {
+  TRAM_TRY(record, node::load<proto::NodeRecord>(txn, table::self, view("self")));
+  TRAM_TRY(time, last_entry_time(txn));
+  record.recovery = proto::Recovery::asking;
+  record.store_time = time;
+  return save(txn, table::self, view("self"), record);
+}
+
+Result<void> read_backup_marks(ReadTxn& txn, BackupMarks& backup) {
+  TRAM_TRY(record, node::load<proto::NodeRecord>(txn, table::self, view("self")));
+  backup.rinc = record.rinc;
+  return for_each(txn, table::channel_in, {}, [&](const Row& row) -> Result<void> {
+    proto::ChannelIn channel;
+    TRAM_OK(proto::decode_record(row.value, channel));
+    if (channel.next_seq > 1)
+      backup.marks.push_back({id_at<PartyId>(row.key, 0), static_cast<Lane>(row.key[PartyId::size]), channel.inc, channel.next_seq - 1});
+    return {};
+  });
+}
+
+Result<void> Node::begin_recovery(WriteTxn& txn, Time now, Effects& effects) {
+  if (self_.recovery != proto::Recovery::none) return {};
+  TRAM_TRY(time, last_entry_time(txn));
+  self_.store_time = time;
+  self_.recovery = proto::Recovery::asking;
+  self_dirty_ = true;
+  reports_.clear();
+  arrivals_.clear();
+  log_.warning("recovery.begun", {{"inc", self_.inc}, {"rinc", self_.rinc}});
+  TRAM_OK(log_leaf(txn, now, audit::LeafKind::recovery_begun, {u64_value(self_.rinc)}));
+  for (auto& [broker, link] : links_) {
+    link.greeted = false;
+    if (link.connected) greet(now, broker, link, effects);
+  }
+  return {};
+}
+
+/// What a broker says of us counts only with our own signature (R13); else it could use up the numbers.
+Result<void> Node::hear_incarnation(WriteTxn& txn, Time now, const PartyId& broker, const proto::HelloReply& hello, Effects& effects) {
+  Report report;
+  const auto own = keys_.sig->public_key();
+  if (!hello.incarnation.empty()) {
+    auto envelope = crypto::decode_envelope(hello.incarnation);
+    const bool ours = envelope && envelope->sender == config_.self && envelope->realm == config_.realm && crypto::verify_envelope(*envelope, own);
+    if (ours) report.inc = envelope->inc;
+    else log_.warning("incarnation.not_proved", {{"broker", broker}});
+  }
+  if (!hello.recovery.empty()) {
+    auto notice = crypto::decode_notice(hello.recovery);
+    const bool ours = notice && notice->kind == crypto::NoticeKind::recover && notice->issuer == config_.self &&
+                      notice->realm == config_.realm && crypto::verify_notice(*notice, own);
+    const auto rinc = ours ? crypto::rinc_of(notice->env_id) : Result<uint32_t>(0u);
+    if (ours && rinc) report.rinc = *rinc;
+    else log_.warning("incarnation.not_proved", {{"broker", broker}});
+  }
+  reports_[broker] = report;
+  const size_t quorum = std::min<size_t>(std::max(1u, directory_.policy(now).custody_quorum), links_.size());
+  if (reports_.size() < quorum) return {};
+  for (const auto& [from, one] : reports_) {
+    self_.inc = std::max(self_.inc, one.inc);
+    self_.rinc = std::max(self_.rinc, one.rinc);
+  }
+  reports_.clear();
+  ++self_.inc;
+  ++self_.rinc;
+  // Feeds are numbered: brokers hold some that this store no longer knows.
+  self_.kx_feed = std::max(self_.kx_feed, uint64_t{self_.rinc} << 32);
+  self_.recovery = proto::Recovery::telling;
+  self_dirty_ = true;
+  telling_since_ = now;
+  log_.warning("incarnation.opened", {{"inc", self_.inc}, {"rinc", self_.rinc}});
+  TRAM_OK(log_leaf(txn, now, audit::LeafKind::incarnation_opened, {u64_value(self_.inc)}));
+  kx_feed_.clear();
+  TRAM_OK(rotate_kx(txn, now, effects));
+  old_envelopes_from_ = EnvelopeId{};
+  TRAM_OK(tell_senders(txn, now, effects));
+  TRAM_OK(kick_all_channels(txn, now, effects));
+  return end_telling(txn, now, effects);
+}
+
+Result<void> Node::tell(WriteTxn& txn, Time now, const PartyId& sender, Lane lane, uint32_t inc, uint64_t seq, Effects& effects) {
+  crypto::Notice notice;
+  notice.kind = crypto::NoticeKind::recover;
+  notice.realm = config_.realm;
+  notice.issuer = config_.self;
+  notice.other = sender;
+  notice.env_id = crypto::rinc_field(self_.rinc);
+  notice.lane = lane;
+  notice.inc = inc;
+  notice.seq = seq;
+  notice.time = now;
+  notice.clock_ok = clock_ok_;
+  TRAM_TRY(mail, post_mail(txn, now, sender, crypto::encode_notice(notice, *keys_.sig), effects));
+  return txn.put(table::recover_mail, mail, {});
+}
+
+/// Everybody who could have sent us something: who did so after the backup we cannot know (R21).
+Result<void> Node::tell_senders(WriteTxn& txn, Time now, Effects& effects) {
+  TRAM_TRY(members, directory_.group(txn, "all", now));
+  for (const PartyId& sender : members) {
+    TRAM_TRY(state, agency_of(txn, now, sender));
+    if (sender == config_.self || !*state || !(*state)->agency.keys) continue;
+    std::map<Lane, proto::ChannelIn> known;
+    for (Lane lane : {Lane::urgent, Lane::normal, Lane::bulk}) {
+      TRAM_TRY(channel, find<proto::ChannelIn>(txn, table::channel_in, row_key(sender, lane)));
+      if (channel) known.emplace(lane, *channel);
+    }
+    const Time since = self_.store_time - since_margin;
+    TRAM_OK(tell(txn, now, sender, Lane::control, known.empty() ? 1 : 0, std::max<int64_t>(0, since.ms), effects));
+    if (known.empty()) continue;
+    for (Lane lane : {Lane::urgent, Lane::normal, Lane::bulk}) {
+      const auto it = known.find(lane);
+      const bool any = it != known.end();
+      TRAM_OK(tell(txn, now, sender, lane, any ? it->second.inc : 0, any ? it->second.next_seq - 1 : 0, effects));
+    }
+  }
+  return {};
+}
+
+Result<void> Node::recover_mail_posted(WriteTxn& txn, Time now, const Hash& mail, size_t brokers, Effects& effects) {
+  const size_t quorum = std::min<size_t>(std::max(1u, directory_.policy(now).custody_quorum), links_.size());
+  if (self_.recovery != proto::Recovery::telling || brokers < quorum) return {};
+  TRAM_OK(txn.erase(table::recover_mail, mail));
+  return end_telling(txn, now, effects);
+}
+
+/// Back to work when all have it, or when those that are left can take no mail.
+Result<void> Node::end_telling(WriteTxn& txn, Time now, Effects& effects) {
+  TRAM_TRY(left, txn.scan(table::recover_mail, {}, {}, 1));
+  if (!left.empty()) {
+    if (now - telling_since_ < telling_max) return {};
+    log_.warning("recovery.not_all_told");
+    TRAM_OK(for_each(txn, table::recover_mail, {}, [&](const Row& row) { return txn.erase(table::recover_mail, row.key); }));
+  }
+  self_.recovery = proto::Recovery::none;
+  self_dirty_ = true;
+  log_.warning("recovery.ended", {{"inc", self_.inc}, {"rinc", self_.rinc}});
+  TRAM_OK(log_leaf(txn, now, audit::LeafKind::recovery_ended, {u64_value(self_.inc), u64_value(self_.rinc)}));
+  for (auto& [broker, link] : links_)
+    if (link.connected) greet(now, broker, link, effects);  // what waits for us is announced again
+  return {};
+}
+
+/// Envelopes of an earlier incarnation are refused by every broker that knows the new one: they are issued anew (R20).
+Result<void> Node::reissue_old_envelopes(WriteTxn& txn, Time now, Effects& effects) {
+  if (!old_envelopes_from_ || self_.recovery == proto::Recovery::asking) return {};
+  TRAM_TRY(rows, txn.scan(table::open_envelope, *old_envelopes_from_, {}, reissue_page_rows));
+  for (const Row& row : rows) {
+    const auto env_id = id_at<EnvelopeId>(row.key, 0);
+    TRAM_TRY(record, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+    if (!record) continue;
+    TRAM_TRY(envelope, crypto::decode_envelope(record->envelope));
+    if (envelope.inc < self_.inc) TRAM_OK(reissue(txn, now, env_id, effects));
+  }
+  if (rows.size() < reissue_page_rows) {
+    old_envelopes_from_.reset();
+    return {};
+  }
+  auto next = id_at<EnvelopeId>(rows.back().key, 0);
+  for (size_t i = next.bytes.size(); i-- > 0 && ++next.bytes[i] == 0;) {
+  }
+  old_envelopes_from_ = next;
+  effects.wake_at = now;
+  return {};
+}
+
+// ---- another node's store was put back --------------------------------------------------------------------------
+
+Result<void> Node::on_recover(WriteTxn& txn, Time now, const crypto::Notice& notice, Effects& effects) {
+  log_.warning("recipient.recovers", {{"agency", notice.issuer}, {"lane", static_cast<uint64_t>(notice.lane)}, {"seq", notice.seq}});
+  Redelivery wanted{notice.inc, notice.seq, Redelivery::documents, {}};
+  if (notice.lane == Lane::control && notice.inc == 0) wanted.stage = Redelivery::receipts;
+  effects.wake_at = now;
+  TRAM_OK(txn.put(table::redeliver, row_key(notice.issuer, notice.lane), encode(wanted)));
+  if (wanted.stage == Redelivery::receipts) return {};
+  for (Lane lane : {Lane::urgent, Lane::normal, Lane::bulk})
+    if (notice.lane == Lane::control || notice.lane == lane) TRAM_OK(tell_passed(txn, now, notice, lane, effects));
+  return {};
+}
+
+/// The recipient's channel would wait for positions that it had, lost, and will not see again.
+Result<void> Node::tell_passed(WriteTxn& txn, Time now, const crypto::Notice& asked, Lane lane, Effects& effects) {
+  TRAM_TRY(channel, find<proto::ChannelOut>(txn, table::channel_out, row_key(asked.issuer, lane)));
+  if (!channel || channel->inc != self_.inc || channel->next_seq == 1) return {};
+  crypto::Notice notice;
+  notice.kind = crypto::NoticeKind::passed;
+  notice.realm = config_.realm;
+  notice.issuer = config_.self;
+  notice.other = asked.issuer;
+  notice.lane = lane;
+  notice.inc = channel->inc;
+  notice.seq = channel->next_seq - 1;
+  notice.time = now;
+  notice.clock_ok = clock_ok_;
+  TRAM_TRY(mail, post_mail(txn, now, asked.issuer, crypto::encode_notice(notice, *keys_.sig), effects));
+  (void)mail;
+  return {};
+}
+
+/// A page of what other nodes asked for; the rest with the next tick.
+Result<void> Node::redeliver(WriteTxn& txn, Time now, Effects& effects) {
+  TRAM_TRY(asked, txn.scan(table::redeliver, {}, {}, 1));
+  if (asked.empty() || self_.recovery != proto::Recovery::none) return {};
+  const auto recipient = id_at<PartyId>(asked[0].key, 0);
+  const auto lane = static_cast<Lane>(asked[0].key[PartyId::size]);
+  TRAM_TRY(wanted, decode_redelivery(asked[0].value));
+  const bool documents = wanted.stage == Redelivery::documents;
+  TRAM_TRY(rows, txn.scan(documents ? table::item : table::receipt, wanted.cursor, {}, redeliver_page_rows));
+  for (const Row& row : rows) {
+    if (documents) {
+      if (id_at<PartyId>(row.key, DocUuid::size) != recipient) continue;
+      TRAM_OK(redeliver_document(txn, now, row, lane, wanted.inc, wanted.seq, effects));
+    } else {
+      if (id_at<PartyId>(row.key, DocId::size) != config_.self) continue;
+      TRAM_OK(repeat_receipt(txn, row, recipient, Time{static_cast<int64_t>(wanted.seq)}));
+    }
+  }
+  effects.wake_at = now;
+  if (rows.size() == redeliver_page_rows) {
+    wanted.cursor = rows.back().key;
+    wanted.cursor.push_back(0);
+  } else if (documents && lane == Lane::control) {
+    wanted.stage = Redelivery::receipts;
+    wanted.cursor.clear();
+  } else {
+    return txn.erase(table::redeliver, asked[0].key);
+  }
+  return txn.put(table::redeliver, asked[0].key, encode(wanted));
+}
+
+/// What it had acknowledged and lost goes out under a new envelope, as long as we still hold it (R6, R20).
+Result<void> Node::redeliver_document(WriteTxn& txn, Time now, const Row& row, Lane lane, uint32_t inc, uint64_t seq, Effects& effects) {
+  proto::ItemRecord item;
+  TRAM_OK(proto::decode_record(row.value, item));
+  if (item.state != proto::ItemState::delivered) return {};
+  if (lane != Lane::control && std::pair(item.inc, item.seq) <= std::pair(inc, seq)) return {};
+  TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, item.uuid));
+  if (lane != Lane::control && record.lane != lane) return {};
+  if (!record.body_kept) {
+    log_.error("redelivery.too_late", {{"document", record.doc_id}, {"agency", item.recipient}});
+    return {};
+  }
+  item.state = proto::ItemState::waiting;
+  item.waiting_reason = 0;
+  item.received = {};
+  ++item.redeliveries;
+  TRAM_OK(save(txn, table::item, row.key, item));
+  TRAM_OK(log_leaf(txn, now, audit::LeafKind::redelivered, {record.doc_id, item.recipient}));
+  TRAM_OK(add_todo(txn, item.recipient, record.lane, item.uuid));
+  return kick_channel(txn, now, item.recipient, record.lane, effects);
+}
+
+/// What we answered it after its backup, it has lost too.
+Result<void> Node::repeat_receipt(WriteTxn& txn, const Row& row, const PartyId& sender, Time since) {
+  proto::ReceiptRecord held;
+  TRAM_OK(proto::decode_record(row.value, held));
+  if (!held.issued || held.stored < since) return {};
+  TRAM_TRY(receipt, crypto::decode_receipt(held.receipt));
+  if (receipt.sender != sender) return {};
+  return txn.put(table::to_post, row_key(receipt.doc_id, receipt.env_id, static_cast<uint16_t>(receipt.event)), {});
+}
+
+// ---- backups ----------------------------------------------------------------------------------------------------
+
+/// R22: said only of a backup that was read back and verified.
+Result<void> Node::backed_up(WriteTxn& txn, Time now, const BackupMarks& backup, Effects& effects) {
+  if (self_.recovery != proto::Recovery::none || backup.rinc != self_.rinc) return {};  // of an earlier life
+  for (const auto& mark : backup.marks) {
+    const Bytes key = row_key(mark.sender, mark.lane);
+    const Bytes value = row_key(mark.inc, mark.seq);
+    TRAM_TRY(told, txn.get(table::backed_up, key));
+    if (told && !(*told < value)) continue;
+    TRAM_OK(txn.put(table::backed_up, key, value));
+    crypto::Notice notice;
+    notice.kind = crypto::NoticeKind::backed_up;
+    notice.realm = config_.realm;
+    notice.issuer = config_.self;
+    notice.other = mark.sender;
+    notice.env_id = crypto::rinc_field(self_.rinc);
+    notice.doc_id = *DocId::from(backup.id);
+    notice.lane = mark.lane;
+    notice.inc = mark.inc;
+    notice.seq = mark.seq;
+    notice.time = now;
+    notice.clock_ok = clock_ok_;
+    TRAM_TRY(mail, post_mail(txn, now, mark.sender, crypto::encode_notice(notice, *keys_.sig), effects));
+    (void)mail;
+  }
+  self_.last_backup = now;
+  self_dirty_ = true;
+  log_.info("backup.told", {{"channels", static_cast<uint64_t>(backup.marks.size())}});
+  return log_leaf(txn, now, audit::LeafKind::backed_up, {backup.id});
+}
+
+/// How far a recipient has our documents in a backup; our own copies stay until RET all the same (R6).
+Result<void> Node::on_backed_up(WriteTxn& txn, const crypto::Notice& notice) {
+  const Bytes key = row_key(notice.issuer, notice.lane);
+  const Bytes value = row_key(notice.inc, notice.seq, notice.time);
+  TRAM_TRY(known, txn.get(table::peer_backup, key));
+  if (known && !(*known < value)) return {};
+  return txn.put(table::peer_backup, key, value);
+}
+
+}  // namespace tram::node
