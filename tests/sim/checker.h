@@ -82,6 +82,7 @@ class Checker final : public Observer {
   std::set<EnvelopeId> reissued_;
   std::map<std::tuple<PartyId, Epoch, EnvelopeId>, Hash> custodies_;
   std::map<std::tuple<PartyId, Epoch, PartyId, uint64_t>, EnvelopeId> queue_places_;
+  std::map<std::pair<PartyId, Epoch>, uint64_t> log_sizes_;  // told in greetings
   std::set<std::pair<DocUuid, PartyId>> rejected_;
   std::set<std::pair<PartyId, Epoch>> lapsed_;
   std::set<PartyId> excused_;

@@ -32,6 +32,9 @@ void Simulation::plan_faults(const Options& options) {
     plan_.on[i] = random.chance(once ? once_per_mille : kind_per_mille);
     if (options.only) plan_.on[i] = *options.only == fault;
   }
+  // A restored node tells the agencies that are active by its old directory, no other: these three do not go together yet.
+  if (plan_.has(Fault::node_restored))
+    plan_.on[static_cast<size_t>(Fault::agency_suspended)] = plan_.on[static_cast<size_t>(Fault::agency_joins)] = false;
   plan_.faults = 8 + random.below(20);
   plan_.ends_in_calm = random.chance(500);
   plan_.slow_links = random.chance(200);
