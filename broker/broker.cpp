@@ -421,7 +421,10 @@ Result<void> Broker::State::finish(Step& step) {
     self_dirty = false;
   }
   TRAM_OK(audit_log.store_head(step.txn));
-  if (directory_grew) {
+  // Also now and then: an entry may say from when on it holds.
+  const bool due = step.tick && (step.now >= allow_list_due || step.now + allow_list_every < allow_list_due);
+  if (due) allow_list_due = step.now + allow_list_every;
+  if (directory_grew || due) {
     step.out.allow_list_changed = true;
     directory_grew = false;
   }

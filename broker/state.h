@@ -32,6 +32,7 @@ inline constexpr size_t inline_in_body_row_bytes_max = 60000;
 inline constexpr uint64_t conflicts_kept_max = 1000;
 inline constexpr size_t cached_parties_max = 16384;
 inline constexpr Duration info_kept = seconds(60);
+inline constexpr Duration allow_list_every = minutes(5);
 inline constexpr Duration session_idle_max = hours(24);
 
 /// Errors of the store itself: up to the loop. Everything else is the peer's.
@@ -188,6 +189,8 @@ struct Broker::State {
   FairQueue<ContentItem> contents;
   FairQueue<ChunkItem> chunk_reads;
   std::map<PartyId, PeerState> peers;
+  Time clock_seen;
+  Time allow_list_due;
   std::vector<PartyId> agencies;  // all of the directory, for asking peers for KX feeds
   uint64_t agencies_size = 0;     // of the directory then
 

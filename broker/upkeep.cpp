@@ -334,6 +334,10 @@ Result<void> Broker::State::ask_feeds(Step& step, const PartyId& broker, PeerSta
 }
 
 Result<void> Broker::State::sync_peers(Step& step) {
+  // Set back: what waits for an hour of the old clock is due now (R43).
+  if (step.now + seconds(1) < clock_seen)
+    for (auto& [broker, peer] : peers) peer.next_directory = peer.next_feeds = {};
+  clock_seen = step.now;
   for (auto& [broker, peer] : peers) {
     if (!peer.greeted) {
       if (step.now >= peer.next_directory) greet_peer(step, broker, peer);
@@ -398,11 +402,27 @@ Result<bool> whole(ReadTxn& txn, Bodies& bodies, BytesView key, const BodyRecord
   return lease->present == record.chunks;
 }
 
+/// Reads every value, so that a flipped bit is found now, and named, instead of on some later day (R2, 3.9).
+Result<void> read_all(Store& store) {
+  TRAM_TRY(txn, store.begin_read());
+  for (const Table& one : table::all()) {
+    Bytes from;
+    for (;;) {
+      TRAM_TRY(rows, txn->scan(one, from, {}, recovery_page_rows));
+      if (rows.empty()) break;
+      from = std::move(rows.back().key);
+      from.push_back(0);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now) {
   State& s = *state_;
   uint64_t dropped = 0;
+  TRAM_OK(read_all(store));
   {
     TRAM_TRY(txn, store.begin_write());
     TRAM_OK(s.forget_caches(*txn));

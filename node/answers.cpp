@@ -112,7 +112,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, AnswerDone& done, Effects& effect
       continue;
     }
     for (const PartyId& broker : item.brokers)
-      if (links_[broker].greeted) acks[broker].push_back({item.statement, item.cell});
+      if (links_[broker].connected) acks[broker].push_back({item.statement, item.cell});
   }
   for (auto& [broker, items] : acks)
     for (size_t i = 0; i < items.size(); i += items_per_frame)

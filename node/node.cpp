@@ -46,7 +46,7 @@ Result<void> Node::start(WriteTxn& txn, Time now, Effects& effects) {
     return {};
   }));
   TRAM_OK(rotate_kx(txn, now, effects));
-  TRAM_OK(refresh_links(txn, now));
+  TRAM_OK(refresh_links(txn, now, effects));
   TRAM_OK(for_each(txn, table::sealing, {}, [&](const Row& row) -> Result<void> {
     TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, row.key));
     return begin_sealing(txn, record, effects);
@@ -89,6 +89,7 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
     }
   };
   forget_step();
+  heed_clock(now);
   Visitor visitor{*this, txn, now, effects};
   for (Event& event : events) TRAM_OK(std::visit(visitor, event));
   return {};

@@ -290,6 +290,7 @@ class Node {
   Result<void> on_refused(WriteTxn&, Time, const PartyId&, Link&, uint64_t request, const proto::Refused&, Effects&);
   void forget_in_flight(Link&);
   void expire_requests(Link&, Time now);
+  void heed_clock(Time now);
   // inbox.cpp
   Result<void> on_announce(WriteTxn&, Time, const PartyId&, proto::Announce&, Effects&);
   Result<void> on_content(WriteTxn&, Time, const PartyId&, proto::Content&, Effects&);
@@ -368,7 +369,7 @@ class Node {
   Result<void> fire_timers(WriteTxn&, Time, Effects&);
   Result<void> add_timer(WriteTxn&, Time at, TimerKind, BytesView id);
   void greet(Time, const PartyId& broker, Link&, Effects&);
-  Result<void> refresh_links(WriteTxn&, Time);
+  Result<void> refresh_links(WriteTxn&, Time, Effects&);
   void ask_directory(Time, const PartyId& broker, Link&, Effects&);
   void ask_kx(Time, Effects&);
   const crypto::KxKeyPair* find_kx(const KeyId&) const;
@@ -412,8 +413,10 @@ class Node {
   Time last_upkeep_;
   Time last_repost_;
   Time kx_ask_after_;
+  Time clock_seen_;
   Time directory_confirmed_;
   Time kx_until_;
+  uint64_t kx_today_ = 0;                            // the first epoch of the feed
   size_t kx_turn_ = 0;
 };
 

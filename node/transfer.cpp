@@ -218,6 +218,17 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
       link.look_again();
       continue;
     }
+    if (code == ErrorCode::clock_wrong) {
+      TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, row.env_id));
+      if (!envelope || envelope->closed) continue;
+      TRAM_TRY(decoded, crypto::decode_envelope(envelope->envelope));
+      // Made while our clock was ahead: no broker takes it before its time, and by today's clock that is far off.
+      if (decoded.created > now + limits::clock_tolerance) {
+        body_held = true;
+        TRAM_OK(reissue(txn, now, row.env_id, effects));
+        continue;
+      }
+    }
     if (is_transient(result->refusal)) {
       link.backoff_until = std::max(link.backoff_until, now + milliseconds(static_cast<int64_t>(std::max<uint64_t>(result->retry_after_ms, 500))));
       body_held = true;

@@ -11,6 +11,7 @@ namespace tram::node {
 namespace {
 constexpr size_t timers_per_step_max = 200;
 constexpr size_t voided_per_step_max = 500;
+constexpr size_t retired_rows_max = 100000;
 constexpr Duration directory_ask_every = seconds(30);
 constexpr Duration upkeep_every = minutes(10);
 constexpr Duration repost_every = seconds(20);
@@ -206,11 +207,26 @@ Result<void> Node::on_reconcile(WriteTxn& txn, Time now, const PartyId& broker, 
   return {};
 }
 
-Result<void> Node::refresh_links(WriteTxn&, Time now) {
+Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
   std::set<PartyId> in_force;
   for (const auto& broker : directory_.brokers(now)) in_force.insert(broker.record.id);
-  for (const PartyId& id : in_force) links_[id];
-  for (auto it = links_.begin(); it != links_.end();) it = in_force.count(it->first) ? std::next(it) : links_.erase(it);
+  for (const PartyId& id : in_force)
+    if (links_.try_emplace(id).second) effects.directory_changed = true;
+  for (auto it = links_.begin(); it != links_.end();) {
+    if (in_force.count(it->first)) {
+      ++it;
+      continue;
+    }
+    effects.directory_changed = true;
+    // By a wrong clock all brokers are strangers; a retired one is given nothing any more.
+    const auto known = directory_.broker(it->first);
+    if (clock_ok_ && known && known->record.retired) {
+      const Bytes prefix = row_key(it->first);
+      TRAM_TRY(rows, txn.scan(table::pending, prefix, prefix_end(prefix), retired_rows_max));
+      for (const Row& row : rows) TRAM_OK(txn.erase(table::pending, row.key));
+    }
+    it = links_.erase(it);
+  }
   return {};
 }
 
@@ -244,7 +260,7 @@ Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, 
     ask_directory(now, broker, link, effects);
     return {};
   }
-  TRAM_OK(refresh_links(txn, now));
+  TRAM_OK(refresh_links(txn, now, effects));
   // An agency that joined may be waited for; an arrival may have waited for the entry that names its sender.
   TRAM_OK(kick_all_channels(txn, now, effects));
   for (auto& [id, arrival] : arrivals_)
@@ -263,7 +279,9 @@ Result<void> Node::rotate_kx(WriteTxn& txn, Time now, Effects& effects) {
   proto::KxFeedPayload payload;
   payload.realm = config_.realm;
   payload.agency = config_.self;
-  bool changed = kx_feed_.empty();
+  // After a clock was put right the keys of these days may all be here, and what was published names other days.
+  bool changed = kx_feed_.empty() || today != kx_today_;
+  kx_today_ = today;
   for (uint64_t epoch = today; epoch <= today + limits::kx_epochs_ahead; ++epoch) {
     const Bytes key = u64_value(epoch);
     TRAM_TRY(held, txn.get(table::kx_private, key));
@@ -283,7 +301,8 @@ Result<void> Node::rotate_kx(WriteTxn& txn, Time now, Effects& effects) {
   kx_until_ = payload.epochs.back().not_after;
   const Duration kept = limits::kx_epoch + limits::time_to_live + limits::grace;
   std::vector<Bytes> dead;
-  TRAM_OK(for_each(txn, table::kx_private, {}, [&](const Row& row) -> Result<void> {
+  // What is destroyed by a wrong clock never comes back: mail on its way could not be read (R43).
+  if (clock_ok_) TRAM_OK(for_each(txn, table::kx_private, {}, [&](const Row& row) -> Result<void> {
     const Time end{static_cast<int64_t>(read_u64(row.key) + 1) * limits::kx_epoch.ms};
     if (end + kept >= now) return {};
     dead.push_back(row.key);
@@ -353,6 +372,23 @@ Result<void> Node::on_kx_feeds(WriteTxn& txn, Time now, proto::KxFeeds& message,
   return {};
 }
 
+/// A clock that was ahead and is put right: what waits for an hour of the old clock is due now, else it would wait for
+/// as long as the clock was ahead (R43).
+void Node::heed_clock(Time now) {
+  const bool set_back = now + seconds(1) < clock_seen_;
+  clock_seen_ = now;
+  if (!set_back) return;
+  log_.warning("clock.was_set_back");
+  last_repost_ = kx_ask_after_ = {};
+  for (auto& [broker, link] : links_) {
+    link.hello_sent = link.backoff_until = link.last_directory_ask = {};
+    for (auto& [request, put] : link.puts) put.sent = {};
+    for (auto& [doc, upload] : link.uploads) upload.last_heard = {};
+    link.look_again();
+  }
+  for (auto& [id, arrival] : arrivals_) arrival.asked = arrival.not_before = {};
+}
+
 // ---- time -------------------------------------------------------------------------------------------------------
 
 Result<void> Node::add_timer(WriteTxn& txn, Time at, TimerKind kind, BytesView id) {
@@ -379,6 +415,11 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
     TRAM_OK(txn.erase(table::timer, row.key));
     const auto kind = static_cast<TimerKind>(row.key[8]);
     const BytesView id = BytesView(row.key).subspan(9);
+    // A doubtful clock throws nothing away.
+    if (!clock_ok_ && (kind == TimerKind::mail_expiry || kind == TimerKind::body_retention)) {
+      TRAM_OK(add_timer(txn, now + hours(1), kind, id));
+      continue;
+    }
     switch (kind) {
       case TimerKind::envelope_expiry: TRAM_OK(reissue(txn, now, id_at<EnvelopeId>(id, 0), effects)); break;
       case TimerKind::mail_expiry: {
@@ -428,6 +469,7 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
 
 Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_OK(fire_timers(txn, now, effects));
+  TRAM_OK(refresh_links(txn, now, effects));  // an entry may say from when on it holds
   for (auto& [broker, link] : links_) {
     // A broker whose step was aborted has forgotten what it was asked.
     if (link.connected && !link.greeted && now - link.hello_sent >= hello_again) greet(now, broker, link, effects);
@@ -460,7 +502,7 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
     last_upkeep_ = now;
     TRAM_OK(rotate_kx(txn, now, effects));
     TRAM_OK(kick_all_channels(txn, now, effects));
-    TRAM_OK(drop_old(txn, table::mail_seen, now - (limits::time_to_live + limits::grace + days(1)), [](const Row& row) { return Time{static_cast<int64_t>(read_u64(row.value))}; }));
+    if (clock_ok_) TRAM_OK(drop_old(txn, table::mail_seen, now - (limits::time_to_live + limits::grace + days(1)), [](const Row& row) { return Time{static_cast<int64_t>(read_u64(row.value))}; }));
   }
   if (!effects.wake_at) effects.wake_at = now + seconds(1);
   return {};

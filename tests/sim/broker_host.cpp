@@ -1,5 +1,7 @@
 #include "tests/sim/broker_host.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "broker/tables.h"
 
@@ -9,6 +11,7 @@ using namespace tram::broker;
 
 namespace {
 bool is_full(ErrorCode code) { return code == ErrorCode::storage_full || code == ErrorCode::map_full; }
+bool is_broken(ErrorCode code) { return code == ErrorCode::io_failed || code == ErrorCode::store_corrupt; }
 }  // namespace
 
 BrokerHost::BrokerHost(World& world, Network& network, HostFaults& faults, const Realm& realm, const Party& party,
@@ -56,25 +59,35 @@ void BrokerHost::boot() {
   {
     auto txn = store_->begin_write().value();
     auto started = broker_->start(*txn, clock(), effects);
-    SIM_REQUIRE(started, name(), "start:", describe(started.error()));
-    if (auto committed = txn->commit(); !committed) {
-      SIM_REQUIRE(is_full(committed.error().code), name(), "start:", describe(committed.error()));
+    if (started) started = txn->commit();
+    if (!started) {
+      txn.reset();
+      if (!is_full(started.error().code)) return stop_on(started.error());
       crash(false);
       return return_after(seconds(10));
     }
   }
   let_out(effects, CrashPoint::none);
-  start_ticking();
-  for (auto& one : peer_wires_) one->start();
+  if (up_) start_ticking();
+}
+
+/// Loop::connect_peers: those of the directory, no other.
+void BrokerHost::connect_peers() {
+  std::set<PartyId> in_force;
+  for (const auto& broker : directory_->brokers(clock())) in_force.insert(broker.record.id);
+  for (auto& one : peer_wires_) {
+    const bool wanted = in_force.contains(one->server_party());
+    if (wanted && !one->wanted()) one->start();
+    if (!wanted && one->wanted()) one->client_died();
+  }
 }
 
 void BrokerHost::lose_disk() {
   crash(false);
   world_.trace(name(), "-- disk lost");
-  world_.count("fault: broker disk lost");
   raw_.restore({});
   bodies_.lose_all();
-  in_doubt_ = false;
+  in_doubt_ = damaged_ = false;
   install();
   return_after(world_.random.within(seconds(1), seconds(60)));
 }
@@ -82,23 +95,73 @@ void BrokerHost::lose_disk() {
 void BrokerHost::restore(const std::map<std::string, std::map<Bytes, Bytes>>& image, bool recover) {
   crash(false);
   world_.trace(name(), recover ? "-- restored" : "-- restored in silence");
-  world_.count(recover ? "fault: broker restored" : "fault: broker restored in silence");
   raw_.restore(image);
   in_doubt_ = recover;
+  damaged_ = false;
   return_after(world_.random.within(seconds(1), seconds(60)));
+}
+
+void BrokerHost::lose_commits(const std::map<std::string, std::map<Bytes, Bytes>>& image) {
+  crash(true);
+  world_.trace(name(), "-- the disk had lied");
+  raw_.restore(image);
+  return_after(world_.random.within(seconds(1), seconds(60)));
+}
+
+bool BrokerHost::flip_value() {
+  damaged_ = raw_.flip_bit(world_.random.next());
+  if (damaged_) world_.trace(name(), "-- a bit of a value flipped");
+  return damaged_;
+}
+
+bool BrokerHost::flip_body() {
+  damaged_ = bodies_.flip_bit(world_.random.next());
+  if (damaged_) world_.trace(name(), "-- a bit of a body flipped");
+  return damaged_;
+}
+
+/// Exit 74 (R2): the process stays down until an operator has looked.
+void BrokerHost::stop_on(const Error& error) {
+  SIM_REQUIRE(is_broken(error.code), name(), "broker.stopped:", describe(error));
+  SIM_REQUIRE(error.code != ErrorCode::store_corrupt || damaged_, name(), "broker.stopped:", describe(error));
+  if (damaged_) world_.count("rare: a flipped bit was found");
+  world_.trace(name(), "-- stopped, exit 74: " + describe(error));
+  crash(false);
+  raw_.revive();
+  const uint64_t life = life_;
+  world_.after(world_.random.within(seconds(5), minutes(10)), [this, life] {
+    if (!up_ && life == life_) repair();
+  });
+}
+
+void BrokerHost::repair() {
+  crash(false);
+  raw_.revive();
+  in_doubt_ = true;
+  boot();
 }
 
 /// `tram-broker recover`. On a full disk it fails, the broker stays in doubt, and the operator tries again.
 bool BrokerHost::recover() {
   auto broker = make_broker();
   auto dropped = broker->recover(*store_, bodies_, clock());
+  if (!dropped && dropped.error().code == ErrorCode::store_corrupt && damaged_) {
+    // Nothing on this disk can be trusted: what it held, senders still hold (R7).
+    world_.count("rare: a store was given up");
+    world_.trace(name(), "recover: the store is given up");
+    raw_.restore({});
+    bodies_.lose_all();
+    in_doubt_ = damaged_ = false;
+    install();
+    return true;
+  }
   if (!dropped) {
     SIM_REQUIRE(is_full(dropped.error().code), name(), "recover:", describe(dropped.error()));
     world_.count("rare: recover failed on a full disk");
     world_.trace(name(), "recover: the disk is full");
     return false;
   }
-  in_doubt_ = false;
+  in_doubt_ = damaged_ = false;
   world_.count("envelopes dropped by recover", *dropped);
   world_.trace(name(), "recover dropped " + std::to_string(*dropped));
   return true;
@@ -142,8 +205,34 @@ void BrokerHost::receive(Wire& from, const SessionKey& session, Bytes bytes, Byt
   SIM_REQUIRE(frame, name(), "got a frame it cannot read from", realm_.name(from.client_party()));
   if (world_.prints()) world_.note(name(), realm_.name(from.client_party()) + " says " + frame_text(*frame));
   sessions_[session] = &from;
+  if (lies)
+    if (const auto* put = std::get_if<proto::Put>(&frame->body)) return lie(session, frame->request, *put);
   inbox_.push_back(FrameReceived{session, from.client_party(), std::move(*frame), std::move(chunk)});
   poke();
+}
+
+/// Custody of everything, and nothing stored.
+void BrokerHost::lie(const SessionKey& session, uint64_t request, const proto::Put& put) {
+  proto::PutReply reply;
+  for (const auto& item : put.items) {
+    auto envelope = crypto::decode_envelope(item.envelope);
+    if (!envelope) return;
+    lies();
+    crypto::Custody custody;
+    custody.realm = realm_.id();
+    custody.broker = party_.id;
+    custody.epoch = broker_->epoch();
+    custody.env_id = envelope->id;
+    custody.doc_id = put.doc_id;
+    custody.chunks = 1;
+    custody.recipient = envelope->recipient;
+    custody.position = 1 + world_.random.below(1000);
+    custody.queue_head = world_.random.id<Hash>();
+    custody.time = clock();
+    custody.log_size = audit_->size();
+    reply.results.push_back({envelope->id, crypto::encode_custody(custody, *party_.keys.sig), 0, 0, 0});
+  }
+  sessions_.at(session)->send_to_client(session.id, proto::encode_frame({request, std::move(reply)}), {});
 }
 
 void BrokerHost::drained(const SessionKey& session) { flush(session); }
@@ -166,6 +255,7 @@ void BrokerHost::receive(Wire& from, Bytes bytes, Bytes) {
 // ---- a turn of the loop ------------------------------------------------------------------------------------------
 
 void BrokerHost::step() {
+  if (is_paused()) return;
   std::vector<Event> events;
   while (!inbox_.empty() && events.size() < limits::events_per_step_max) {
     events.push_back(std::move(inbox_.front()));
@@ -173,36 +263,39 @@ void BrokerHost::step() {
   }
   if (tick_due_) {
     tick_due_ = false;
+    wake_at_.reset();
     const uint64_t percent = capacity_bytes_ == UINT64_MAX ? 10 : raw_.used_bytes() * 100 / capacity_bytes_;
     events.push_back(Tick{static_cast<unsigned>(percent), clock_ok()});
   }
   if (!inbox_.empty()) poke();
   if (events.empty()) return;
-  const CrashPoint crash_point = pick_crash();
-  if (crash_point != CrashPoint::none) world_.count("fault: crash in a step");
   world_.trace(name(), "step of " + std::to_string(events.size()));
-  Effects effects;
+  auto effects = std::make_shared<Effects>();
+  CrashPoint crash_point = CrashPoint::none;
   Result<void> outcome;
   {
     auto txn = store_->begin_write().value();
-    outcome = broker_->step(*txn, clock(), events, effects);
+    outcome = broker_->step(*txn, clock(), events, *effects);
+    const bool collects = std::any_of(effects->jobs.begin(), effects->jobs.end(), [](const Job& job) { return std::holds_alternative<RemoveBodiesJob>(job); });
+    crash_point = pick_crash(collects);
     if (crash_point == CrashPoint::before_commit) {
       txn.reset();
       return crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
     }
     if (outcome) outcome = txn->commit();
   }
+  if (!outcome && !is_full(outcome.error().code)) return stop_on(outcome.error());
   if (!outcome) {
-    SIM_REQUIRE(is_full(outcome.error().code), name(), "broker.stopped:", describe(outcome.error()));
     world_.count("step aborted by a full store (broker)");
     world_.trace(name(), "store.full");
     auto read = store_->begin_read().value();
-    auto reloaded = broker_->reload(*read, clock());
-    SIM_REQUIRE(reloaded, name(), "reload:", describe(reloaded.error()));
+    if (auto reloaded = broker_->reload(*read, clock()); !reloaded) stop_on(reloaded.error());
     return;
   }
   if (crash_point == CrashPoint::before_effects) return crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
-  if (!let_out(effects, crash_point)) crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
+  when_on_disk([this, effects, crash_point] {
+    if (!let_out(*effects, crash_point)) crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
+  });
 }
 
 bool BrokerHost::let_out(Effects& effects, CrashPoint crash_point) {
@@ -210,6 +303,7 @@ bool BrokerHost::let_out(Effects& effects, CrashPoint crash_point) {
   if (crash_point == CrashPoint::among_effects)
     left = world_.random.below(effects.jobs.size() + effects.sends.size() + effects.peer_sends.size() + 1);
   auto dies = [&] { return left-- == 0; };
+  if (tamper) tamper(effects.sends);
   for (Job& job : effects.jobs) {
     if (dies()) return false;
     start_job(std::make_shared<Job>(std::move(job)));
@@ -232,7 +326,13 @@ bool BrokerHost::let_out(Effects& effects, CrashPoint crash_point) {
   if (left == 0) return false;
   if (effects.allow_list_changed) {
     auto read = store_->begin_read().value();
-    allowed_ = directory_->allow_list(*read, clock()).value();
+    auto allowed = directory_->allow_list(*read, clock());
+    if (!allowed) {
+      stop_on(allowed.error());
+      return true;
+    }
+    allowed_ = std::move(*allowed);
+    connect_peers();
   }
   if (effects.wake_at) wake(*effects.wake_at);
   return true;
@@ -280,9 +380,9 @@ void BrokerHost::flush(const SessionKey& session) {
 
 // ---- the authority -------------------------------------------------------------------------------------------------
 
-Publisher::Publisher(World& world, Network& network, BrokerHost& broker, Bytes entry)
+Publisher::Publisher(World& world, Network& network, BrokerHost& broker, std::vector<Bytes> entries)
     : world_(world), wire_(network, *this, PartyId{}, broker, broker.party().id, proto::Endpoint::control),
-      entry_(std::move(entry)) {
+      entries_(std::move(entries)) {
   broker.serves(wire_);
 }
 
@@ -290,8 +390,8 @@ void Publisher::link_up(Wire&) { offer(); }
 
 void Publisher::offer() {
   if (done_ || !wire_.connected()) return;
-  wire_.send_to_server(proto::encode_frame({1, proto::DirectoryPut{{entry_}}}), {});
-  world_.after(seconds(5), [this] { offer(); });
+  wire_.send_to_server(proto::encode_frame({1, proto::DirectoryPut{entries_}}), {});
+  world_.repeat(seconds(5), [this] { offer(); });
 }
 
 void Publisher::receive(Wire&, Bytes bytes, Bytes) {

@@ -25,12 +25,24 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   std::map<std::string, std::map<Bytes, Bytes>> image() const { return raw_.dump(); }
   /// The store is put back to an image; with `recover` the operator says so and a new epoch opens (R8).
   void restore(const std::map<std::string, std::map<Bytes, Bytes>>& image, bool recover);
+  /// The disk loses what was committed last: the process dies, and comes back on an earlier state (a lying disk).
+  void lose_commits(const std::map<std::string, std::map<Bytes, Bytes>>& image);
+  /// A bit of a stored value, or of a body's file, is wrong from now on. False when there is nothing to flip.
+  bool flip_value();
+  bool flip_body();
+  /// An operator checks the disk: `recover`, and where that finds what it cannot repair, a new store.
+  void repair();
   void set_capacity_bytes(uint64_t bytes);
   const Epoch& epoch() const { return broker_->epoch(); }
   /// Of the store, while the broker is down too.
   Epoch stored_epoch();
+  bool installed() const { return raw_.used_bytes() > 0; }
   const directory::Directory& directory() const { return *directory_; }
   std::vector<std::unique_ptr<Wire>>& peer_wires() { return peer_wires_; }
+  /// Byzantine: what it does to the frames that it sends, and that it answers requests for custody without storing;
+  /// called with each such answer.
+  std::function<void(std::vector<broker::Send>&)> tamper;
+  std::function<void()> lies;
   /// A wire that leads here.
   void serves(Wire& wire) { served_.push_back(&wire); }
 
@@ -47,6 +59,9 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   void step() override;
   std::unique_ptr<broker::Broker> make_broker();
   bool recover();
+  void connect_peers();
+  void stop_on(const Error&);
+  void lie(const broker::SessionKey&, uint64_t request, const proto::Put&);
   bool let_out(broker::Effects&, CrashPoint);
   void start_job(std::shared_ptr<broker::Job>);
   void flush(const broker::SessionKey&);
@@ -67,10 +82,10 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   size_t approved_entries_;
 };
 
-/// A publisher of the authority: hands a directory entry to one broker over and over until it says Done.
+/// A publisher of the authority: hands directory entries to one broker over and over until it says Done.
 class Publisher final : public ClientEnd {
  public:
-  Publisher(World& world, Network& network, BrokerHost& broker, Bytes entry);
+  Publisher(World& world, Network& network, BrokerHost& broker, std::vector<Bytes> entries);
   bool done() const { return done_; }
   bool runs() const override { return true; }
   void link_up(Wire&) override;
@@ -82,7 +97,7 @@ class Publisher final : public ClientEnd {
   void offer();
   World& world_;
   Wire wire_;
-  Bytes entry_;
+  std::vector<Bytes> entries_;
   bool done_ = false;
 };
 

@@ -20,8 +20,18 @@ class Checker final : public Observer {
 
   /// A wrap of this document for this recipient was spoilt on purpose: it will be rejected.
   void expect_rejected(const DocUuid& uuid, const PartyId& recipient) { rejected_.insert({uuid, recipient}); }
-  /// This epoch's custody is no longer true, and nobody was told: a disk put back in silence.
-  void expect_false_custody(const PartyId& broker, const Epoch& epoch) { lapsed_.insert({broker, epoch}); }
+  /// This epoch's custody is no longer true, and nobody was told: a disk put back in silence, a broker that lies.
+  void expect_false_custody(BrokerHost& broker, const Epoch& epoch);
+  /// A Byzantine sender: what it sends is promised nothing.
+  void excuse(const NodeHost& sender) { excused_.insert(sender.party().id); }
+  /// A suspended agency is of no group.
+  void expect_smaller_groups() { groups_vary_ = true; }
+  /// Brokers that the directory names.
+  void joined(const BrokerHost& broker) { in_force_.insert(&broker); }
+  void retired(const BrokerHost& broker) { in_force_.erase(&broker); }
+  bool in_force(const BrokerHost& broker) const { return in_force_.contains(&broker); }
+  /// sweep(), unless nothing was committed since the last one.
+  void hourly();
   /// An operator puts a backup in the place of this node's store: what it said since is forgotten there, and only there.
   void node_will_be_restored(NodeHost&);
   void node_was_restored(NodeHost&);
@@ -44,6 +54,7 @@ class Checker final : public Observer {
   void check_custody(BrokerHost&, const crypto::Custody&, std::string_view when);
   void check_accepted(NodeHost&, ReadTxn&, const proto::ItemRecord&);
   void check_stored(NodeHost&, const EnvelopeId&, const DocId&, bool acknowledged);
+  bool body_durable(const MemBodies&, const std::string& name, const crypto::Manifest&);
   bool broker_holds(BrokerHost&, ReadTxn&, const PartyId& sender, const DocId&);
   bool node_keeps(NodeHost&, ReadTxn&, const proto::OutRecord&);
   void check_incoming(NodeHost&);
@@ -61,13 +72,24 @@ class Checker final : public Observer {
   std::map<std::pair<PartyId, DocId>, Seen> incoming_;
   std::map<std::tuple<PartyId, PartyId, Lane, uint32_t>, Handed> handed_;       // recipient, sender, lane, inc
   std::map<std::tuple<PartyId, PartyId, Lane, uint32_t, uint64_t>, EnvelopeId> positions_;
+  struct Sent {
+    PartyId sender, recipient;
+    Time not_after;
+  };
+  std::map<EnvelopeId, Sent> sent_;
   std::map<EnvelopeId, Hash> statements_;
   std::map<EnvelopeId, PartyId> fetched_from_;
   std::set<EnvelopeId> reissued_;
   std::map<std::tuple<PartyId, Epoch, EnvelopeId>, Hash> custodies_;
   std::map<std::tuple<PartyId, Epoch, PartyId, uint64_t>, EnvelopeId> queue_places_;
+  std::map<std::pair<PartyId, Epoch>, uint64_t> log_sizes_;  // told in greetings
   std::set<std::pair<DocUuid, PartyId>> rejected_;
   std::set<std::pair<PartyId, Epoch>> lapsed_;
+  std::set<PartyId> excused_;
+  std::set<const BrokerHost*> in_force_;
+  bool groups_vary_ = false;
+  uint64_t commits_swept_ = 0;
+  std::map<std::pair<const MemBodies*, std::string>, std::pair<uint64_t, std::vector<ChunkId>>> bodies_seen_;  // whole when last read
   std::set<PartyId> restored_;
   std::set<EnvelopeId> answered_;
 };

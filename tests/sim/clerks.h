@@ -26,6 +26,8 @@ struct ClerkHabits {
   uint64_t refuse_per_mille = 120;
   uint64_t late_per_mille = 150;     // left lying until the calm
   bool may_refuse_recall = false;
+  bool may_be_suspended = false;     // an agency of the realm
+  Duration looks_every = seconds(15);
   Duration turn_min = milliseconds(700), turn_max = seconds(4);
 };
 
@@ -34,7 +36,10 @@ class Clerk {
   Clerk(World&, NodeHost&, size_t self, const Realm&, std::vector<PlannedDocument>&, const ClerkHabits&);
   void start();
   /// From now on nothing is left lying.
-  void hurry() { hurry_ = true; }
+  void hurry() {
+    hurry_ = true;
+    look_again_ = {};
+  }
   /// Whether something is still to be done here.
   bool idle();
 
@@ -59,6 +64,8 @@ class Clerk {
   const ClerkHabits& habits_;
   bool hurry_ = false;
   Time busy_until_;
+  Time look_again_;
+  uint64_t seen_ = 0;
   uint64_t act_ = 0;
 };
 

@@ -1,223 +1,502 @@
-// The faults of a seed: what is planned in FaultPlan happens here.
+// The faults of a seed: what is planned in FaultPlan happens here. Each is counted where it takes effect.
+#include <algorithm>
+
 #include "base/limits.h"
 #include "tests/sim/simulation.h"
 
 namespace tram::sim {
 
 Host& Simulation::any_host() {
-  const size_t i = world_.random.below(nodes_.size() + brokers_.size());
-  return i < nodes_.size() ? static_cast<Host&>(*nodes_[i]) : *brokers_[i - nodes_.size()];
+  return world_.random.chance(600) ? static_cast<Host&>(any_node()) : static_cast<Host&>(any_broker());
 }
 
-/// Between `one` and `other`, or between `one` and everybody.
-void Simulation::block(Host& one, const Host* other, bool blocked) {
-  auto each = [&](std::vector<std::unique_ptr<Wire>>& wires) {
-    for (auto& wire : wires) {
-      const bool here = wire->client_party() == one.party().id || wire->server_party() == one.party().id;
-      const bool there = !other || wire->client_party() == other->party().id || wire->server_party() == other->party().id;
-      if (here && there) wire->block(blocked);
-    }
-  };
-  for (auto& node : nodes_) each(node->wires());
-  for (auto& broker : brokers_) each(broker->peer_wires());
-}
-
-void Simulation::inject() {
-  if (plan_.step_crashes) host_faults_.crash_per_100000 = 20 + world_.random.below(300);
-  if (plan_.repeats) network_.repeat_per_mille = 2 + world_.random.below(30);
-  const bool any = plan_.partitions || plan_.crashes || plan_.disk_loss || plan_.restores || plan_.silent_restores ||
-                   plan_.full_stores || plan_.skew || plan_.node_restores;
-  if (!any) return;
-  const size_t count = 4 + world_.random.below(16);
-  for (size_t i = 0; i < count; ++i)
-    world_.after(world_.random.within(seconds(3), plan_.lasts), [this] {
-      if (!calm_) inject_one();
-    });
-}
-
-void Simulation::inject_one() {
-  auto& random = world_.random;
-  enum Kind { partition, kill, disk, restore, silent, full, skew, node_restore };
-  std::vector<Kind> kinds;
-  auto may = [&](bool on, Kind kind, size_t weight) { kinds.insert(kinds.end(), on ? weight : 0, kind); };
-  may(plan_.partitions, partition, 4);
-  may(plan_.crashes, kill, 4);
-  may(plan_.disk_loss, disk, 1);
-  may(plan_.restores, restore, 1);
-  may(plan_.silent_restores, silent, 1);
-  may(plan_.full_stores, full, 2);
-  may(plan_.skew, skew, 2);
-  may(plan_.node_restores, node_restore, 2);
-  const auto for_a_while = random.within(seconds(1), seconds(60));
-  switch (kinds[random.below(kinds.size())]) {
-    case partition: {
-      Host& one = random.chance(700) ? static_cast<Host&>(any_node()) : any_broker();
-      const Host* other = random.chance(500) ? &any_broker() : nullptr;
-      if (other == &one) other = nullptr;
-      if (random.chance(250)) {
-        world_.count("fault: connection cut");
-        for (auto& node : nodes_)
-          for (auto& wire : node->wires())
-            if (wire->server_party() == one.party().id || wire->client_party() == one.party().id) wire->cut();
-        return;
-      }
-      world_.count("fault: partition");
-      world_.trace("**", "partition of " + one.name() + (other ? " from " + other->name() : " from all"));
-      block(one, other, true);
-      world_.after(for_a_while, [this, &one, other] {
-        if (!calm_) block(one, other, false);
-      });
-      return;
-    }
-    case kill: return any_host().crash_and_return(random.chance(500));
-    case disk: return any_broker().lose_disk();
-    case restore:
-    case silent: {
-      // An image first, some time later the disk is put back to it.
-      const bool recover = kinds.size() == 1 || plan_.restores;
-      BrokerHost& broker = any_broker();
-      auto image = std::make_shared<std::map<std::string, std::map<Bytes, Bytes>>>(broker.image());
-      const bool say_so = recover && (!plan_.silent_restores || random.chance(600));
-      world_.after(random.within(seconds(1), seconds(40)), [this, &broker, image, say_so] {
-        if (calm_ || !broker.up()) return;
-        if (!say_so) checker_->expect_false_custody(broker.party().id, broker.epoch());
-        broker.restore(*image, say_so);
-        // The image may be of an earlier life, whose epoch is back now.
-        if (!say_so) checker_->expect_false_custody(broker.party().id, broker.stored_epoch());
-      });
-      return;
-    }
-    case node_restore: return backup_and_restore(any_node());
-    case full: {
-      world_.count("fault: store full");
-      Host& host = any_host();
-      const uint64_t room = random.below(20000);
-      auto set = [&host](uint64_t bytes) {
-        host.raw().set_capacity_bytes(bytes);
-        host.bodies().set_capacity_bytes(bytes);
-      };
-      world_.trace(host.name(), "-- store is nearly full");
-      host.log().expect("body.not_reserved");
-      if (auto* broker = dynamic_cast<BrokerHost*>(&host)) broker->set_capacity_bytes(host.raw().used_bytes() + room);
-      else host.raw().set_capacity_bytes(host.raw().used_bytes() + room);
-      host.bodies().set_capacity_bytes(host.bodies().used_bytes() + room);
-      world_.after(for_a_while, [&host, set] {
-        set(UINT64_MAX);
-        if (auto* broker = dynamic_cast<BrokerHost*>(&host)) broker->set_capacity_bytes(UINT64_MAX);
-      });
-      return;
-    }
-    case skew: {
-      world_.count("fault: clock skew");
-      Host& host = any_host();
-      const bool far = random.chance(200);
-      const Duration by{far ? random.between(-minutes(20).ms, minutes(20).ms) : random.between(-minutes(3).ms, minutes(3).ms)};
-      world_.trace(host.name(), "-- clock is off by " + std::to_string(by.ms) + " ms");
-      host.set_skew(by);
-      return;
-    }
+BrokerHost& Simulation::any_broker() {
+  for (;;) {
+    BrokerHost& one = *brokers_[world_.random.below(brokers_.size())];
+    if (checker_->in_force(one)) return one;
   }
 }
 
-/// A backup; perhaps the node tells of it; some time later the node is put back to it.
-void Simulation::backup_and_restore(NodeHost& host) {
-  auto& random = world_.random;
-  if (!host.up()) return;
-  auto image = std::make_shared<NodeHost::Image>(host.image());
-  if (random.chance(600))
-    world_.after(random.within(milliseconds(100), seconds(20)), [this, &host, image] {
-      if (!host.up()) return;
-      world_.count("backups told of");
-      host.act([marks = host.marks(*image)](node::Node& node, WriteTxn& txn, Time now, node::Effects& effects) {
-                 return node.backed_up(txn, now, marks, effects);
-               }, [](const Result<void>&) {});
-    });
-  world_.after(random.within(seconds(1), seconds(90)), [this, &host, image] {
-    if (calm_) return;
-    checker_->node_will_be_restored(host);
-    host.restore(*image);
-    checker_->node_was_restored(host);
+void Simulation::later(Duration delay, std::function<void()> what) {
+  world_.after(delay, [this, what = std::move(what)] {
+    if (!calm_) what();
   });
 }
 
-/// A recipient is away for longer than a document's life; the others wait without hurry.
-void Simulation::long_absence() {
+/// Mostly short, now and then hours.
+Duration Simulation::a_while() {
   auto& random = world_.random;
-  NodeHost& away = any_node();
-  world_.trace(away.name(), "-- away");
-  world_.count("fault: long absence");
-  host_faults_.crash_per_100000 = 0;
-  away.crash(false);
-  const size_t other = random.below(nodes_.size());
-  for (int i = 0; i < 4; ++i) {
-    PlannedDocument document;
-    document.uuid = random.id<DocUuid>();
-    document.at = world_.now() + random.within(seconds(1), seconds(60));
-    document.sender = other;
-    for (size_t to = 0; to < nodes_.size(); ++to)
-      if (to != other && (nodes_[to].get() == &away || random.chance(200))) document.recipients.push_back(to);
-    if (document.recipients.empty() || (plan_.late_agency && other + 1 == nodes_.size())) continue;
-    if (plan_.late_agency && document.recipients.size() == 1 && document.recipients[0] + 1 == nodes_.size()) continue;
-    document.file_bytes = 200 + random.below(9000);
-    documents_.push_back(std::move(document));
-  }
-  host_faults_.tick = seconds(20);
-  const Time end = world_.now() + random.within(minutes(25), minutes(70));
-  while (world_.now() < end) {
-    world_.run_until(world_.now() + minutes(5));
-    checker_->sweep();
-  }
-  host_faults_.tick = seconds(1);
+  const uint64_t kind = random.below(100);
+  if (kind < 70) return random.within(seconds(1), minutes(1));
+  if (kind < 92) return random.within(minutes(1), hours(1));
+  return random.within(hours(1), hours(10));
 }
 
-/// Everything is off for days, as after a flood; then it starts again. Shorter than small mail is kept (12 days): what a
-/// recipient said later than 01 has no other way.
-void Simulation::long_night() {
+/// Between `one` and `other`, or between `one` and everybody.
+template <class Each>
+void Simulation::each_wire(const Host& one, const Host* other, Each&& each) {
+  auto look = [&](std::vector<std::unique_ptr<Wire>>& wires) {
+    for (auto& wire : wires) {
+      const bool is_client = wire->client_party() == one.party().id;
+      const bool here = is_client || wire->server_party() == one.party().id;
+      const bool there = !other || wire->client_party() == other->party().id || wire->server_party() == other->party().id;
+      if (here && there) each(*wire, is_client);
+    }
+  };
+  for (auto& node : nodes_) look(node->wires());
+  for (auto& broker : brokers_) look(broker->peer_wires());
+}
+
+void Simulation::block(Host& one, const Host* other, bool out, bool in) {
+  each_wire(one, other, [&](Wire& wire, bool is_client) { wire.block(is_client ? out : in, is_client ? in : out); });
+}
+
+/// One of the kinds of this seed that happen at an instant.
+void Simulation::inject_one() {
+  std::vector<Fault> kinds;
+  for (size_t i = 0; i < fault_count; ++i)
+    if (plan_.on[i]) kinds.push_back(static_cast<Fault>(i));
+  if (kinds.empty()) return;
+  world_.stay_awake(seconds(8));
+  inject(kinds[world_.random.below(kinds.size())]);
+}
+
+void Simulation::inject(Fault fault) {
+  auto& random = world_.random;
+  using enum Fault;
+  switch (fault) {
+    case kill:
+    case power_cut: {
+      Host& host = any_host();
+      if (!host.up()) return;
+      world_.injected(fault);
+      return host.crash_and_return(fault == power_cut);
+    }
+    case away: {
+      Host& host = any_host();
+      if (!host.up()) return;
+      world_.injected(fault);
+      host.crash(random.chance(500));
+      return host.return_after(random.within(minutes(30), hours(40)));
+    }
+    case all_off: return switch_all_off();
+    case pause: {
+      Host& host = any_host();
+      if (!host.up()) return;
+      world_.injected(fault);
+      world_.trace(host.name(), "-- SIGSTOP");
+      return host.pause(random.within(seconds(1), seconds(120)));
+    }
+    case disk_lost: {
+      BrokerHost& broker = any_broker();
+      world_.injected(fault);
+      return broker.lose_disk();
+    }
+    case old_backup:
+    case old_backup_in_silence:
+    case commits_lost: return put_back(any_broker(), fault);
+    case node_restored: return put_back(any_node());
+    case commit_failed:
+    case commit_unsure:
+    case value_flipped: return damage(any_broker(), fault);
+    case body_flipped:
+      for (auto& broker : brokers_)
+        if (broker->bodies().used_bytes() && checker_->in_force(*broker) && random.chance(600)) return damage(*broker, fault);
+      return;
+    case store_full: {
+      Host& host = any_host();
+      world_.injected(fault);
+      const uint64_t room = random.below(20000);
+      world_.trace(host.name(), "-- store is nearly full");
+      host.log().expect("body.not_reserved");
+      auto set = [&host](uint64_t rows, uint64_t bodies) {
+        host.raw().set_capacity_bytes(rows);
+        if (auto* broker = dynamic_cast<BrokerHost*>(&host)) broker->set_capacity_bytes(rows);
+        host.bodies().set_capacity_bytes(bodies);
+      };
+      set(host.raw().used_bytes() + room, host.bodies().used_bytes() + room);
+      return later(a_while(), [set] { set(UINT64_MAX, UINT64_MAX); });
+    }
+    case slow_disk: {
+      Host& host = any_host();
+      world_.injected(fault);
+      world_.trace(host.name(), "-- slow disk");
+      host.slow_disk(random.chance(500) ? seconds(10) : milliseconds(800));
+      return later(a_while(), [&host] { host.slow_disk({}); });
+    }
+    case frame_delayed:
+    case partition:
+    case partition_of_two:
+    case one_way:
+    case flapping:
+    case swizzle:
+    case slow_link:
+    case cut:
+    case half_open: return disturb_links(fault);
+    case skew:
+    case jump_hour:
+    case jump_month:
+    case stopped_clock: return disturb_clock(fault);
+    case chunk_spam: return nodes_[hostile_node_]->spam(1 + random.below(30));
+    case no_answer:
+    case forged_answer:
+    case altered_body:
+    case withheld:
+    case reordered:
+    case replayed:
+    case false_custody:
+    case directory_frozen: return turn_hostile(fault);
+    case agency_joins:
+    case agency_suspended:
+    case broker_added:
+    case broker_retired:
+    case policy_changed: return operate(fault);
+    default: return;  // happens at a rate: a frame, a step, a job
+  }
+}
+
+// ---- stores ------------------------------------------------------------------------------------------------------
+
+/// The broker's disk is put back to an earlier state.
+void Simulation::put_back(BrokerHost& broker, Fault fault) {
+  if (!broker.installed() || broker.damaged()) return;
+  const bool told = fault == Fault::old_backup;
+  auto image = std::make_shared<Image>(fault == Fault::commits_lost || !backups_.contains(&broker) ? broker.image() : backups_.at(&broker));
+  const Duration delay = fault == Fault::commits_lost ? world_.random.within(milliseconds(50), seconds(5)) : world_.random.within(seconds(1), seconds(30));
+  later(delay, [this, &broker, image, fault, told] {
+    if (!broker.up()) return;
+    world_.injected(fault);
+    world_.stay_awake(seconds(8));
+    if (!told) checker_->expect_false_custody(broker, broker.epoch());
+    if (fault == Fault::commits_lost) broker.lose_commits(*image);
+    else broker.restore(*image, told);
+    // The image may be of an earlier life, whose epoch is back now.
+    if (!told) checker_->expect_false_custody(broker, broker.stored_epoch());
+  });
+}
+
+/// A node is put back to its last backup, of which the others may have been told (R21, R22).
+void Simulation::put_back(NodeHost& host) {
+  auto backup = node_backups_.find(&host);
+  if (backup == node_backups_.end() || !host.installed()) return;
+  world_.injected(Fault::node_restored);
+  checker_->node_will_be_restored(host);
+  host.restore(*backup->second);
+  checker_->node_was_restored(host);
+}
+
+void Simulation::damage(BrokerHost& broker, Fault fault) {
+  if (!broker.up() || broker.damaged()) return;
+  switch (fault) {
+    case Fault::commit_failed: broker.raw().fail_next_commit(ErrorCode::io_failed); break;
+    case Fault::commit_unsure: broker.raw().fail_next_commit_unsure(ErrorCode::io_failed); break;
+    case Fault::value_flipped:
+      if (!broker.flip_value()) return;
+      break;
+    default:
+      if (!broker.flip_body()) return;
+  }
+  world_.injected(fault);
+  // What nobody happened to read an operator finds.
+  if (broker.damaged()) later(a_while(), [&broker] {
+    if (broker.damaged()) broker.repair();
+  });
+}
+
+// ---- links and clocks --------------------------------------------------------------------------------------------
+
+void Simulation::disturb_links(Fault fault) {
+  auto& random = world_.random;
+  using enum Fault;
+  Host& one = any_host();
+  const Host* other = fault == partition_of_two ? &any_broker() : nullptr;
+  if (other == &one) return;
+  world_.injected(fault);
+  world_.trace("**", std::string(name_of(fault)) + ": " + one.name() + (other ? " and " + other->name() : ""));
+  auto free = [this, &one, other] { block(one, other, false, false); };
+  switch (fault) {
+    case partition:
+    case partition_of_two:
+      block(one, other, true, true);
+      return later(a_while(), free);
+    case one_way: {
+      const bool out = random.chance(500);
+      block(one, nullptr, out, !out);
+      return later(a_while(), free);
+    }
+    case flapping: {
+      Duration at;
+      for (uint64_t i = 0, n = 3 + random.below(8); i < n; ++i) {
+        later(at, [this, &one] { block(one, nullptr, true, true); });
+        at = at + random.within(milliseconds(200), seconds(8));
+        later(at, free);
+        at = at + random.within(milliseconds(200), seconds(8));
+      }
+      return;
+    }
+    case swizzle: {
+      // One after the other is clogged, and set free in another order.
+      std::vector<Host*> hosts;
+      for (auto& node : nodes_) hosts.push_back(node.get());
+      for (auto& broker : brokers_) hosts.push_back(broker.get());
+      Duration clog, free_at = seconds(30);
+      for (Host* host : hosts) {
+        if (random.chance(400)) continue;
+        clog = clog + random.within({}, seconds(3));
+        later(clog, [this, host] { block(*host, nullptr, true, true); });
+        later(free_at + random.within({}, seconds(30)), [this, host] { block(*host, nullptr, false, false); });
+      }
+      return;
+    }
+    case slow_link:
+      each_wire(one, nullptr, [](Wire& wire, bool) { wire.slow(8000); });
+      return later(a_while(), [this, &one] { each_wire(one, nullptr, [](Wire& wire, bool) { wire.slow(0); }); });
+    case half_open: {
+      const Duration while_ = random.within(seconds(10), minutes(10));
+      return each_wire(one, nullptr, [&](Wire& wire, bool) { wire.half_open(while_); });
+    }
+    case frame_delayed: {
+      const Duration by = random.within(minutes(1), hours(1));
+      return each_wire(one, nullptr, [&](Wire& wire, bool) { wire.hold_up(by); });
+    }
+    default: return each_wire(one, nullptr, [](Wire& wire, bool) { wire.cut(); });
+  }
+}
+
+void Simulation::disturb_clock(Fault fault) {
+  auto& random = world_.random;
+  // What brokers 30 days ahead dropped as too old waits for its sender to issue it anew, longer than a calm lasts.
+  const bool far_off = fault == Fault::jump_month && plan_.ends_in_calm;
+  Host& host = far_off ? static_cast<Host&>(any_node()) : any_host();
+  world_.injected(fault);
+  if (fault == Fault::stopped_clock) {
+    world_.trace(host.name(), "-- clock stands still");
+    host.stop_clock();
+    return later(a_while(), [&host] { host.set_skew({}); });
+  }
+  const Duration by = fault == Fault::skew        ? Duration{random.between(-minutes(10).ms, minutes(10).ms)}
+                      : fault == Fault::jump_hour ? hours(random.chance(500) ? 1 : -1)
+                                                  : days(random.chance(500) ? 30 : -30);
+  if (fault == Fault::jump_month)
+    for (auto& node : nodes_) node->log().expect("broker.lost_envelope");  // too old by that clock
+  world_.trace(host.name(), "-- clock is off by " + std::to_string(by.ms) + " ms");
+  host.set_skew(by);
+  // A skew may stay to the end; what a person sees at a glance is put right.
+  if (fault != Fault::skew) later(a_while(), [&host] { host.set_skew({}); });
+}
+
+// ---- Byzantine parties -------------------------------------------------------------------------------------------
+
+void Simulation::turn_hostile(Fault fault) {
+  using enum Fault;
+  if (fault == no_answer || fault == forged_answer || fault == altered_body) {
+    NodeHost& node = *nodes_[hostile_node_];
+    if (node.tamper) return;
+    world_.trace(node.name(), "-- " + std::string(name_of(fault)));
+    if (fault == altered_body) checker_->excuse(node);
+    node.tamper = [this, fault](node::Send& send) {
+      if (auto* put = std::get_if<proto::Put>(&send.frame.body); put && fault == altered_body && !put->inline_chunk.empty()) {
+        world_.injected(fault);
+        put->inline_chunk[world_.random.below(put->inline_chunk.size())] ^= 1;
+      }
+      auto* answers = std::get_if<proto::AckPut>(&send.frame.body);
+      if (!answers || fault == altered_body) return true;
+      world_.injected(fault);
+      if (fault == no_answer) return false;
+      for (auto& item : answers->items) item.statement[world_.random.below(item.statement.size())] ^= 1;
+      return true;
+    };
+    return later(a_while(), [&node] {
+      node.tamper = nullptr;
+      if (node.up()) node.crash_and_return(false);  // an honest one takes its place, with the same store
+    });
+  }
+  BrokerHost& broker = *brokers_[hostile_broker_];
+  if (broker.tamper || broker.lies || !broker.up()) return;
+  world_.trace(broker.name(), "-- " + std::string(name_of(fault)));
+  if (fault == false_custody) {
+    broker.lies = [this, &broker] {
+      world_.injected(Fault::false_custody);
+      checker_->expect_false_custody(broker, broker.epoch());
+    };
+    return later(a_while(), [&broker] { broker.lies = nullptr; });
+  }
+  const PartyId victim = any_node().party().id;
+  auto old = std::make_shared<std::vector<broker::Send>>();
+  broker.tamper = [this, fault, victim, old](std::vector<broker::Send>& sends) {
+    auto& chance = world_.random;
+    if (fault == withheld || fault == directory_frozen)
+      std::erase_if(sends, [&](const broker::Send& send) {
+        const bool mail = std::holds_alternative<proto::Announce>(send.frame.body) || std::holds_alternative<proto::Content>(send.frame.body);
+        const bool entries = std::holds_alternative<proto::DirectoryEntries>(send.frame.body);
+        if (!(fault == withheld ? mail && chance.chance(700) : entries)) return false;
+        world_.injected(fault);
+        return true;
+      });
+    if (fault == reordered && sends.size() > 1) {
+      world_.injected(fault);
+      for (size_t i = sends.size() - 1; i > 0; --i) std::swap(sends[i], sends[chance.below(i + 1)]);
+    }
+    if (fault != replayed) return;
+    const size_t now = sends.size();
+    for (size_t i = 0; i < now; ++i)
+      if (old->size() < 200) old->push_back(sends[i]);
+    for (size_t i = 0; i < now && !old->empty(); ++i) {
+      if (!chance.chance(300)) continue;
+      world_.injected(fault);
+      sends.push_back((*old)[chance.below(old->size())]);
+    }
+  };
+  later(a_while(), [&broker] {
+    broker.tamper = nullptr;
+    if (broker.up()) broker.crash_and_return(false);  // an honest one takes its place, with the same store
+  });
+}
+
+/// A sender with broken memory, or a bad one: the key it wraps, the key it wraps to, the place in the channel is wrong.
+void Simulation::spoil(NodeHost& node, node::Job& job) {
+  auto* wrap = std::get_if<node::WrapJob>(&job);
+  if (!wrap || calm_) return;
+  auto& random = world_.random;
+  for (auto& run : wrap->runs) {
+    if (plan_.has(Fault::wrong_recipient_key) && random.chance(50)) {
+      world_.injected(Fault::wrong_recipient_key);
+      run.kx = crypto::make_kx_pair(random).public_key;
+      continue;
+    }
+    if (plan_.has(Fault::sequence_reused) && &node == nodes_[hostile_node_].get() && run.first_seq > 1 && random.chance(300)) {
+      world_.injected(Fault::sequence_reused);
+      checker_->excuse(node);
+      --run.first_seq;
+      continue;
+    }
+    if (!plan_.has(Fault::wrong_key)) continue;
+    for (auto& target : run.targets)
+      if (random.chance(60)) {
+        world_.injected(Fault::wrong_key);
+        target.document_key = crypto::make_secret(random);
+        checker_->expect_rejected(target.uuid, run.recipient);
+      }
+  }
+}
+
+// ---- operations --------------------------------------------------------------------------------------------------
+
+void Simulation::publish(BrokerHost& broker) {
+  const auto first = realm_->entries().begin() + static_cast<ptrdiff_t>(realm_->first_entries());
+  publishers_.push_back(std::make_unique<Publisher>(world_, network_, broker, std::vector<Bytes>(first, realm_->entries().end())));
+  publishers_.back()->start();
+}
+
+void Simulation::decide(std::vector<proto::Change> changes) {
+  realm_->decide(std::move(changes), world_.now());
+  for (auto& broker : brokers_) broker->set_approved_entries(realm_->entries().size());
+  publish(any_broker());
+}
+
+void Simulation::reinstate(NodeHost& node) {
+  if (!std::erase(suspended_, &node)) return;
+  world_.trace(node.name(), "-- reinstated");
+  decide({{world_.now(), proto::StatusChange{node.party().id, proto::AgencyStatus::active, {}, "exercise"}}});
+}
+
+void Simulation::operate(Fault fault) {
+  auto& random = world_.random;
+  const Time now = world_.now();
+  using enum Fault;
+  switch (fault) {
+    case agency_joins:
+      if (!late_agency_) return;
+      late_agency_ = false;
+      world_.trace("**", "an agency joins");
+      decide({{now, realm_->late_agency()}});
+      break;
+    case agency_suspended: {
+      NodeHost& node = any_node();
+      if (std::find(suspended_.begin(), suspended_.end(), &node) != suspended_.end()) return;
+      suspended_.push_back(&node);
+      world_.trace(node.name(), "-- suspended");
+      decide({{now, proto::StatusChange{node.party().id, proto::AgencyStatus::suspended, {}, "exercise"}}});
+      later(a_while(), [this, &node] { reinstate(node); });
+      break;
+    }
+    case broker_added: {
+      if (!late_broker_) return;
+      late_broker_ = false;
+      BrokerHost& broker = *brokers_.back();
+      world_.trace(broker.name(), "-- joins");
+      decide({{now, realm_->broker_record(brokers_.size() - 1)}});
+      broker.install();
+      broker.return_after(seconds(1));
+      checker_->joined(broker);
+      break;
+    }
+    case broker_retired: {
+      // Three stay.
+      if (broker_retired_ || late_broker_ || brokers_.size() < 4) return;
+      broker_retired_ = true;
+      const size_t i = random.below(3);
+      world_.trace(brokers_[i]->name(), "-- retires");
+      auto record = realm_->broker_record(i);
+      record.retired = true;
+      decide({{now, record}});
+      checker_->retired(*brokers_[i]);
+      later(random.within(minutes(1), hours(20)), [this, i] { brokers_[i]->crash(false); });
+      break;
+    }
+    default: {
+      auto policy = realm_->policy();
+      policy.update_refusal_allowed = random.chance(500);
+      policy.body_floor_bytes = limits::body_floor_bytes << random.below(3);
+      world_.trace("**", "the policy changes");
+      decide({{now, policy}});
+    }
+  }
+  world_.injected(fault);
+}
+
+/// Everything is off for days, as after a flood; then it starts again.
+void Simulation::switch_all_off() {
   world_.trace("**", "everything is off");
-  world_.count("fault: everything off for days");
-  for (auto& node : nodes_) node->crash(true);
-  for (auto& broker : brokers_) broker->crash(true);
-  host_faults_.down_min = host_faults_.down_max = {};
-  const Duration off = world_.random.chance(300) ? world_.random.within(hours(20), hours(60)) : world_.random.within(days(9), hours(11 * 24 + 8));
-  world_.run_until(world_.now() + off);
+  world_.injected(Fault::all_off);
+  const Duration off = world_.random.within(hours(10), hours(60));
+  auto each = [&](Host& host) {
+    host.crash(true);
+    host.return_after(off + world_.random.within({}, seconds(30)));
+  };
+  for (auto& node : nodes_) each(*node);
+  for (auto& broker : brokers_)
+    if (checker_->in_force(*broker)) each(*broker);
 }
 
 void Simulation::all_up() {
   host_faults_ = {};
   network_.delay_max = milliseconds(15);
-  network_.repeat_per_mille = 0;
+  network_.repeat_per_mille = network_.lose_per_100000 = network_.swap_per_mille = network_.corrupt_per_100000 = 0;
   auto each = [&](Host& host) {
     host.set_skew({});
+    host.slow_disk({});
     host.raw().set_capacity_bytes(UINT64_MAX);
     host.bodies().set_capacity_bytes(UINT64_MAX);
-    if (auto* broker = dynamic_cast<BrokerHost*>(&host)) broker->set_capacity_bytes(UINT64_MAX);
-    block(host, nullptr, false);
-    host.return_after(seconds(1));
+    each_wire(host, nullptr, [](Wire& wire, bool) { wire.hurry(); });
+    block(host, nullptr, false, false);
   };
   for (auto& node : nodes_) {
     each(*node);
+    if (node->tamper && node->up()) node->crash(false);
     node->spoil = nullptr;
+    node->tamper = nullptr;
+    node->return_after(seconds(1));
   }
-  for (auto& broker : brokers_) each(*broker);
-}
-
-/// A sender with broken memory: the key it wraps, or the key it wraps to, is not the right one.
-void Simulation::spoil(node::Job& job) {
-  auto* wrap = std::get_if<node::WrapJob>(&job);
-  if (!wrap) return;
-  auto& random = world_.random;
-  for (auto& run : wrap->runs) {
-    if (random.chance(30)) {
-      world_.count("fault: wrapped to a wrong key");
-      run.kx = crypto::make_kx_pair(random).public_key;
-      continue;
-    }
-    for (auto& target : run.targets)
-      if (random.chance(30)) {
-        world_.count("fault: wrong key wrapped");
-        target.document_key = crypto::make_secret(random);
-        checker_->expect_rejected(target.uuid, run.recipient);
-      }
+  for (auto& broker : brokers_) {
+    each(*broker);
+    broker->set_capacity_bytes(UINT64_MAX);
+    if (!checker_->in_force(*broker)) continue;
+    if (broker->tamper && broker->up()) broker->crash(false);
+    broker->tamper = nullptr;
+    broker->lies = nullptr;
+    if (broker->damaged()) broker->repair();
+    else broker->return_after(seconds(1));
   }
 }
 

@@ -20,17 +20,47 @@ void Host::use_codec(std::unique_ptr<ValueCodec> codec) {
   store_ = coded_store(raw_, *codec_);
 }
 
-CrashPoint Host::pick_crash() {
-  if (!faults_.crash_per_100000 || world_.random.below(100000) >= faults_.crash_per_100000) return CrashPoint::none;
-  return static_cast<CrashPoint>(1 + world_.random.below(3));
+CrashPoint Host::pick_crash(bool collecting) {
+  const bool here = collecting && faults_.crash_in_collection_per_mille && world_.random.chance(faults_.crash_in_collection_per_mille);
+  if (here) world_.injected(Fault::crash_in_collection);
+  else if (!faults_.crash_per_100000 || world_.random.below(100000) >= faults_.crash_per_100000) return CrashPoint::none;
+  const auto point = static_cast<CrashPoint>(1 + world_.random.below(3));
+  if (!here)
+    world_.injected(point == CrashPoint::before_commit    ? Fault::crash_before_commit
+                    : point == CrashPoint::before_effects ? Fault::crash_before_effects
+                                                          : Fault::crash_among_effects);
+  return point;
+}
+
+bool Host::is_paused() {
+  if (world_.now() >= paused_until_) return false;
+  const uint64_t life = life_;
+  step_planned_ = true;
+  world_.at(paused_until_, [this, life] {
+    if (life != life_ || !up_) return;
+    step_planned_ = false;
+    step();
+  });
+  return true;
+}
+
+void Host::when_on_disk(std::function<void()> let_out) {
+  if (!commit_max_.ms) return let_out();
+  const Duration delay = world_.random.within({}, commit_max_);
+  pause(delay);
+  const uint64_t life = life_;
+  world_.after(delay, [this, life, let_out = std::move(let_out)] {
+    if (life == life_ && up_) let_out();
+  });
 }
 
 void Host::crash(bool power_cut) {
   ++life_;
   if (!up_) return;
   world_.trace(name(), power_cut ? "-- power cut" : "-- killed");
-  world_.count(power_cut ? "fault: power cut" : "fault: kill");
   up_ = false;
+  paused_until_ = {};
+  wake_at_.reset();
   step_planned_ = tick_due_ = false;
   // A job that was running may have done its writes; nobody hears of it.
   auto works = std::move(works_);
@@ -65,11 +95,13 @@ void Host::poke() {
 }
 
 void Host::wake(Time at_own_clock) {
-  const uint64_t life = life_;
   // A wish in the past is heeded after a moment, so that a confused clock cannot stop virtual time.
-  const Time when = std::max(Time{at_own_clock.ms - skew_.ms}, world_.now() + milliseconds(1));
-  world_.at(when, [this, life] {
-    if (life != life_ || !up_) return;
+  const Time when = world_.now() + std::max(at_own_clock - clock(), milliseconds(1));
+  if (wake_at_ && *wake_at_ <= when) return;
+  wake_at_ = when;
+  const uint64_t life = life_;
+  world_.repeat(when - world_.now(), [this, life, when] {
+    if (life != life_ || !up_ || wake_at_ != when) return;
     tick_due_ = true;
     poke();
   });
@@ -77,7 +109,7 @@ void Host::wake(Time at_own_clock) {
 
 void Host::start_ticking() {
   const uint64_t life = life_;
-  world_.after(faults_.tick, [this, life] {
+  world_.repeat(faults_.tick, [this, life] {
     if (life != life_ || !up_) return;
     tick_due_ = true;
     poke();

@@ -42,6 +42,7 @@ Result<void> MemBodies::write(std::string_view name, uint64_t offset, BytesView 
     return {};
   std::copy(bytes.begin(), bytes.end(), file.now.begin() + at);
   file.unsynced.emplace_back(offset, bytes.size());
+  file.version = ++versions_;
   return {};
 }
 
@@ -50,6 +51,7 @@ Result<void> MemBodies::sync(std::string_view name) {
   if (it == files_.end()) return fail(ErrorCode::not_found, "body");
   File& file = it->second;
   file.entry_durable = true;
+  file.version = ++versions_;
   file.durable.resize(file.now.size());
   for (const auto& [offset, bytes] : file.unsynced) {
     const auto at = static_cast<ptrdiff_t>(offset);
@@ -74,6 +76,11 @@ Result<void> MemBodies::read_durable(std::string_view name, uint64_t offset, std
     if (from < offset + out.size() && offset < from + bytes) return fail(ErrorCode::not_found, "not synced");
   std::copy_n(it->second.durable.begin() + static_cast<ptrdiff_t>(offset), out.size(), out.begin());
   return {};
+}
+
+uint64_t MemBodies::version(std::string_view name) const {
+  auto it = files_.find(name);
+  return it == files_.end() ? 0 : it->second.version;
 }
 
 Result<void> MemBodies::remove(std::string_view name) {
@@ -113,6 +120,7 @@ void MemBodies::power_cut(SimRandom& random) {
     file.now = image;
     file.durable = std::move(image);
     file.entry_durable = true;
+    file.version = ++versions_;
     file.unsynced.clear();
     ++it;
   }
@@ -122,8 +130,21 @@ void MemBodies::power_cut(SimRandom& random) {
     File& file = files_[name];
     file.now = file.durable = std::move(bytes);
     file.entry_durable = true;
+    file.version = ++versions_;
   }
   removed_.clear();
+}
+
+bool MemBodies::flip_bit(uint64_t choice) {
+  if (files_.empty()) return false;
+  auto& [name, file] = *std::next(files_.begin(), static_cast<ptrdiff_t>(choice % files_.size()));
+  if (file.durable.empty() || !file.unsynced.empty()) return false;
+  const uint64_t bit = choice / files_.size() % (file.durable.size() * 8);
+  const auto mask = static_cast<uint8_t>(1u << bit % 8);
+  file.durable[bit / 8] = static_cast<uint8_t>(file.durable[bit / 8] ^ mask);
+  file.now[bit / 8] = static_cast<uint8_t>(file.now[bit / 8] ^ mask);
+  file.version = ++versions_;
+  return true;
 }
 
 void MemBodies::lose_all() {
@@ -142,7 +163,7 @@ std::map<std::string, Bytes> MemBodies::dump() const {
 void MemBodies::restore(const std::map<std::string, Bytes>& files) {
   lose_all();
   for (const auto& [name, content] : files) {
-    files_[name] = File{content, content, true, {}};
+    files_[name] = File{content, content, ++versions_, true, {}};
     used_ += content.size();
   }
 }

@@ -18,8 +18,12 @@ class MemBodies final : public Bodies {
 
   void power_cut(SimRandom& random);
   void lose_all();
+  /// Flips one bit of the durable content of the file that `choice` picks; false when there is none.
+  bool flip_bit(uint64_t choice);
   void set_capacity_bytes(uint64_t bytes) { capacity_ = bytes; }
   uint64_t used_bytes() const { return used_; }
+  /// Another number after each change to what a power cut would leave.
+  uint64_t version(std::string_view name) const;
   /// The durable content of every file, for a backup, and such a backup in its place.
   std::map<std::string, Bytes> dump() const;
   void restore(const std::map<std::string, Bytes>& files);
@@ -30,6 +34,7 @@ class MemBodies final : public Bodies {
   struct File {
     Bytes now;
     Bytes durable;
+    uint64_t version = 0;
     bool entry_durable = false;
     std::vector<std::pair<uint64_t, uint64_t>> unsynced;  // offset, bytes
   };
@@ -37,6 +42,7 @@ class MemBodies final : public Bodies {
   std::vector<std::pair<std::string, Bytes>> removed_;  // durable ones whose removal is not certain yet
   uint64_t capacity_ = UINT64_MAX;
   uint64_t used_ = 0;
+  uint64_t versions_ = 0;
 };
 
 }  // namespace tram::sim

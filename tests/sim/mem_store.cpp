@@ -129,10 +129,18 @@ class MemWriteTxn final : public WriteTxn {
     if (store_.next_commit_fails_) {
       ErrorCode code = *std::exchange(store_.next_commit_fails_, std::nullopt);
       if (code == ErrorCode::io_failed || code == ErrorCode::store_corrupt) store_.dead_ = code;
+      if (std::exchange(store_.next_commit_lands_, false)) land();
       return fail(code, "commit");
     }
+    land();
+    return {};
+  }
+
+ private:
+  void land() {
     for (auto& [name, rows] : overlay_) {
       if (rows.empty()) continue;
+      store_.changes_ += rows.size();
       auto& shared = store_.tables_[name];
       if (!shared) shared = std::make_shared<Map>();
       if (shared.use_count() > 1) shared = std::make_shared<Map>(*shared);
@@ -143,10 +151,7 @@ class MemWriteTxn final : public WriteTxn {
     }
     store_.used_bytes_ = used_bytes_;
     ++store_.commits_;
-    return {};
   }
-
- private:
   Result<void> usable(const Table& table) const {
     TRAM_CHECK(!done_);
     store_.check_table(table.name);
@@ -188,6 +193,26 @@ Result<std::unique_ptr<WriteTxn>> MemStore::begin_write() {
   return std::unique_ptr<WriteTxn>(std::make_unique<MemWriteTxn>(*this));
 }
 
+bool MemStore::flip_bit(uint64_t choice) {
+  uint64_t rows = 0;
+  for (const auto& [name, table] : tables_) rows += table->size();
+  if (!rows) return false;
+  uint64_t skip = choice % rows;
+  for (auto& [name, table] : tables_) {
+    if (skip >= table->size()) {
+      skip -= table->size();
+      continue;
+    }
+    if (table.use_count() > 1) table = std::make_shared<Map>(*table);
+    Bytes& value = std::next(table->begin(), static_cast<ptrdiff_t>(skip))->second;
+    if (value.empty()) return false;
+    const uint64_t bit = choice / rows % (value.size() * 8);
+    value[bit / 8] = static_cast<uint8_t>(value[bit / 8] ^ 1u << bit % 8);
+    return true;
+  }
+  return false;
+}
+
 std::map<std::string, std::map<Bytes, Bytes>> MemStore::dump() const {
   std::map<std::string, std::map<Bytes, Bytes>> image;
   for (const auto& [name, rows] : tables_)
@@ -199,8 +224,7 @@ void MemStore::restore(const std::map<std::string, std::map<Bytes, Bytes>>& imag
   TRAM_CHECK(!writer_alive_);
   tables_.clear();
   used_bytes_ = 0;
-  dead_.reset();
-  next_commit_fails_.reset();
+  revive();
   for (const auto& [name, rows] : image) {
     for (const auto& [key, value] : rows) used_bytes_ += key.size() + value.size();
     tables_.emplace(name, std::make_shared<Map>(rows));

@@ -31,9 +31,17 @@ class MemStore final : public Store {
 
   /// The next commit fails with `code` and changes nothing. io_failed and store_corrupt are sticky, as in LMDB.
   void fail_next_commit(ErrorCode code) { next_commit_fails_ = code; }
+  /// The next commit says that it failed, and what it wrote is on disk all the same.
+  void fail_next_commit_unsure(ErrorCode code) { next_commit_fails_ = code, next_commit_lands_ = true; }
+  /// After an operator looked at the disk: it works again.
+  void revive() { dead_.reset(), next_commit_fails_.reset(), next_commit_lands_ = false; }
+  /// Flips one bit of the value of the row that `choice` picks; false when there is no row.
+  bool flip_bit(uint64_t choice);
   void set_capacity_bytes(uint64_t bytes) { options_.capacity_bytes = bytes; }
   uint64_t used_bytes() const { return used_bytes_; }
   uint64_t commits() const { return commits_; }
+  /// Rows written or erased by all commits.
+  uint64_t changes() const { return changes_; }
   /// Every committed row, for comparing two runs and for images of a disk at an instant.
   std::map<std::string, std::map<Bytes, Bytes>> dump() const;
   /// Replaces everything, as a restore from a backup does. No transaction may live.
@@ -47,9 +55,10 @@ class MemStore final : public Store {
   MemStoreOptions options_;
   Tables tables_;
   uint64_t used_bytes_ = 0;
-  uint64_t commits_ = 0;
+  uint64_t commits_ = 0, changes_ = 0;
   bool writer_alive_ = false;
   std::optional<ErrorCode> next_commit_fails_;
+  bool next_commit_lands_ = false;
   std::optional<ErrorCode> dead_;
 };
 

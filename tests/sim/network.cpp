@@ -54,14 +54,14 @@ void Wire::start() {
 
 void Wire::retry(Duration delay) {
   const uint64_t attempt = ++attempt_;
-  world_.after(delay, [this, attempt] {
+  world_.repeat(delay, [this, attempt] {
     if (attempt == attempt_) try_connect();
   });
 }
 
 void Wire::try_connect() {
   if (!wanted_ || client_up_) return;
-  if (!client_.runs() || !server_.runs() || blocked_ || !server_.admits(client_party_))
+  if (!client_.runs() || !server_.runs() || blocked() || !server_.admits(client_party_))
     return retry(world_.random.within(milliseconds(500), seconds(4)));
   session_ = ++network_.sessions;
   stands_ = client_up_ = true;
@@ -74,7 +74,7 @@ void Wire::drop(Duration client_learns, Duration server_learns) {
   stands_ = false;
   dead_sessions_[session_] = world_.now() + server_learns;
   // What was sent before may still come out of the pipe.
-  if (!blocked_ && world_.random.chance(500)) {
+  if (!up_blocked_ && world_.random.chance(500)) {
     const broker::SessionKey key{endpoint_, session_};
     for (auto& one : up_.queue) {
       auto late = std::make_shared<Frame>(std::move(one));
@@ -108,16 +108,23 @@ void Wire::server_died() {
   dead_sessions_.clear();
 }
 
-void Wire::block(bool blocked) {
-  if (blocked == blocked_) return;
-  blocked_ = blocked;
+void Wire::hurry() {
+  held_up_ = {};
+  bytes_per_second_ = 0;
+  if (std::max(up_.last, down_.last) > world_.now() + minutes(1)) cut();
+}
+
+void Wire::half_open(Duration for_so_long) { drop(for_so_long, for_so_long); }
+
+void Wire::block(bool up, bool down) {
+  if (up == up_blocked_ && down == down_blocked_) return;
+  up_blocked_ = up;
+  down_blocked_ = down;
   const uint64_t turn = ++block_turn_;
-  if (blocked) {
+  if (blocked())
     world_.after(world_.random.within(noticed_min, noticed_max), [this, turn] {
       if (turn == block_turn_) drop({}, world_.random.within(milliseconds(0), noticed_max));
     });
-    return;
-  }
   pump(true);
   pump(false);
 }
@@ -140,20 +147,39 @@ SendOutcome Wire::send_to_client(uint64_t session, Bytes frame, Bytes chunk) {
 
 void Wire::carry(bool to_server, Bytes frame, Bytes chunk) {
   Direction& way = to_server ? up_ : down_;
-  way.last = std::max(way.last, world_.now() + world_.random.within(network_.delay_min, network_.delay_max) + extra_);
+  const uint64_t bytes = frame.size() + chunk.size();
+  const Duration line = bytes_per_second_ ? milliseconds(static_cast<int64_t>(bytes * 1000 / bytes_per_second_)) : Duration{};
+  way.last = std::max(way.last, world_.now() + world_.random.within(network_.delay_min, network_.delay_max)) + line;
+  if (to_server) way.last = way.last + std::exchange(held_up_, {});
   way.queue.push_back({way.last, std::move(frame), std::move(chunk)});
+  if (network_.swap_per_mille && way.queue.size() > 1 && world_.random.chance(network_.swap_per_mille)) {
+    world_.injected(Fault::frames_swapped);
+    auto& one = way.queue.back();
+    auto& other = way.queue[way.queue.size() - 2];
+    std::swap(one.frame, other.frame);
+    std::swap(one.chunk, other.chunk);
+  }
   world_.at(way.last, [this, to_server] { pump(to_server); });
 }
 
 void Wire::pump(bool to_server) {
-  while (stands_ && !blocked_) {
+  while (stands_ && !(to_server ? up_blocked_ : down_blocked_)) {
     Direction& way = to_server ? up_ : down_;
     if (way.queue.empty() || way.queue.front().due > world_.now()) return;
     Frame one = std::move(way.queue.front());
     way.queue.pop_front();
-    if (network_.repeat_per_mille && world_.random.chance(network_.repeat_per_mille)) {
-      world_.count("fault: frame repeated");
+    auto happens = [&](uint64_t rate, uint64_t of) { return rate && world_.random.below(of) < rate; };
+    if (happens(network_.repeat_per_mille, 1000)) {
+      world_.injected(Fault::frame_repeated);
       carry(to_server, one.frame, one.chunk);
+    }
+    if (happens(network_.lose_per_100000, 100000)) {
+      world_.injected(Fault::frame_lost);
+      return cut();  // a connection loses no frame and lives
+    }
+    if (happens(network_.corrupt_per_100000, 100000)) {
+      world_.injected(Fault::frame_corrupted);
+      return cut();  // CURVE refuses it
     }
     deliver(to_server, std::move(one));
   }

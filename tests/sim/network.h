@@ -37,7 +37,7 @@ class ServerEnd {
 struct Network {
   World& world;
   Duration delay_min = milliseconds(1), delay_max = milliseconds(15);
-  uint64_t repeat_per_mille = 0;
+  uint64_t repeat_per_mille = 0, lose_per_100000 = 0, swap_per_mille = 0, corrupt_per_100000 = 0;
   uint64_t sessions = 0;
 };
 
@@ -55,6 +55,7 @@ class Wire {
   proto::Endpoint endpoint() const { return endpoint_; }
   /// As the client sees it.
   bool connected() const { return client_up_; }
+  bool wanted() const { return wanted_; }
   uint64_t session() const { return session_; }
 
   /// The client's process began to want the connection.
@@ -63,10 +64,17 @@ class Wire {
   void server_died();
   /// The connection is lost; both ends learn it later, each in its own time.
   void cut();
-  /// A partition: nothing passes until it ends; a long one is noticed and the connection lost.
-  void block(bool blocked);
-  bool blocked() const { return blocked_; }
-  void slow(Duration extra) { extra_ = extra; }
+  /// The connection is lost, and for so long the client does not know; nor does the server.
+  void half_open(Duration for_so_long);
+  /// A partition: nothing passes one way or both until it ends; a long one is noticed and the connection lost.
+  void block(bool up, bool down);
+  void block(bool blocked) { block(blocked, blocked); }
+  /// Bytes a second; 0: as fast as the network goes.
+  void slow(uint64_t bytes_per_second) { bytes_per_second_ = bytes_per_second; }
+  /// The next frame to the server, and with it all behind it, comes late.
+  void hold_up(Duration for_so_long) { held_up_ = for_so_long; }
+  /// No longer slow; what is late is lost.
+  void hurry();
 
   /// From the client; false when not connected.
   bool send_to_server(Bytes frame, Bytes chunk);
@@ -95,14 +103,16 @@ class Wire {
   ServerEnd& server_;
   PartyId server_party_;
   proto::Endpoint endpoint_;
-  bool wanted_ = false, blocked_ = false;
+  bool blocked() const { return up_blocked_ || down_blocked_; }
+  bool wanted_ = false, up_blocked_ = false, down_blocked_ = false;
   bool stands_ = false;     // the connection does
   bool client_up_ = false;  // the client believes so
   uint64_t session_ = 0;    // of the connection that stands, or stood last
   uint64_t attempt_ = 0, block_turn_ = 0;
   std::map<uint64_t, Time> dead_sessions_;  // session -> when the server learns
   Direction up_, down_;                     // to the server, to the client
-  Duration extra_;
+  uint64_t bytes_per_second_ = 0;
+  Duration held_up_;
 };
 
 }  // namespace tram::sim

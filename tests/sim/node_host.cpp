@@ -54,7 +54,17 @@ void NodeHost::boot() {
   }
   if (!up_) return;
   start_ticking();
-  for (auto& one : wires_) one->start();
+}
+
+/// Loop::connect_brokers: those of the directory, no other.
+void NodeHost::connect_brokers() {
+  std::set<PartyId> in_force;
+  for (const auto& broker : directory_->brokers(clock())) in_force.insert(broker.record.id);
+  for (auto& one : wires_) {
+    const bool wanted = in_force.contains(one->server_party());
+    if (wanted && !one->wanted()) one->start();
+    if (!wanted && one->wanted()) one->client_died();
+  }
 }
 
 NodeHost::Image NodeHost::image() {
@@ -81,7 +91,6 @@ node::BackupMarks NodeHost::marks(const Image& image) {
 void NodeHost::restore(const Image& image) {
   crash(false);
   world_.trace(name(), "-- restored");
-  world_.count("fault: node restored");
   raw_.restore(image.store);
   bodies_.restore(image.bodies);
   raw_.set_capacity_bytes(UINT64_MAX);  // an operator who restores makes room first
@@ -107,6 +116,7 @@ Result<void> NodeHost::rebuild() {
   TRAM_OK(txn->commit());
   observer_.node_committed(*this, effects);
   queues_.clear();
+  connect_brokers();
   for (auto& one : wires_)
     if (one->endpoint() == proto::Endpoint::control && one->connected()) inbox_.push_back(BrokerUp{one->server_party()});
   let_out(effects, CrashPoint::none);
@@ -158,16 +168,7 @@ void NodeHost::act(Act act, std::function<void(const Result<void>&)> done) {
 }
 
 void NodeHost::step() {
-  if (world_.now() < paused_until_) {
-    const uint64_t life = life_;
-    step_planned_ = true;
-    world_.at(paused_until_, [this, life] {
-      if (life != life_ || !up_) return;
-      step_planned_ = false;
-      step();
-    });
-    return;
-  }
+  if (is_paused()) return;
   std::vector<Event> events;
   while (!inbox_.empty() && events.size() < limits::events_per_step_max) {
     events.push_back(std::move(inbox_.front()));
@@ -175,28 +176,29 @@ void NodeHost::step() {
   }
   if (tick_due_) {
     tick_due_ = false;
+    wake_at_.reset();
     node_->set_clock_ok(clock_ok());
     events.push_back(Tick{});
   }
-  std::vector<PendingAct> acts(std::make_move_iterator(acts_.begin()), std::make_move_iterator(acts_.end()));
+  auto acts = std::make_shared<std::vector<PendingAct>>(std::make_move_iterator(acts_.begin()), std::make_move_iterator(acts_.end()));
   acts_.clear();
   if (!inbox_.empty()) poke();
-  if (events.empty() && acts.empty()) return;
-  const CrashPoint crash_point = pick_crash();
-  if (crash_point != CrashPoint::none) world_.count("fault: crash in a step");
-  world_.trace(name(), "step of " + std::to_string(events.size()) + "+" + std::to_string(acts.size()));
+  if (events.empty() && acts->empty()) return;
+  world_.trace(name(), "step of " + std::to_string(events.size()) + "+" + std::to_string(acts->size()));
   const Time now = clock();
-  Effects effects;
+  auto effects = std::make_shared<Effects>();
+  CrashPoint crash_point = CrashPoint::none;
   Result<void> outcome;
   {
     auto txn = store_->begin_write().value();
-    outcome = node_->step(*txn, now, events, effects);
-    for (auto& one : acts) {
+    outcome = node_->step(*txn, now, events, *effects);
+    for (auto& one : *acts) {
       if (!outcome) break;
-      one.outcome = one.act(*node_, *txn, now, effects);
+      one.outcome = one.act(*node_, *txn, now, *effects);
       if (!one.outcome && is_full(one.outcome.error().code)) outcome = fail(one.outcome.error());
     }
-    if (outcome) outcome = node_->settle(*txn, now, effects);
+    if (outcome) outcome = node_->settle(*txn, now, *effects);
+    crash_point = pick_crash(!effects->remove_bodies.empty());
     if (crash_point == CrashPoint::before_commit) {
       txn.reset();
       return crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
@@ -207,8 +209,8 @@ void NodeHost::step() {
     SIM_REQUIRE(is_full(outcome.error().code), name(), "node.stopped:", describe(outcome.error()));
     world_.count("step aborted by a full store (node)");
     world_.trace(name(), "store.full");
-    for (auto& one : acts) one.done(outcome);
-    paused_until_ = world_.now() + seconds(1);
+    for (auto& one : *acts) one.done(outcome);
+    pause(seconds(1));
     if (auto rebuilt = rebuild(); !rebuilt) {
       SIM_REQUIRE(is_full(rebuilt.error().code), name(), "restart:", describe(rebuilt.error()));
       crash(false);
@@ -216,10 +218,12 @@ void NodeHost::step() {
     }
     return;
   }
-  observer_.node_committed(*this, effects);
+  observer_.node_committed(*this, *effects);
   if (crash_point == CrashPoint::before_effects) return crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
-  for (auto& one : acts) one.done(one.outcome);
-  if (!let_out(effects, crash_point)) crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
+  when_on_disk([this, effects, acts, crash_point] {
+    for (auto& one : *acts) one.done(one.outcome);
+    if (!let_out(*effects, crash_point)) crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
+  });
 }
 
 bool NodeHost::let_out(Effects& effects, CrashPoint crash_point) {
@@ -239,6 +243,7 @@ bool NodeHost::let_out(Effects& effects, CrashPoint crash_point) {
     }
     if (!wire(one.broker, one.endpoint)) continue;
     observer_.node_sends(*this, one);
+    if (tamper && !tamper(one)) continue;
     auto& queues = queues_[one.broker];
     (one.endpoint == proto::Endpoint::control ? queues.control : queues.bulk).push_back(std::move(one));
   }
@@ -248,8 +253,22 @@ bool NodeHost::let_out(Effects& effects, CrashPoint crash_point) {
     if (auto removed = bodies_.remove(body); !removed) log_.error("body.not_removed", {{"error", describe(removed.error())}});
   }
   if (left == 0) return false;
+  if (effects.directory_changed) connect_brokers();
   if (effects.wake_at) wake(*effects.wake_at);
   return true;
+}
+
+void NodeHost::spam(size_t chunks) {
+  if (!up_) return;
+  for (auto& one : wires_) {
+    if (one->endpoint() != proto::Endpoint::bulk || !one->connected()) continue;
+    for (size_t i = 0; i < chunks; ++i) {
+      Bytes chunk(1000 + world_.random.below(20000));
+      world_.random.fill(chunk);
+      world_.injected(Fault::chunk_spam);
+      one->send_to_server(proto::encode_frame({1000000 + i, proto::ChunkPut{world_.random.id<DocId>(), static_cast<uint32_t>(i)}}), std::move(chunk));
+    }
+  }
 }
 
 void NodeHost::start_job(std::shared_ptr<Job> job) {

@@ -31,6 +31,7 @@ class NodeHost final : public Host, public ClientEnd {
   /// Every position of the image: what BACKED_UP may say of it.
   node::BackupMarks marks(const Image&);
   node::Node& node() { return *node_; }
+  bool installed() const { return raw_.used_bytes() > 0; }
 
   using Act = std::function<Result<void>(node::Node&, WriteTxn&, Time, node::Effects&)>;
   /// An act of the local API in the next step's transaction. `done` hears of the outcome after the commit; it hears
@@ -39,8 +40,12 @@ class NodeHost final : public Host, public ClientEnd {
   const directory::Directory& directory() const { return *directory_; }
   std::vector<std::unique_ptr<Wire>>& wires() { return wires_; }
 
-  /// Changes jobs on their way to the workers: a sender with broken memory.
+  /// Byzantine, or broken memory: changes jobs on their way to the workers, and frames on their way out; a frame for which
+  /// it says false stays here.
   std::function<void(node::Job&)> spoil;
+  std::function<bool(node::Send&)> tamper;
+  /// Chunks that nobody announced, to all brokers.
+  void spam(size_t chunks);
 
   bool runs() const override { return up_; }
   void link_up(Wire&) override;
@@ -59,6 +64,7 @@ class NodeHost final : public Host, public ClientEnd {
   void forget() override;
   void step() override;
   Result<void> rebuild();
+  void connect_brokers();
   /// False when the process died on the way.
   bool let_out(node::Effects&, CrashPoint);
   void start_job(std::shared_ptr<node::Job>);
@@ -75,7 +81,6 @@ class NodeHost final : public Host, public ClientEnd {
   std::map<PartyId, Queues> queues_;
   std::deque<node::Event> inbox_;
   std::deque<PendingAct> acts_;
-  Time paused_until_;  // after a full store the loop waits
 };
 
 }  // namespace tram::sim

@@ -14,7 +14,7 @@ PartyKeys make_keys(Random& random) {
   return keys;
 }
 
-Realm::Realm(const RealmPlan& plan, Random& random, Time now) : now_(now - days(2)) {
+Realm::Realm(const RealmPlan& plan, Random& random, Time now) : now_(now - days(2)), policy_(plan.policy) {
   auto make = [&](std::vector<Party>& list, const char* letter, size_t n) {
     for (size_t i = 0; i < n; ++i) list.push_back({letter + std::to_string(i + 1), random.id<PartyId>(), make_keys(random)});
   };
@@ -40,36 +40,44 @@ Realm::Realm(const RealmPlan& plan, Random& random, Time now) : now_(now - days(
 
   apply(sign({{now_, plan.policy}}, 3));
   std::vector<proto::Change> changes;
-  for (size_t i = 0; i < brokers_.size(); ++i) {
-    proto::BrokerChange broker;
-    broker.id = brokers_[i].id;
-    broker.name = brokers_[i].name;
-    broker.failure_domain = "domain-" + std::to_string(i);
-    broker.control_endpoint = "tcp://10.0.0." + std::to_string(i + 1) + ":5701";
-    broker.bulk_endpoint = "tcp://10.0.0." + std::to_string(i + 1) + ":5702";
-    const auto keys = brokers_[i].keys.published();
-    broker.sig = keys.sig;
-    broker.log = keys.log;
-    broker.curve = keys.curve;
-    changes.push_back({now_, broker});
-  }
-  std::optional<proto::Agency> late;
+  for (size_t i = 0; i + (plan.late_broker ? 1 : 0) < brokers_.size(); ++i) changes.push_back({now_, broker_record(i)});
   for (size_t i = 0; i < agencies_.size(); ++i) {
     proto::Agency agency;
     agency.id = agencies_[i].id;
     agency.name_vi = "Cơ quan " + agencies_[i].name;
     agency.codes.push_back({"A" + std::to_string(i + 1), {}, {}});
     const bool waits = plan.late_agency && i + 1 == agencies_.size();
-    if (waits) late = agency;
+    if (waits) late_ = agency;
     if (!waits) agency.keys = agencies_[i].keys.published();
     changes.push_back({now_, proto::AgencyChange{agency}});
   }
   apply(sign(std::move(changes), 2));
   first_ = entries_.size();
-  if (late) {
-    late->keys = agencies_.back().keys.published();
-    apply(sign({{now_, proto::AgencyChange{*late}}}, 2));
-  }
+}
+
+proto::AgencyChange Realm::late_agency() const {
+  proto::Agency agency = *late_;
+  agency.keys = agencies_.back().keys.published();
+  return {agency};
+}
+
+proto::BrokerChange Realm::broker_record(size_t i) const {
+  proto::BrokerChange broker;
+  broker.id = brokers_[i].id;
+  broker.name = brokers_[i].name;
+  broker.failure_domain = "domain-" + std::to_string(i);
+  broker.control_endpoint = "tcp://10.0.0." + std::to_string(i + 1) + ":5701";
+  broker.bulk_endpoint = "tcp://10.0.0." + std::to_string(i + 1) + ":5702";
+  const auto keys = brokers_[i].keys.published();
+  broker.sig = keys.sig;
+  broker.log = keys.log;
+  broker.curve = keys.curve;
+  return broker;
+}
+
+void Realm::decide(std::vector<proto::Change> changes, Time now) {
+  now_ = now;
+  apply(sign(std::move(changes), 3));
 }
 
 Bytes Realm::sign(std::vector<proto::Change> changes, size_t officers) {

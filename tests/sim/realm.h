@@ -28,6 +28,7 @@ struct RealmPlan {
   size_t brokers = 3;
   size_t agencies = 4;
   bool late_agency = false;  // the last one has no keys in the first entries
+  bool late_broker = false;  // the last one is not in the first entries
   proto::PolicyChange policy;
 };
 
@@ -40,6 +41,12 @@ class Realm {
   const std::vector<Party>& agencies() const { return agencies_; }
   const Party& party(const PartyId&) const;
   std::string name(const PartyId& id) const;
+  /// The officers decide something more: one entry, signed, at the end of entries().
+  void decide(std::vector<proto::Change> changes, Time now);
+  /// The last agency's keys, for decide().
+  proto::AgencyChange late_agency() const;
+  proto::BrokerChange broker_record(size_t i) const;
+  const proto::PolicyChange& policy() const { return policy_; }
   /// All signed entries, and how many daemons hold from the start.
   const std::vector<Bytes>& entries() const { return entries_; }
   size_t first_entries() const { return first_; }
@@ -48,10 +55,12 @@ class Realm {
   Bytes sign(std::vector<proto::Change> changes, size_t officers);
   void apply(Bytes entry);
   Time now_;
+  proto::PolicyChange policy_;
   std::vector<Party> officers_, brokers_, agencies_;
   MemStore store_;
   std::unique_ptr<directory::Directory> directory_;
   std::vector<Bytes> entries_;
+  std::optional<proto::Agency> late_;
   size_t first_ = 0;
 };
 

@@ -1,50 +1,88 @@
-// One seed: a realm, its daemons, its clerks, a while of faults, then calm in which everything must come to its end.
+// One seed: a realm, its daemons, its clerks, a week of faults; half of the seeds end in calm, in which everything must
+// come to its end. The week is quiet but for bursts of documents, and most faults fall into these.
 // Thread: one.
 #pragma once
 #include "tests/sim/checker.h"
 
 namespace tram::sim {
 
+/// A while in which clerks hand in documents.
+struct Burst {
+  Time from, until;
+};
+
 /// Faults of a seed: each kind is on in some seeds only, so that they meet in all combinations.
 struct FaultPlan {
-  bool partitions = false, crashes = false, step_crashes = false, disk_loss = false, restores = false, silent_restores = false;
-  bool full_stores = false, skew = false, slow_links = false, repeats = false, slow_jobs = false, broken_wraps = false;
-  bool node_restores = false, long_absence = false, long_night = false, late_agency = false, short_life = false;
-  Duration lasts = minutes(2);
+  std::array<bool, fault_count> on{};
+  bool has(Fault fault) const { return on[static_cast<size_t>(fault)]; }
+  bool ends_in_calm = true;
+  bool short_life = false, slow_links = false, slow_jobs = false;
+  size_t faults = 0;
+  std::vector<Burst> bursts;
+};
+
+struct Options {
+  uint64_t seed = 0;
+  bool print = false;
+  std::optional<Fault> only;  // no other kind, and this one in every seed
 };
 
 struct Outcome {
   bool passed = false;
   std::string failure;
   uint64_t trace_hash = 0;
+  Duration drained{-1};      // how long the calm took
+  Duration lasted;           // virtual time of the whole run
+  World::Census census{};
   std::map<std::string, uint64_t> counts;
 };
 
 class Simulation {
  public:
-  Simulation(uint64_t seed, bool print);
+  explicit Simulation(const Options&);
   Outcome run();
 
  private:
-  void plan_faults();
+  using Image = std::map<std::string, std::map<Bytes, Bytes>>;
+  void plan_faults(const Options&);
+  void plan_week();
   void plan_documents();
   void build();
-  void inject();
+  void schedule();
+  void scan();
+  void back_up(NodeHost&);
   void inject_one();
-  void backup_and_restore(NodeHost&);
-  void long_absence();
-  void long_night();
+  void inject(Fault);
+  void put_back(BrokerHost&, Fault);
+  void put_back(NodeHost&);
+  void damage(BrokerHost&, Fault);
+  void disturb_clock(Fault);
+  void disturb_links(Fault);
+  void turn_hostile(Fault);
+  void operate(Fault);
+  void switch_all_off();
   void calm();
   void all_up();
+  /// The officers decide, and what they decided reaches the brokers.
+  void decide(std::vector<proto::Change>);
+  void publish(BrokerHost&);
+  void reinstate(NodeHost&);
+  Duration a_while();
   NodeHost& any_node() { return *nodes_[world_.random.below(nodes_.size())]; }
-  BrokerHost& any_broker() { return *brokers_[world_.random.below(brokers_.size())]; }
+  /// Of those in force.
+  BrokerHost& any_broker();
   Host& any_host();
-  void block(Host& one, const Host* other, bool blocked);
-  void spoil(node::Job&);
+  void block(Host& one, const Host* other, bool out, bool in);
+  template <class Each>
+  void each_wire(const Host& one, const Host* other, Each&&);
+  void spoil(NodeHost&, node::Job&);
+  /// Runs while the faults last.
+  void later(Duration delay, std::function<void()> what);
 
   World world_;
   Network network_;
   HostFaults host_faults_;
+  uint64_t step_crashes_ = 0;  // of 100,000 steps, while documents move
   FaultPlan plan_;
   std::unique_ptr<Realm> realm_;
   std::unique_ptr<Checker> checker_;
@@ -54,7 +92,11 @@ class Simulation {
   std::vector<PlannedDocument> documents_;
   ClerkHabits habits_;
   std::vector<std::unique_ptr<Publisher>> publishers_;
-  std::map<PartyId, std::map<std::string, std::map<Bytes, Bytes>>> images_;
+  std::map<const Host*, Image> backups_;
+  std::map<const Host*, std::shared_ptr<NodeHost::Image>> node_backups_;
+  size_t hostile_broker_ = 0, hostile_node_ = 0;  // one of each is enough for a seed
+  bool late_agency_ = false, late_broker_ = false, broker_retired_ = false;
+  std::vector<NodeHost*> suspended_;
   bool calm_ = false;
 };
 

@@ -39,11 +39,28 @@ void SimRandom::fill(std::span<uint8_t> out) {
 
 void World::at(Time when, std::function<void()> what) { queue_.push({std::max(when, now_), serial_++, std::move(what)}); }
 
+void World::repeat(Duration delay, std::function<void()> what) { repeats_.push({now_ + delay, serial_++, std::move(what)}); }
+
+void World::stay_awake(Duration at_least) {
+  awake_until_ = std::max(awake_until_, now_ + at_least);
+  stride_ = stride_min;
+}
+
 void World::run_until(Time end) {
-  while (!queue_.empty() && queue_.top().when <= end) {
-    Entry entry = std::move(const_cast<Entry&>(queue_.top()));
-    queue_.pop();
-    now_ = entry.when;
+  for (;;) {
+    const bool once = !queue_.empty() && (repeats_.empty() || repeats_.top() > queue_.top());
+    Queue& from = once ? queue_ : repeats_;
+    if (from.empty() || from.top().when > end) break;
+    if (!once && may_sleep_ && from.top().when > now_ && now_ >= awake_until_) {
+      const Time next = queue_.empty() ? end : std::min(end, queue_.top().when);
+      now_ = std::min(next, now_ + stride_);
+      stride_ = std::min(stride_max, Duration{stride_.ms * 2});
+      awake_until_ = now_ + nap_wakes;
+      continue;
+    }
+    Entry entry = std::move(const_cast<Entry&>(from.top()));
+    from.pop();
+    now_ = std::max(now_, entry.when);
     entry.what();
   }
   now_ = std::max(now_, end);

@@ -1,4 +1,7 @@
-// The simulated world: virtual time, one queue of what happens next, seeded chance, the trace and what was counted.
+// The simulated world: virtual time, queues of what happens next, seeded chance, the trace and what was counted.
+// What repeats (ticks, clerks' turns, attempts to connect) stands in a queue of its own: when nothing else is near, the
+// world sleeps, time goes on in strides, and what repeats comes late, as on a machine that was suspended. So a week of
+// which minutes are busy costs minutes.
 // Invariants: everything that happens is decided by the seed alone; two runs of one seed leave the same trace hash (I18).
 // Not here: what happens (hosts, network, clerks, faults). Thread: one.
 #pragma once
@@ -9,6 +12,7 @@
 #include <queue>
 
 #include "base/ports.h"
+#include "tests/sim/fault_kinds.h"
 
 namespace tram::sim {
 
@@ -57,6 +61,11 @@ class World {
   Time now() const { return now_; }
   void at(Time when, std::function<void()> what);
   void after(Duration delay, std::function<void()> what) { at(now_ + delay, std::move(what)); }
+  /// As after(), for what goes on for ever: it may come late, when the world slept.
+  void repeat(Duration delay, std::function<void()> what);
+  /// Whether it may sleep at all; and no sleep for so long.
+  void may_sleep(bool yes) { may_sleep_ = yes; }
+  void stay_awake(Duration at_least);
   /// Runs what happens until `end`, which is then now.
   void run_until(Time end);
 
@@ -69,6 +78,10 @@ class World {
   uint64_t trace_hash() const { return hash_; }
 
   void count(const std::string& what, uint64_t n = 1) { counts_[what] += n; }
+  /// A fault happened: the census.
+  void injected(Fault fault) { ++census_[static_cast<size_t>(fault)]; }
+  using Census = std::array<uint64_t, fault_count>;
+  const Census& census() const { return census_; }
   const std::map<std::string, uint64_t>& counts() const { return counts_; }
 
   SimRandom random;
@@ -84,8 +97,14 @@ class World {
   bool print_;
   uint64_t serial_ = 0;
   uint64_t hash_ = 0xcbf29ce484222325u;
-  std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue_;
+  using Queue = std::priority_queue<Entry, std::vector<Entry>, std::greater<>>;
+  Queue queue_, repeats_;
+  bool may_sleep_ = false;
+  Time awake_until_;
+  Duration stride_ = stride_min;
+  static constexpr Duration stride_min = minutes(1), stride_max = hours(3), nap_wakes = seconds(3);
   std::map<std::string, uint64_t> counts_;
+  Census census_{};
 };
 
 /// The log of one daemon: into the trace; an error that no injected fault explains ends the run.

@@ -1,6 +1,6 @@
 """The simulator runs what the daemons run: tram-sim, tram-node and tram-broker link the same archives of the pure rooms,
-and the simulator brings no code but its own, neither as sources nor as functions that stand in for ours. Read from
-build.ninja and the programs in $TRAM_BUILD_DIR, or build/dev."""
+and the simulator brings no code but its own, neither as sources nor as functions that stand in for ours. tram-sim-real is
+tram-sim without the one file that stands in for libsodium's slow primitives. Read from build.ninja and the programs in $TRAM_BUILD_DIR, or build/dev."""
 import os
 import re
 import sys
@@ -14,6 +14,7 @@ BUILD = os.environ.get("TRAM_BUILD_DIR") or os.path.join(TOP, "build", "dev")
 ROOMS = ("base", "proto", "crypto", "directory", "audit", "broker", "node")
 # What surrounds the steps of a node: answered by the simulator's clerks instead.
 AROUND = {"node/libtram_node_api.a", "node/libtram_node_http.a"}
+STAND_IN = "tests/sim/CMakeFiles/tram-sim.dir/keyed_hash_suite.cpp.o"
 SIM_STORE = "tests/libtram_sim_store.a"
 
 
@@ -59,8 +60,13 @@ def violations(text):
     if not sim[0]:
         bad.append("tram-sim has no sources of its own")
     for one in sim[0]:
-        if not re.fullmatch(r"tests/sim/CMakeFiles/tram-sim\.dir/\w+\.cpp\.o", one):
+        if not re.fullmatch(r"tests/sim/CMakeFiles/tram_sim_parts\.dir/\w+\.cpp\.o", one) and one != STAND_IN:
             bad.append("tram-sim compiles %s" % one)
+    real = links(text, "tram-sim-real")
+    if real is None:
+        bad.append("tram-sim-real is not in the build")
+    elif sorted(real[0]) != sorted(set(sim[0]) - {STAND_IN}) or real[1] != sim[1]:
+        bad.append("tram-sim-real is not tram-sim with libsodium's own primitives")
     for one in sorted(sim[1]):
         if one.endswith("_io.a"):
             bad.append("tram-sim links %s: it touches no world" % one)
@@ -106,15 +112,18 @@ class SimulatorLinks(unittest.TestCase):
 class Planted(unittest.TestCase):
     """Each fault is made in a small build file: the check names it."""
 
-    def build(self, sim_objects="tests/sim/CMakeFiles/tram-sim.dir/world.cpp.o", sim_more="",
+    def build(self, sim_objects="tests/sim/CMakeFiles/tram_sim_parts.dir/world.cpp.o", sim_more="", real_objects=None,
               store="tests/CMakeFiles/tram_sim_store.dir/sim/mem_store.cpp.o", node_more=""):
         pure_archives = " ".join("%s/libtram_%s.a" % (room, room) for room in ROOMS)
         return (
             "build bin/tram-sim: CXX_EXECUTABLE_LINKER %s | %s || order\n  LINK_LIBRARIES = %s  %s %s -lsodium\n\n"
+            "build bin/tram-sim-real: CXX_EXECUTABLE_LINKER %s\n  LINK_LIBRARIES = %s  %s %s -lsodium\n\n"
             "build bin/tram-node: CXX_EXECUTABLE_LINKER node/x.cpp.o | y\n  LINK_LIBRARIES = %s base/libtram_base_io.a %s\n\n"
             "build bin/tram-broker: CXX_EXECUTABLE_LINKER broker/x.cpp.o\n  LINK_LIBRARIES = %s\n\n"
             "build %s: CXX_STATIC_LIBRARY_LINKER %s\n  FLAGS = x\n"
-            % (sim_objects, pure_archives, pure_archives, SIM_STORE, sim_more, pure_archives, node_more, pure_archives, SIM_STORE, store)
+            % (sim_objects + " " + STAND_IN, pure_archives, pure_archives, SIM_STORE, sim_more,
+               sim_objects if real_objects is None else real_objects, pure_archives, SIM_STORE, sim_more,
+               pure_archives, node_more, pure_archives, SIM_STORE, store)
         )
 
     def test_a_good_build(self):
@@ -123,6 +132,10 @@ class Planted(unittest.TestCase):
     def test_another_source(self):
         for other in ("tests/sim/CMakeFiles/tram-sim.dir/__/__/node/inbox.cpp.o", "node/CMakeFiles/tram_node.dir/inbox.cpp.o"):
             self.assertEqual(violations(self.build(sim_objects=other)), ["tram-sim compiles %s" % other])
+
+    def test_another_program_with_real_cryptography(self):
+        for other in ("tests/sim/CMakeFiles/tram_sim_parts.dir/host.cpp.o", STAND_IN):
+            self.assertEqual(violations(self.build(real_objects=other)), ["tram-sim-real is not tram-sim with libsodium's own primitives"])
 
     def test_another_source_in_the_store(self):
         more = "tests/CMakeFiles/tram_sim_store.dir/sim/mem_store.cpp.o tests/CMakeFiles/tram_sim_store.dir/__/node/inbox.cpp.o"
