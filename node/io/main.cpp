@@ -71,7 +71,10 @@ int run(const std::string& home, UnlockSource unlock) {
   auto ring = open_key_ring(home, unlock);
   if (!ring) return failed(ring.error());
   auto loop = Loop::open(std::move(options), std::move(*ring), **log);
-  if (!loop) return failed(loop.error());
+  if (!loop) {
+    const bool fatal = loop.error().code == ErrorCode::store_corrupt || loop.error().code == ErrorCode::io_failed;
+    return fatal ? (failed(loop.error()), io::exit_io_fatal) : failed(loop.error());  // R2
+  }
   const int code = (*loop)->run(signals);
   loop->reset();
   return code;
