@@ -18,8 +18,8 @@ PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\n"
 
 
 def make_realm(folder, binaries, brokers=2):
-    """Two nodes and as many brokers as custody needs, not started."""
-    realm = Realm(folder, binaries).make("Thử nghiệm", body_floor=1024)
+    """Two nodes and as many brokers as custody needs, or one that it must have; not started."""
+    realm = Realm(folder, binaries).make("Thử nghiệm", body_floor=1024, quorum=min(brokers, 2))
     for i in range(brokers):
         realm.add_broker(f"b{i}", f"site-{i}")
     realm.add_node("gov", "Văn phòng Chính phủ", "G22")
