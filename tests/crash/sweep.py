@@ -49,7 +49,7 @@ EXIT_IO_FATAL = 74
 BODIES = {"file": 100_000, "inline": 2000, "two chunks": 330_000}
 # Most of a point is waiting: until connections are made again, and after a full disk until a request is given up and
 # made anew. Many realms wait side by side.
-CHAINS_AT_ONCE = 40
+CHAINS_AT_ONCE = 24
 SHARDS = {("broker", "kill"): 4, ("broker", "eio"): 4, ("broker", "enospc"): 14, ("sender", "enospc"): 5, ("receiver", "enospc"): 3}
 POINTS_MAX = 400   # an exchange makes about 100 changes; more means that it never ends
 
