@@ -7,7 +7,7 @@ namespace tram::broker {
 namespace {
 
 constexpr Duration quota_retry = seconds(30);
-constexpr Duration storage_retry = minutes(1);
+constexpr Duration storage_retry = seconds(20);  // all is final a minute after there is room again (I16)
 constexpr Duration busy_retry = milliseconds(500);
 
 EnvelopeId envelope_id(BytesView envelope) {

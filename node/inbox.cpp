@@ -80,8 +80,8 @@ void Node::source_failed(Time now, Arrival& arrival, Effects& effects) {
   if (arrival.failed.size() >= arrival.sources.size()) {
     arrival.failed.clear();  // all failed: start over, later
     arrival.asked = now;
-    if (arrival.stage == Stage::fetching) arrival.stage = Stage::wanted;
-    if (arrival.stage == Stage::manifest || arrival.stage == Stage::chunks) {
+    if (arrival.stage == Stage::fetching || arrival.stage == Stage::manifest) arrival.stage = Stage::wanted;
+    if (arrival.stage == Stage::chunks) {
       for (const auto& [broker, seen] : arrival.sources)
         if (links_[broker].greeted) arrival.source = broker;
     }

@@ -67,6 +67,8 @@ class BodyFiles {
   /// Up to `limit` files with names after `after`, in name order.
   Result<std::vector<BodyFile>> list(std::string_view after, size_t limit) const;
   Result<DiskSpace> space() const;
+  /// Whether the disk failed (R2): the process has to stop before it promises anything more.
+  bool failed() const { return failed_; }
 
  private:
   BodyFiles(int directory, uint64_t free_floor_bytes) : directory_(directory), free_floor_bytes_(free_floor_bytes) {}

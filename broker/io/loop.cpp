@@ -306,14 +306,14 @@ Result<void> Loop::step(std::vector<Event>& events, Time now) {
     if (outcome) {
       start_checks(effects);
       pool_->run_completions();
-      outcome = txn->commit();
+      outcome = files_.body_files->failed() ? fail(ErrorCode::io_failed, "bodies") : txn->commit();  // R2
     }
   }
   if (outcome) {
     let_out(effects);
     return {};
   }
-  if (files_.raw_store->fatal_error() || !is_full(outcome.error().code)) return outcome;
+  if (files_.raw_store->fatal_error() || files_.body_files->failed() || !is_full(outcome.error().code)) return outcome;
   // R42: nothing was acknowledged, so peers repeat; until space is free again only acknowledgements are taken.
   log_.error("store.was_full", {{"used_percent", static_cast<uint64_t>(disk_percent_)}});
   TRAM_TRY(txn, files_.store->begin_read());

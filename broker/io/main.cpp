@@ -64,8 +64,11 @@ int run(const std::string& home, UnlockSource unlock) {
   if (!ring) return failed(ring.error());
   auto loop = Loop::open(home, prepared->config, *ring, *prepared->log);
   if (!loop) {
-    const bool fatal = loop.error().code == ErrorCode::store_corrupt || loop.error().code == ErrorCode::io_failed;
-    return fatal ? (failed(loop.error()), io::exit_io_fatal) : failed(loop.error());
+    failed(loop.error());
+    if (loop.error().code != ErrorCode::store_corrupt && loop.error().code != ErrorCode::io_failed) return 1;
+    // R2: what was read may never have been on the disk; only a recovery tells. Best effort: the disk may be the trouble.
+    if (auto noted = io::write_private_file_atomic(doubt_path(home), view("exit 74\n")); !noted) failed(noted.error());
+    return io::exit_io_fatal;
   }
   return (*loop)->run(signals, [&] {
     if (auto reopened = prepared->log->reopen(); !reopened) failed(reopened.error());

@@ -326,10 +326,11 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
       }
     }
     if (outcome) outcome = node_->settle(*txn, now, effects);
+    if (outcome && body_files_->failed()) outcome = fail(ErrorCode::io_failed, "bodies");  // R2
     if (outcome) outcome = txn->commit();
   }
   if (!outcome) {
-    if (raw_store_->fatal_error() || !is_full(outcome.error().code)) return fail(outcome.error());
+    if (raw_store_->fatal_error() || body_files_->failed() || !is_full(outcome.error().code)) return fail(outcome.error());
     log_.error("step.aborted", {{"error", error_info(outcome.error().code).name},
                                 {"status", uint32_t(culprit ? culprit->response.status : 0)},
                                 {"used_percent", used_percent_}});

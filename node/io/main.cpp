@@ -76,7 +76,7 @@ int run(const std::string& home, UnlockSource unlock) {
   auto loop = Loop::open(std::move(options), std::move(*ring), **log);
   if (!loop) {
     const bool fatal = loop.error().code == ErrorCode::store_corrupt || loop.error().code == ErrorCode::io_failed;
-    return failed(loop.error()), fatal ? io::exit_io_fatal : 1;
+    return fatal ? (failed(loop.error()), io::exit_io_fatal) : failed(loop.error());  // R2
   }
   const int code = (*loop)->run(signals);
   loop->reset();

@@ -34,7 +34,7 @@ class Mutants(unittest.TestCase):
             return self.run_module.Mutant(path)
 
     def test_every_mutant_has_its_place(self):
-        paths = sorted(pathlib.Path(FOLDER).glob("*.mutant"))
+        paths = [path for room in ("mutants", "crash") for path in sorted(pathlib.Path(TOP, "tests", room).glob("*.mutant"))]
         self.assertGreaterEqual(len(paths), 6)
         for path in paths:
             with self.subTest(path.name):

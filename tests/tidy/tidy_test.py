@@ -36,7 +36,7 @@ class Tidy(unittest.TestCase):
                 self.assertFalse([other for other in may if other.startswith("node/")], room)
             if room.startswith("node/"):
                 self.assertFalse([other for other in may if other.startswith("broker/")], room)
-            if "/io/" not in room and room not in ("node/cli/", "tests/unit/", "tests/fuzz/", "tests/bench/"):
+            if "/io/" not in room and room not in ("node/cli/", "tests/unit/", "tests/crash/", "tests/chaos/", "tests/fuzz/", "tests/bench/"):
                 self.assertFalse([other for other in may if "/io/" in other], room)
 
     def test_includes_follow_the_tables(self):
