@@ -53,6 +53,12 @@ def key_files():
     return seeds
 
 
+def notes():
+    vector = loaded("note")
+    lines = [vector["text"].encode(), vector["log_line"].encode(), vector["cosignature_line"].encode()]
+    return [bytes.fromhex(vector["bytes"])] + lines + [bytes.fromhex(bad["bytes"]) for bad in vector["must_reject"]]
+
+
 def bundle():
     parts = [(1, "receipt"), (2, "envelope"), (3, "header"), (4, "custody")]
     out = b"EDXV\x00\x01"
@@ -135,6 +141,7 @@ targets = {
     "manifest": lambda: objects("manifest"),
     "receipt": lambda: objects("receipt", "custody", "ack", "notice", "cell"),
     "key_file": key_files,
+    "note": notes,
     "frame": lambda: chosen(0, golden("frame")) + chosen(1, golden("frame")),
     "open": opened,
     "metadata": lambda: golden("metadata") + objects("container") + [b"2026-11-20", "báo cáo.pdf".encode()],
