@@ -1,40 +1,17 @@
 #include "crypto/note.h"
 
-#include <sodium.h>
-
 #include <algorithm>
 #include <charconv>
 
 #include "base/check.h"
+#include "crypto/base64.h"
 #include "crypto/detail/utf8.h"
 
 namespace tram::crypto {
 namespace {
 
 constexpr std::string_view dash = "\xe2\x80\x94 ";  // em dash, space
-constexpr int base64_kind = sodium_base64_VARIANT_ORIGINAL;
 constexpr size_t key_id_bytes = 4;
-
-std::string to_base64(BytesView bytes) {
-  std::string out(sodium_base64_ENCODED_LEN(bytes.size(), base64_kind), '\0');
-  sodium_bin2base64(out.data(), out.size(), bytes.data(), bytes.size(), base64_kind);
-  out.pop_back();  // the terminating zero
-  return out;
-}
-
-/// RFC 4648 section 4, in its one canonical form.
-std::optional<Bytes> from_base64(std::string_view in) {
-  Bytes out(in.size() / 4 * 3 + 3);
-  size_t size = 0;
-  const char* end = nullptr;
-  if (sodium_base642bin(out.data(), out.size(), in.data(), in.size(), nullptr, &size, &end, base64_kind) != 0 ||
-      end != in.data() + in.size()) {
-    return std::nullopt;
-  }
-  out.resize(size);
-  if (to_base64(out) != in) return std::nullopt;
-  return out;
-}
 
 /// Decimal without sign or leading zeros.
 template <class Number>

@@ -48,6 +48,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   std::unique_ptr<broker::Broker> make_broker();
   bool recover();
   bool let_out(broker::Effects&, CrashPoint);
+  bool notice_restored_copy(uint64_t seen);
   void start_job(std::shared_ptr<broker::Job>);
   void flush(const broker::SessionKey&);
 
