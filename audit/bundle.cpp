@@ -1,9 +1,11 @@
 #include "audit/bundle.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 
+#include "audit/log_proof.h"
+#include "audit/scratch_txn.h"
+#include "audit/witness.h"
 #include "base/limits.h"
 #include "crypto/hash.h"
 #include "directory/directory.h"
@@ -14,46 +16,6 @@ namespace {
 constexpr std::string_view magic = "EDXV";
 constexpr uint16_t version = 1;
 constexpr size_t custodies_max = 64;
-
-/// A store that lives as long as the verification: the directory's own rules run over it.
-class ScratchTxn final : public WriteTxn {
- public:
-  Result<std::optional<Bytes>> get(const Table& table, BytesView key) override {
-    const auto& rows = tables_[std::string(table.name)];
-    const auto found = rows.find(to_bytes(key));
-    if (found == rows.end()) return std::optional<Bytes>{};
-    return std::optional<Bytes>(found->second);
-  }
-  Result<std::vector<Row>> scan(const Table& table, BytesView from, BytesView until, size_t limit,
-                                Direction direction) override {
-    const auto& rows = tables_[std::string(table.name)];
-    const auto begin = rows.lower_bound(to_bytes(from));
-    const auto end = until.empty() ? rows.end() : rows.lower_bound(to_bytes(until));
-    std::vector<Row> out;
-    if (!until.empty() && to_bytes(until) < to_bytes(from)) return out;
-    if (direction == Direction::forward) {
-      for (auto it = begin; it != end && out.size() < limit; ++it) out.push_back({it->first, it->second});
-    } else {
-      for (auto it = end; it != begin && out.size() < limit;) {
-        --it;
-        out.push_back({it->first, it->second});
-      }
-    }
-    return out;
-  }
-  Result<void> put(const Table& table, BytesView key, BytesView value) override {
-    tables_[std::string(table.name)][to_bytes(key)] = to_bytes(value);
-    return {};
-  }
-  Result<void> erase(const Table& table, BytesView key) override {
-    tables_[std::string(table.name)].erase(to_bytes(key));
-    return {};
-  }
-  Result<void> commit() override { return {}; }
-
- private:
-  std::map<std::string, std::map<Bytes, Bytes>> tables_;
-};
 
 class Verifier {
  public:
@@ -70,6 +32,7 @@ class Verifier {
     check_receipt(*receipt);
     if (const auto envelope = check_envelope(*receipt)) check_header(*receipt, *envelope);
     check_custody(*receipt);
+    check_log(*receipt);
     return finish();
   }
 
@@ -209,6 +172,40 @@ class Verifier {
       note("custody_quorum", true, std::to_string(domains.size()) + " failure domains");
   }
 
+  /// Sender or recipient wrote this receipt into its log, and brokers countersigned the log's checkpoint (4.3, 4.5).
+  void check_log(const crypto::Receipt& receipt) {
+    if (bundle_.log_proof.empty()) return;
+    const auto proof = decode_log_proof(bundle_.log_proof);
+    if (!proof) return note("log_proof", false, describe(proof.error()));
+    const auto shown = check_log_proof(*proof);
+    if (!shown) return note("log_proof", false, describe(shown.error()));
+    const crypto::LogOrigin& origin = shown->checkpoint.origin;
+    const bool party = origin.party == receipt.sender || origin.party == receipt.recipient;
+    const LeafKind kind = origin.party == receipt.issuer ? LeafKind::receipt_issued : LeafKind::receipt_held;
+    const Hash entry = crypto::hash("edx1/rcpt", {bundle_.receipt});
+    const bool named = party && origin == crypto::log_origin(out_.realm, crypto::LogKind::node, origin.party, origin.generation) &&
+                       proof->leaf.kind == kind && equal(proof->leaf.entry, entry);
+    const Time end{INT64_MAX / 2};
+    const auto owner = directory_->log_owner(txn_, origin.party, end);
+    bool by_owner = false;
+    if (owner && *owner)
+      for (const LogPublic& key : (*owner)->keys) by_owner = by_owner || crypto::verify_checkpoint(*shown, key);
+    note("log_proof", named && by_owner, "entry " + std::to_string(proof->index) + " of " + std::to_string(shown->checkpoint.size));
+    std::set<PartyId> brokers;
+    for (const auto& one : shown->note.signatures) {
+      const auto cosignature = find_cosignature(*directory_, end, shown->note.text, one);
+      if (!cosignature) continue;
+      if (cosignature->kind == crypto::LogKind::broker) {
+        if (!brokers.insert(cosignature->by).second) continue;
+        out_.cosigners.push_back(directory_->broker(cosignature->by)->record.name);
+      } else {
+        out_.cosigners.push_back(directory_->witness(cosignature->by)->record.name);
+      }
+    }
+    const bool enough = brokers.size() >= directory_->policy(receipt.time).custody_quorum;
+    note("log_cosigners", enough ? std::optional(true) : std::nullopt, std::to_string(out_.cosigners.size()));
+  }
+
   const Bundle& bundle_;
   std::optional<RealmId> trusted_;
   ScratchTxn txn_;
@@ -230,6 +227,7 @@ Bytes encode_bundle(const Bundle& bundle) {
   if (!bundle.header.empty()) part(BundlePart::header, bundle.header);
   for (const Bytes& custody : bundle.custodies) part(BundlePart::custody, custody);
   for (const Bytes& entry : bundle.entries) part(BundlePart::entry, entry);
+  if (!bundle.log_proof.empty()) part(BundlePart::log_proof, bundle.log_proof);
   return out;
 }
 
@@ -244,7 +242,8 @@ Result<Bundle> decode_bundle(BytesView raw) {
     const uint8_t kind = reader.u8();
     const BytesView bytes = reader.raw(reader.u32());
     if (!reader.ok() || bytes.empty()) return fail(ErrorCode::bad_format, "bundle: truncated");
-    const bool repeatable = kind >= static_cast<uint8_t>(BundlePart::custody);
+    const bool repeatable =
+        kind == static_cast<uint8_t>(BundlePart::custody) || kind == static_cast<uint8_t>(BundlePart::entry);
     if (kind < last || (kind == last && !repeatable)) return fail(ErrorCode::bad_format, "bundle: order of parts");
     last = kind;
     switch (static_cast<BundlePart>(kind)) {
@@ -256,6 +255,7 @@ Result<Bundle> decode_bundle(BytesView raw) {
         bundle.custodies.push_back(to_bytes(bytes));
         break;
       case BundlePart::entry: bundle.entries.push_back(to_bytes(bytes)); break;
+      case BundlePart::log_proof: bundle.log_proof = to_bytes(bytes); break;
       default: return fail(ErrorCode::unsupported_version, "bundle: unknown part");
     }
   }

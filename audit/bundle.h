@@ -1,5 +1,5 @@
 // The evidence bundle of one receipt: everything that verifying it offline needs, and the verification
-// (protocol.md 4.5; log proofs and witnesses come with a later issue). Layout: "EDXV" || u16 version (1) || n x (u8
+// (protocol.md 4.5). Layout: "EDXV" || u16 version (1) || n x (u8
 // kind || u32 length || bytes), kinds in ascending order. Every object is carried as it was received, never
 // re-serialised. Directory entries are all of them from the genesis, so that "this was the key in force" is checked and
 // not believed. Not here: collecting (node/api), files and words for people (node/cli). Thread: any; values only.
@@ -11,7 +11,7 @@
 
 namespace tram::audit {
 
-enum class BundlePart : uint8_t { receipt = 1, envelope = 2, header = 3, custody = 4, entry = 5 };
+enum class BundlePart : uint8_t { receipt = 1, envelope = 2, header = 3, custody = 4, entry = 5, log_proof = 6 };
 
 struct Bundle {
   Bytes receipt;   // one
@@ -19,6 +19,7 @@ struct Bundle {
   Bytes header;    // empty: absent
   std::vector<Bytes> custodies;
   std::vector<Bytes> entries;  // of the directory, from index 0
+  Bytes log_proof;  // empty: absent; that sender or recipient logged this receipt, and who cosigned (log_proof.h)
 };
 inline constexpr size_t bundle_bytes_max = 64u << 20;
 
@@ -49,7 +50,22 @@ struct Verification {
   std::string sender_name, recipient_name;
   std::vector<std::string> custody_domains;
   uint32_t custody_wanted = 0;
+  std::vector<std::string> cosigners;  // of the log proof: names of brokers and witnesses
 };
+
+struct Evidence;
+/// Verifies evidence of a forked log (evidence.h) as it was exported, with the directory inside: who is convicted.
+/// Valid: whoever trusts the realm must believe it.
+struct EvidenceVerification {
+  Verdict verdict = Verdict::incomplete;
+  std::vector<Finding> findings;
+  RealmId realm;
+  bool realm_pinned = false;
+  PartyId party;
+  std::string party_name, origin;
+  uint64_t first_size = 0, second_size = 0;
+};
+EvidenceVerification verify_evidence(const Evidence&, std::optional<RealmId> trusted);
 
 /// Verifies without network or clock. Without a trusted realm the bundle can only be consistent in itself: the verdict
 /// is then at best incomplete.

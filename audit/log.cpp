@@ -3,20 +3,33 @@
 #include <algorithm>
 #include <array>
 
+#include "audit/own_log.h"
+#include "audit/tree.h"
+#include "audit/witness.h"
+#include "base/check.h"
+
 namespace tram::audit {
 namespace {
 
-constexpr Table entries_table{"log_entries"};  // u64 index -> u16 kind || u64 time_ms || salt(16) || entry
-constexpr Table tiles_table{"log_tiles"};      // u64 tile -> 256 leaf hashes
-constexpr Table head_table{"log_head"};        // "head" -> encode_frontier
-constexpr std::array all_tables{entries_table, tiles_table, head_table};
+// A row's number is u16 generation || 48 bits: what an older generation had stays where it is.
+constexpr Table entries_table{"log_entries"};  // u64 number -> u16 kind || u64 time_ms || salt(16) || entry
+constexpr Table tiles_table{"log_tiles"};      // u64 number of tile -> its leaf hashes: all 256, or the first few
+constexpr Table nodes_table{"log_nodes"};      // u64 number of 0 || u8 level || u64 index -> root of a subtree
+constexpr Table head_table{"log_head"};        // "head" -> encode_frontier; "generation" -> u32
+const std::vector<Table>& all_tables() {
+  static const std::vector<Table> tables{entries_table,      tiles_table,         nodes_table,        head_table,
+                                         own_log_table,      witness_log_table,   witness_tile_table, witness_node_table,
+                                         log_seen_table,     evidence_table};
+  return tables;
+}
 
-constexpr uint64_t tile_hashes = 256;
 constexpr size_t entry_page_rows = 128;
+constexpr int generation_shift = 48;
+constexpr uint32_t generation_max = 0xffff;
 
-Bytes number_key(uint64_t number) {
+Bytes number_key(uint32_t generation, uint64_t index) {
   Bytes key;
-  Writer(key).u64(number);
+  Writer(key).u64(uint64_t{generation} << generation_shift | index);
   return key;
 }
 
@@ -37,12 +50,14 @@ Hash leaf_of(uint64_t index, const LogEntry& entry) {
 }
 
 /// Leaf hashes of entries [from, until), which all exist.
-Result<void> append_from_entries(ReadTxn& txn, uint64_t from, uint64_t until, std::vector<Hash>& out) {
+Result<void> append_from_entries(ReadTxn& txn, uint32_t generation, uint64_t from, uint64_t until,
+                                 std::vector<Hash>& out) {
   for (uint64_t next = from; next < until;) {
-    TRAM_TRY(rows, txn.scan(entries_table, number_key(next), number_key(until), entry_page_rows));
+    TRAM_TRY(rows,
+             txn.scan(entries_table, number_key(generation, next), number_key(generation, until), entry_page_rows));
     if (rows.empty()) return fail(ErrorCode::store_corrupt, "log entry missing");
     for (const Row& row : rows) {
-      if (row.key != number_key(next)) return fail(ErrorCode::store_corrupt, "log entry missing");
+      if (row.key != number_key(generation, next)) return fail(ErrorCode::store_corrupt, "log entry missing");
       TRAM_TRY(entry, decode_row(row.value));
       out.push_back(leaf_of(next, entry));
       ++next;
@@ -53,12 +68,82 @@ Result<void> append_from_entries(ReadTxn& txn, uint64_t from, uint64_t until, st
 
 Result<std::optional<Bytes>> stored_head(ReadTxn& txn) { return txn.get(head_table, view("head")); }
 
+Result<uint32_t> stored_generation(ReadTxn& txn) {
+  TRAM_TRY(row, txn.get(head_table, view("generation")));
+  if (!row) return uint32_t{0};
+  Reader reader(*row);
+  const uint32_t generation = reader.u32();
+  if (!reader.finish() || generation > generation_max) return fail(ErrorCode::store_corrupt, "log generation");
+  return generation;
+}
+
+/// Leaf hashes of [from, until) of one tile: what its row has, the rest from entries.
+Result<void> append_from_tile(ReadTxn& txn, uint32_t generation, uint64_t from, uint64_t until,
+                              std::vector<Hash>& out) {
+  const uint64_t tile = from / tile_hashes, begin = tile * tile_hashes;
+  TRAM_TRY(row, txn.get(tiles_table, number_key(generation, tile)));
+  uint64_t next = from;
+  if (row) {
+    if (row->size() % Hash::size != 0 || row->size() > tile_hashes * Hash::size)
+      return fail(ErrorCode::store_corrupt, "log tile");
+    const uint64_t end = std::min(until, begin + row->size() / Hash::size);
+    for (; next < end; ++next)
+      out.push_back(*Hash::from(BytesView(*row).subspan(static_cast<size_t>(next - begin) * Hash::size, Hash::size)));
+  }
+  return append_from_entries(txn, generation, next, until, out);
+}
+
+Result<void> put_tile(WriteTxn& txn, uint32_t generation, uint64_t tile, std::span<const Hash> leaves) {
+  Bytes hashes;
+  hashes.reserve(leaves.size() * Hash::size);
+  for (const Hash& one : leaves) Writer(hashes).raw(one.view());
+  return txn.put(tiles_table, number_key(generation, tile), hashes);
+}
+
+NodeRows node_rows(uint32_t generation) { return {nodes_table, number_key(generation, 0)}; }
+
+class OwnTree final : public TreeSource {
+ public:
+  OwnTree(ReadTxn& txn, uint32_t generation) : txn_(txn), generation_(generation) {}
+  Result<std::vector<Hash>> leaves(uint64_t from, uint64_t until) override {
+    std::vector<Hash> out;
+    out.reserve(static_cast<size_t>(until - from));
+    while (from < until) {
+      const uint64_t end = std::min((from / tile_hashes + 1) * tile_hashes, until);
+      TRAM_OK(append_from_tile(txn_, generation_, from, end, out));
+      from = end;
+    }
+    return out;
+  }
+  Result<std::optional<Hash>> node(uint8_t level, uint64_t index) override {
+    return node_rows(generation_).get(txn_, level, index);
+  }
+
+ private:
+  ReadTxn& txn_;
+  uint32_t generation_;
+};
+
+/// The tree that goes on, if it has `size` leaves.
+Result<OwnTree> own_tree(ReadTxn& txn, uint64_t size) {
+  TRAM_TRY(head, stored_head(txn));
+  uint64_t held = 0;
+  if (head) {
+    TRAM_TRY(frontier, crypto::decode_frontier(*head));
+    held = frontier.size;
+  }
+  if (size > held) return fail(ErrorCode::bad_request, "log range");
+  TRAM_TRY(generation, stored_generation(txn));
+  return OwnTree(txn, generation);
+}
+
 }  // namespace
 
-std::span<const Table> tables() { return all_tables; }
+std::span<const Table> tables() { return all_tables(); }
 
 Result<void> Log::load(ReadTxn& txn) {
   TRAM_TRY(head, stored_head(txn));
+  TRAM_TRY(generation, stored_generation(txn));
   crypto::Frontier frontier;
   if (head) {
     auto decoded = crypto::decode_frontier(*head);
@@ -66,36 +151,45 @@ Result<void> Log::load(ReadTxn& txn) {
     frontier = std::move(*decoded);
   }
   // A leaf beyond the head would be overwritten by the next append: such a store was not written by store_head().
-  TRAM_TRY(beyond, txn.get(entries_table, number_key(frontier.size)));
+  TRAM_TRY(beyond, txn.get(entries_table, number_key(generation, frontier.size)));
   if (beyond) return fail(ErrorCode::store_corrupt, "log entries beyond the head");
   std::vector<Hash> tile;
-  TRAM_OK(append_from_entries(txn, frontier.size - frontier.size % tile_hashes, frontier.size, tile));
+  if (frontier.size % tile_hashes != 0)
+    TRAM_OK(append_from_tile(txn, generation, frontier.size - frontier.size % tile_hashes, frontier.size, tile));
+  generation_ = generation;
   frontier_ = std::move(frontier);
   tile_ = std::move(tile);
   dirty_ = false;
   return {};
 }
 
-Result<uint64_t> Log::append(WriteTxn& txn, LeafKind kind, Time now, BytesView entry, Random& random) {
-  LogEntry leaf{kind, now, {}, to_bytes(entry)};
-  random.fill(leaf.salt);
-  const uint64_t index = frontier_.size;
-  Bytes row;
-  Writer(row).u16(static_cast<uint16_t>(kind)).u64(now.wire()).raw(leaf.salt).raw(entry);
-  TRAM_OK(txn.put(entries_table, number_key(index), row));
-  const Hash hash = leaf_of(index, leaf);
-  if (tile_.size() + 1 == tile_hashes) {
-    Bytes hashes;
-    hashes.reserve(tile_hashes * Hash::size);
-    for (const Hash& earlier : tile_) Writer(hashes).raw(earlier.view());
-    Writer(hashes).raw(hash.view());
-    TRAM_OK(txn.put(tiles_table, number_key(index / tile_hashes), hashes));
+Result<void> Log::append_hash(WriteTxn& txn, const Hash& hash) {
+  tile_.push_back(hash);
+  if (tile_.size() == tile_hashes) {
+    const uint64_t tile = frontier_.size / tile_hashes;
+    TRAM_OK(put_tile(txn, generation_, tile, tile_));
+    TRAM_OK(node_rows(generation_).put_nodes(txn, tile, tile_));
     tile_.clear();
-  } else {
-    tile_.push_back(hash);
   }
   frontier_.append(hash);
   dirty_ = true;
+  return {};
+}
+
+Result<void> Log::append_row(WriteTxn& txn, BytesView row) {
+  TRAM_TRY(entry, decode_row(row));
+  TRAM_OK(txn.put(entries_table, number_key(generation_, frontier_.size), row));
+  return append_hash(txn, leaf_of(frontier_.size, entry));
+}
+
+Result<uint64_t> Log::append(WriteTxn& txn, LeafKind kind, Time now, BytesView entry, Random& random) {
+  std::array<uint8_t, 16> salt;
+  random.fill(salt);
+  const uint64_t index = frontier_.size;
+  Bytes row;
+  row.reserve(2 + 8 + salt.size() + entry.size());
+  Writer(row).u16(static_cast<uint16_t>(kind)).u64(now.wire()).raw(salt).raw(entry);
+  TRAM_OK(append_row(txn, row));
   return index;
 }
 
@@ -106,37 +200,113 @@ Result<void> Log::store_head(WriteTxn& txn) {
   return {};
 }
 
+/// Our entries from `from` on, which leave their places.
+Result<std::vector<Bytes>> Log::take_rows(WriteTxn& txn, uint64_t from) {
+  std::vector<Bytes> taken;
+  for (;;) {
+    TRAM_TRY(rows, txn.scan(entries_table, number_key(generation_, from), number_key(generation_, frontier_.size),
+                            entry_page_rows));
+    if (rows.empty()) return taken;
+    for (Row& row : rows) {
+      TRAM_OK(txn.erase(entries_table, row.key));
+      taken.push_back(std::move(row.value));
+    }
+  }
+}
+
+Result<uint64_t> Log::rebase(WriteTxn& txn, const Missing& missing, uint64_t ours_from, Time now, Random& random) {
+  std::vector<Bytes> ours;
+  uint64_t first_lost = missing.agreed;
+  if (missing.generation == generation_) {
+    TRAM_CHECK(missing.agreed <= frontier_.size);
+    OwnTree tree(txn, generation_);
+    const uint64_t both = std::min(frontier_.size, missing.agreed + missing.leaves.size());
+    TRAM_TRY(held, tree.leaves(missing.agreed, both));
+    while (first_lost < both && held[first_lost - missing.agreed] == missing.leaves[first_lost - missing.agreed])
+      ++first_lost;
+    TRAM_TRY(kept, tree_frontier(tree, first_lost));
+    std::vector<Hash> tile;
+    if (first_lost % tile_hashes != 0)
+      TRAM_OK(append_from_tile(txn, generation_, first_lost - first_lost % tile_hashes, first_lost, tile));
+    TRAM_TRY(taken, take_rows(txn, first_lost));
+    ours = std::move(taken);
+    frontier_ = std::move(kept);
+    tile_ = std::move(tile);
+  } else {
+    TRAM_CHECK(missing.generation > generation_ && missing.agreed == 0);
+    if (missing.generation > generation_max) return fail(ErrorCode::too_large, "log generation");
+    TRAM_TRY(taken, take_rows(txn, ours_from));
+    ours = std::move(taken);
+    generation_ = missing.generation;
+    frontier_ = {};
+    tile_.clear();
+    Bytes row;
+    Writer(row).u32(generation_);
+    TRAM_OK(txn.put(head_table, view("generation"), row));
+  }
+  for (const Hash& leaf : missing.leaves.subspan(static_cast<size_t>(first_lost - missing.agreed)))
+    TRAM_OK(append_hash(txn, leaf));
+  // The leaves without entries of the tile that is filling are nowhere else.
+  if (!tile_.empty()) TRAM_OK(put_tile(txn, generation_, frontier_.size / tile_hashes, tile_));
+  const uint64_t known = frontier_.size;
+  for (const Bytes& row : ours) TRAM_OK(append_row(txn, row));
+  Bytes entry;
+  Writer(entry).u64(first_lost).u64(known);
+  TRAM_OK(append(txn, LeafKind::log_recovered, now, entry, random));
+  dirty_ = true;
+  return first_lost;
+}
+
+Result<void> Log::open_generation(WriteTxn& txn, uint32_t above, BytesView last_note, uint64_t ours_from, Time now,
+                                  Random& random) {
+  if (std::max(generation_, above) >= generation_max) return fail(ErrorCode::too_large, "log generation");
+  TRAM_TRY(ours, take_rows(txn, ours_from));
+  generation_ = std::max(generation_, above) + 1;
+  frontier_ = {};
+  tile_.clear();
+  Bytes row;
+  Writer(row).u32(generation_);
+  TRAM_OK(txn.put(head_table, view("generation"), row));
+  TRAM_OK(append(txn, LeafKind::generation_opened, now, last_note, random));
+  for (const Bytes& one : ours) TRAM_OK(append_row(txn, one));
+  dirty_ = true;
+  return {};
+}
+
 Result<std::optional<LogEntry>> read_entry(ReadTxn& txn, uint64_t index) {
-  TRAM_TRY(row, txn.get(entries_table, number_key(index)));
+  TRAM_TRY(generation, stored_generation(txn));
+  TRAM_TRY(row, txn.get(entries_table, number_key(generation, index)));
   if (!row) return std::optional<LogEntry>{};
   TRAM_TRY(entry, decode_row(*row));
   return std::optional<LogEntry>(std::move(entry));
 }
 
 Result<std::vector<Hash>> leaf_hashes(ReadTxn& txn, uint64_t from, uint64_t until) {
-  TRAM_TRY(head, stored_head(txn));
-  uint64_t size = 0;
-  if (head) {
-    TRAM_TRY(frontier, crypto::decode_frontier(*head));
-    size = frontier.size;
-  }
-  if (from > until || until > size) return fail(ErrorCode::bad_request, "log range");
-  std::vector<Hash> out;
-  out.reserve(until - from);
-  for (uint64_t next = from; next < until;) {
-    const uint64_t tile = next / tile_hashes;
-    const uint64_t tile_end = std::min((tile + 1) * tile_hashes, until);
-    TRAM_TRY(row, txn.get(tiles_table, number_key(tile)));
-    if (!row) {
-      TRAM_OK(append_from_entries(txn, next, tile_end, out));
-      next = tile_end;
-      continue;
-    }
-    if (row->size() != tile_hashes * Hash::size) return fail(ErrorCode::store_corrupt, "log tile");
-    for (; next < tile_end; ++next)
-      out.push_back(*Hash::from(BytesView(*row).subspan(next % tile_hashes * Hash::size, Hash::size)));
-  }
-  return out;
+  if (from > until) return fail(ErrorCode::bad_request, "log range");
+  TRAM_TRY(tree, own_tree(txn, until));
+  return tree.leaves(from, until);
+}
+
+Result<Hash> root_at(ReadTxn& txn, uint64_t size) {
+  TRAM_TRY(tree, own_tree(txn, size));
+  return tree_root(tree, size);
+}
+
+Result<std::vector<Hash>> inclusion_proof(ReadTxn& txn, uint64_t index, uint64_t size) {
+  if (index >= size) return fail(ErrorCode::bad_request, "log index");
+  TRAM_TRY(tree, own_tree(txn, size));
+  return tree_inclusion(tree, index, size);
+}
+
+Result<std::vector<Hash>> consistency_proof(ReadTxn& txn, uint64_t old_size, uint64_t new_size) {
+  if (old_size > new_size) return fail(ErrorCode::bad_request, "log range");
+  TRAM_TRY(tree, own_tree(txn, new_size));
+  return tree_consistency(tree, old_size, new_size);
+}
+
+Result<crypto::Frontier> frontier_at(ReadTxn& txn, uint64_t size) {
+  TRAM_TRY(tree, own_tree(txn, size));
+  return tree_frontier(tree, size);
 }
 
 }  // namespace tram::audit

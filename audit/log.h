@@ -1,7 +1,8 @@
 // The RFC 6962 log of a daemon: every state change appends its leaf in the transaction that makes the change (4.3).
 // Invariants: append-only; entry, salt and leaf are stored with the state they record; the head is {size, frontier}.
-// Tiles of 256 hashes are written as they fill. Checkpoints, witnesses and proofs come with a later issue.
-// Thread: the step's.
+// Tiles of 256 hashes are written as they fill. A log that was put back to an older copy goes on from what its witnesses
+// mirrored (rebase), or, where nobody did, in a new generation; either way no entry is thrown away (4.4).
+// Not here: checkpoints (own_log.h), who witnesses (witness.h). Thread: the step's.
 #pragma once
 #include "base/ports.h"
 #include "crypto/merkle.h"
@@ -55,6 +56,8 @@ enum class LeafKind : uint16_t {
   // both
   directory_applied = 80,
   kx_feed_stored = 81,
+  log_recovered = 82,      // u64 first leaf without entry, u64 size known to witnesses: a restored copy went on
+  generation_opened = 83,  // the last witnessed checkpoint of the generation before
 };
 
 /// Appends entry after entry; one Log object per daemon, made at start-up, advanced with the transaction.
@@ -68,8 +71,28 @@ class Log {
   Result<void> store_head(WriteTxn&);
   uint64_t size() const { return frontier_.size; }
   Hash root() const { return frontier_.root(); }
+  uint32_t generation() const { return generation_; }
+
+  /// What a restored copy takes over from the witnesses' mirrors.
+  struct Missing {
+    uint32_t generation = 0;
+    uint64_t agreed = 0;          // leaves that this copy and the mirror share for certain, of that generation
+    std::span<const Hash> leaves; // the mirror's from there on
+  };
+  /// Goes on behind the mirrored leaves: those that are not ours stay without entry, what we appended beside them is
+  /// appended again (from `ours_from` on, when the generation is another), then log_recovered. Their root is the caller's
+  /// to check. The index of the first leaf that has no entry.
+  Result<uint64_t> rebase(WriteTxn&, const Missing&, uint64_t ours_from, Time now, Random&);
+  /// Begins an empty tree above generation `above` too: generation_opened with `last_note`, then our entries from
+  /// `ours_from` on again.
+  Result<void> open_generation(WriteTxn&, uint32_t above, BytesView last_note, uint64_t ours_from, Time now, Random&);
 
  private:
+  Result<void> append_row(WriteTxn&, BytesView row);
+  Result<void> append_hash(WriteTxn&, const Hash&);
+  Result<std::vector<Bytes>> take_rows(WriteTxn&, uint64_t from);
+
+  uint32_t generation_ = 0;
   crypto::Frontier frontier_;
   std::vector<Hash> tile_;  // leaf hashes of the tile that is filling
   bool dirty_ = false;
@@ -81,8 +104,15 @@ struct LogEntry {
   std::array<uint8_t, 16> salt;
   Bytes entry;
 };
+/// Of the generation that goes on. Nothing for a leaf taken over from a mirror.
 Result<std::optional<LogEntry>> read_entry(ReadTxn&, uint64_t index);
 /// Leaf hashes [from, until) recomputed from entries or read from tiles.
 Result<std::vector<Hash>> leaf_hashes(ReadTxn&, uint64_t from, uint64_t until);
+/// Root over the first `size` leaves, and the proofs of RFC 6962; sizes at most the log's (bad_request).
+Result<Hash> root_at(ReadTxn&, uint64_t size);
+Result<std::vector<Hash>> inclusion_proof(ReadTxn&, uint64_t index, uint64_t size);
+/// Empty when old_size is 0 or new_size.
+Result<std::vector<Hash>> consistency_proof(ReadTxn&, uint64_t old_size, uint64_t new_size);
+Result<crypto::Frontier> frontier_at(ReadTxn&, uint64_t size);
 
 }  // namespace tram::audit

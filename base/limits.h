@@ -92,6 +92,14 @@ inline constexpr unsigned http_connections_max = 512;
 inline constexpr Duration idempotency_kept = days(7);
 inline constexpr Duration upload_kept = days(2);
 
+// Logs and witnesses (protocol.md 4.3)
+inline constexpr size_t leaves_per_page_max = 2048;           // leaf hashes a frame
+inline constexpr size_t checkpoint_note_bytes_max = 8192;
+inline constexpr Duration checkpoint_every = seconds(30);     // if the log has grown
+inline constexpr Duration new_generation_after = hours(24);   // without the word of every witness
+inline constexpr uint64_t leaves_refetched_max = 8u << 20;    // of a restored log; more open a new generation
+inline constexpr uint64_t evidence_kept_max = 1000;
+
 // Messages of proto/ (P-3, P-4)
 inline constexpr size_t metadata_message_bytes_max = 256u << 10;
 inline constexpr size_t approval_bytes_max = 32u << 20;       // a file, never a frame

@@ -150,6 +150,10 @@ Result<void> Broker::State::on_verified(Step& step, VerifyPutDone& done) {
 }
 
 Result<void> Broker::State::admit_put(Step& step, VerifyPutDone::Item& item) {
+  if (!may_promise()) {
+    refuse(step, item.asked.asker, ErrorCode::busy, standing_wait);
+    return {};
+  }
   const uint16_t bad_signature = number(ErrorCode::bad_signature);
   const bool suspicious =
       item.refusal == bad_signature || std::any_of(item.parts.begin(), item.parts.end(),

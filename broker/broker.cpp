@@ -39,6 +39,9 @@ Result<PartyInfo> Broker::State::info(Step& step, const PartyId& id) {
   } else if (auto broker = directory.broker(id)) {
     found.kind = broker->record.retired ? PeerKind::unknown : PeerKind::broker;
     found.entry = broker->entry_index;
+  } else if (auto known = directory.witness(id)) {
+    found.kind = known->record.retired ? PeerKind::unknown : PeerKind::witness;
+    found.entry = known->entry_index;
   } else {
     TRAM_TRY(agency, directory.agency(step.txn, id, step.now));
     if (agency) {
@@ -162,6 +165,18 @@ void Broker::State::close_session(const SessionKey& session_key) {
   }
 }
 
+proto::HelloReply Broker::State::hello_reply(Time now) const {
+  proto::HelloReply reply;
+  reply.broker = config.self;
+  reply.epoch = self.epoch;
+  reply.log_size = audit_log.size();
+  reply.log_root = audit_log.root();
+  reply.time = now;
+  reply.directory_size = directory.size();
+  reply.checkpoint = own_log.note();
+  return reply;
+}
+
 Result<void> Broker::State::on_hello(Step& step, const FrameReceived& event, const proto::Hello& hello) {
   const Asker asker{event.session, event.peer, event.frame.request};
   Session& here = live.at(event.session);
@@ -169,7 +184,7 @@ Result<void> Broker::State::on_hello(Step& step, const FrameReceived& event, con
     refuse(step, asker, ErrorCode::unsupported_version);
     return {};
   }
-  proto::HelloReply reply;
+  proto::HelloReply reply = hello_reply(step.now);
   if (here.kind == PeerKind::agency && hello.recovering) {
     TRAM_TRY(proof, step.txn.get(table::incarnation, event.peer));
     if (proof) reply.incarnation = std::move(*proof);
@@ -182,13 +197,9 @@ Result<void> Broker::State::on_hello(Step& step, const FrameReceived& event, con
       return {};
     }
   }
-  reply.broker = config.self;
-  reply.epoch = self.epoch;
-  reply.log_size = audit_log.size();
-  reply.log_root = audit_log.root();
-  reply.time = step.now;
-  reply.directory_size = directory.size();
-  send(step, asker, reply);
+  if (here.kind == PeerKind::agency && event.session.endpoint == proto::Endpoint::control)
+    TRAM_OK(own_log.vouched(step.txn, step.now, event.peer, hello.seen));
+  send(step, asker, std::move(reply));
   here.hello = ++hellos;
   if (here.kind == PeerKind::agency && event.session.endpoint == proto::Endpoint::control) {
     mailboxes[event.peer] = Mailbox{};
@@ -232,6 +243,13 @@ Result<void> Broker::State::on_frame(Step& step, FrameReceived& event) {
       return on_directory_put(step, asker, peer.kind, *put);
     if (auto* put = std::get_if<proto::KxPut>(&frame_body)) return on_kx_put(step, asker, *put);
     if (auto* get = std::get_if<proto::KxGet>(&frame_body)) return on_kx_get(step, asker, *get);
+    if (peer.kind != PeerKind::publisher) {
+      if (auto* put = std::get_if<proto::CheckpointPut>(&frame_body)) return on_checkpoint_put(step, asker, *put);
+      if (auto* get = std::get_if<proto::CheckpointGet>(&frame_body)) return on_checkpoint_get(step, asker, *get);
+      if (auto* get = std::get_if<proto::LeavesGet>(&frame_body)) return on_leaves_get(step, asker, *get);
+      if (auto* list = std::get_if<proto::CheckpointList>(&frame_body)) return on_checkpoint_list(step, asker, *list);
+      if (auto* put = std::get_if<proto::CosignaturePut>(&frame_body)) return on_cosignature_put(step, asker, *put);
+    }
   }
   // What agencies may ask.
   if (!agency) {
@@ -334,6 +352,7 @@ Result<void> Broker::State::on_event(Step& step, Event& event) {
   }
   if (auto* down = std::get_if<PeerDown>(&event)) {
     peers.erase(down->broker);
+    own_log.disconnected(down->broker);
     return {};
   }
   if (auto* frame = std::get_if<PeerFrame>(&event)) return on_peer_frame(step, frame->broker, frame->frame);
@@ -384,7 +403,15 @@ Result<void> Broker::State::finish(Step& step) {
   }
   if (!sign.items.empty()) step.out.jobs.push_back(std::move(sign));
 
+  if (tell_epoch) {
+    tell_epoch = false;
+    for (const auto& [session_key, one] : live)
+      if (one.hello != 0) step.out.sends.push_back({session_key, proto::Frame{0, hello_reply(step.now)}, {}});
+  }
   if (step.tick) {
+    audit::OwnLog::Sends sends;
+    TRAM_OK(own_log.tick(step.txn, step.now, sends));
+    post(step, sends);
     TRAM_OK(run_timers(step));
     TRAM_OK(sync_peers(step));
     std::vector<SessionKey> idle;
@@ -421,10 +448,12 @@ Result<void> Broker::State::finish(Step& step) {
     self_dirty = false;
   }
   TRAM_OK(audit_log.store_head(step.txn));
+  if (const auto restored = own_log.take_restored()) step.out.restored_copy = restored->seen_size;
   // Also now and then: an entry may say from when on it holds.
   const bool due = step.tick && (step.now >= allow_list_due || step.now + allow_list_every < allow_list_due);
   if (due) allow_list_due = step.now + allow_list_every;
   if (directory_grew || due) {
+    set_witnesses(step.now);
     step.out.allow_list_changed = true;
     directory_grew = false;
   }
@@ -466,9 +495,11 @@ Result<void> Broker::State::forget_caches(ReadTxn& txn) {
 
 // ---- public -------------------------------------------------------------------------------------------------
 
-Broker::Broker(Config config, std::shared_ptr<const crypto::SigningKey> key, directory::Directory& directory,
-               audit::Log& audit_log, Log& log, Random& random)
-    : state_(std::make_unique<State>(std::move(config), std::move(key), directory, audit_log, log, random)) {}
+Broker::Broker(Config config, std::shared_ptr<const crypto::SigningKey> key,
+               std::shared_ptr<const crypto::LogKey> log_key, directory::Directory& directory, audit::Log& audit_log,
+               Log& log, Random& random)
+    : state_(std::make_unique<State>(std::move(config), std::move(key), std::move(log_key), directory, audit_log, log,
+                                     random)) {}
 Broker::~Broker() = default;
 
 Result<void> Broker::initialize(WriteTxn& txn, Time now) {
@@ -493,6 +524,9 @@ Result<void> Broker::start(WriteTxn& txn, Time now, Effects& effects) {
   s.dirty_mailboxes.clear();
   s.peers.clear();
   TRAM_OK(s.forget_caches(txn));
+  TRAM_OK(s.own_log.start(txn, now));
+  s.set_witnesses(now);
+  s.fresh_epoch = s.tell_epoch = false;
   effects.jobs.push_back(ListBodiesJob{});
   effects.allow_list_changed = true;
   effects.wake_at = now;
@@ -519,6 +553,7 @@ Result<void> Broker::step(WriteTxn& txn, Time now, std::span<Event> events, Effe
 Result<void> Broker::reload(ReadTxn& txn, Time) {
   State& s = *state_;
   TRAM_OK(s.forget_caches(txn));
+  TRAM_OK(s.own_log.load(txn));
   // The jobs of the aborted step never ran, and the chunks that waited in memory are sent again by their owners.
   s.puts_in_flight -= s.started.puts;
   s.acks_in_flight -= s.started.acks;
@@ -547,6 +582,7 @@ bool Broker::control_room() const {
 bool Broker::bulk_room() const { return state_->write_bytes_waiting < chunk_bytes_waiting_max / 2; }
 const Config& Broker::config() const { return state_->config; }
 const Epoch& Broker::epoch() const { return state_->self.epoch; }
+const audit::OwnLog& Broker::own_log() const { return state_->own_log; }
 const Counters& Broker::counters() const { return state_->counters; }
 size_t Broker::sessions() const { return state_->live.size(); }
 

@@ -4,11 +4,11 @@
 // an envelope is freed only by its recipient's statement, its sender's cancel before hand-over, or time (R16); at most
 // K unanswered envelopes a recipient and lane (R17); a pinned body is never freed (R40); lanes are served 8:4:2:1
 // (R39); nothing depends on a classification, which a broker cannot see (R46). Parts: admission.cpp (Put, Offer, chunks
-// in), delivery.cpp (announce, fetch, chunks out, ACK), mail.cpp, upkeep.cpp (timers, directory, peers), broker.cpp
+// in), delivery.cpp (announce, fetch, chunks out, ACK), mail.cpp, upkeep.cpp (timers, directory, peers), witness.cpp (logs), broker.cpp
 // (sessions, dispatch), jobs.h (long work). Not here: sockets, threads, files (io/). Opening anything: the broker has
 // no code that could. Thread: the loop's.
 #pragma once
-#include "audit/log.h"
+#include "audit/own_log.h"
 #include "base/limits.h"
 #include "broker/jobs.h"
 #include "directory/directory.h"
@@ -88,6 +88,7 @@ struct Effects {
   std::vector<Job> jobs;
   std::optional<Time> wake_at;      // a Tick is wanted then
   bool allow_list_changed = false;  // the directory grew: ZAP and the peers' endpoints must be read anew
+  std::optional<uint64_t> restored_copy;  // R8: witnesses saw the log this long: recover() before the next step
 };
 
 struct Counters {
@@ -97,7 +98,8 @@ struct Counters {
 
 class Broker {
  public:
-  Broker(Config, std::shared_ptr<const crypto::SigningKey>, directory::Directory&, audit::Log&, Log&, Random&);
+  Broker(Config, std::shared_ptr<const crypto::SigningKey>, std::shared_ptr<const crypto::LogKey>, directory::Directory&,
+         audit::Log&, Log&, Random&);
   ~Broker();
   Broker(const Broker&) = delete;
   Broker& operator=(const Broker&) = delete;
@@ -106,8 +108,9 @@ class Broker {
   Result<void> initialize(WriteTxn&, Time now);
   /// Opens a new epoch after a restore or doubt: every custody of the old one is void (R7, R8). Bodies are stamped with
   /// the new epoch when they are whole: the caller re-reads every file through `bodies`. Envelopes whose body is
-  /// damaged are dropped, so that Reconcile reports them missing. Works in its own transactions of `store`.
-  Result<uint64_t> recover(Store& store, Bodies& bodies, Time now);
+  /// damaged are dropped, so that Reconcile reports them missing. Works in its own transactions of `store`. `seen`: how
+  /// long witnesses saw the log (R8), for the leaf that says so; sessions hear of the new epoch in the next step.
+  Result<uint64_t> recover(Store& store, Bodies& bodies, Time now, std::optional<uint64_t> seen = {});
 
   /// Start-up: reads the epoch, the directory and the log, forgets every session. Error: not_found (no epoch yet).
   Result<void> start(WriteTxn&, Time now, Effects&);
@@ -124,6 +127,7 @@ class Broker {
   const Config& config() const;
   const Epoch& epoch() const;
   const Counters& counters() const;
+  const audit::OwnLog& own_log() const;
   size_t sessions() const;
 
   struct State;

@@ -34,12 +34,13 @@ inline constexpr size_t cached_parties_max = 16384;
 inline constexpr Duration info_kept = seconds(60);
 inline constexpr Duration allow_list_every = minutes(5);
 inline constexpr Duration session_idle_max = hours(24);
+inline constexpr Duration standing_wait = seconds(1);  // until it is known whether this store is an old copy (R8)
 
 /// Errors of the store itself: up to the loop. Everything else is the peer's.
 bool is_store_error(ErrorCode code);
 inline uint16_t number(ErrorCode code) { return static_cast<uint16_t>(code); }
 
-enum class PeerKind : uint8_t { unknown, agency, broker, publisher };
+enum class PeerKind : uint8_t { unknown, agency, broker, publisher, witness };
 
 /// What the directory says of a party, remembered for a minute.
 struct PartyInfo {
@@ -141,9 +142,11 @@ struct Step {
 };
 
 struct Broker::State {
-  State(Config c, std::shared_ptr<const crypto::SigningKey> k, directory::Directory& d, audit::Log& a, Log& l,
-        Random& r)
-      : config(std::move(c)), signing_key(std::move(k)), directory(d), audit_log(a), log(l), random(r) {}
+  State(Config c, std::shared_ptr<const crypto::SigningKey> k, std::shared_ptr<const crypto::LogKey> lk,
+        directory::Directory& d, audit::Log& a, Log& l, Random& r)
+      : config(std::move(c)), signing_key(std::move(k)), directory(d), audit_log(a), log(l), random(r),
+        own_log(crypto::LogKind::broker, config.self, lk, d, a, l, r),
+        witness(config.realm, crypto::cosigner_name(config.realm, crypto::LogKind::broker, config.self), lk, l) {}
 
   Config config;
   std::shared_ptr<const crypto::SigningKey> signing_key;
@@ -151,6 +154,10 @@ struct Broker::State {
   audit::Log& audit_log;
   Log& log;
   Random& random;
+  audit::OwnLog own_log;
+  audit::Witness witness;
+  bool fresh_epoch = false;  // opened because this store turned out to be an old copy
+  bool tell_epoch = false;   // sessions have not heard of it
 
   proto::BrokerRecord self;
   bool self_dirty = false;
@@ -200,6 +207,7 @@ struct Broker::State {
   Result<void> on_job(Step&, JobDone&);
   void forget_job(const JobDone&);
   Result<void> on_hello(Step&, const FrameReceived&, const proto::Hello&);
+  proto::HelloReply hello_reply(Time now) const;
   Result<void> finish(Step&);
   Result<void> forget_caches(ReadTxn&);
   void close_session(const SessionKey&);
@@ -272,6 +280,16 @@ struct Broker::State {
   Result<void> on_recover(Step&, const crypto::Notice&, BytesView notice_bytes);
   Result<void> on_backed_up(Step&, const crypto::Notice&);
   Result<void> note_incarnation(Step&, PartyRecord& sender, uint32_t inc, BytesView envelope);
+  // witness.cpp
+  bool may_promise() const;
+  void set_witnesses(Time now);
+  void post(Step&, audit::OwnLog::Sends&);
+  Result<void> on_checkpoint_put(Step&, const Asker&, const proto::CheckpointPut&);
+  Result<void> on_checkpoint_get(Step&, const Asker&, const proto::CheckpointGet&);
+  Result<void> on_leaves_get(Step&, const Asker&, const proto::LeavesGet&);
+  Result<void> on_checkpoint_list(Step&, const Asker&, const proto::CheckpointList&);
+  Result<void> on_cosignature_put(Step&, const Asker&, const proto::CosignaturePut&);
+  Result<void> see_note(Step&, BytesView note);
 
   // upkeep.cpp
   Result<void> run_timers(Step&);

@@ -267,12 +267,30 @@ Result<void> Broker::State::on_peer_frame(Step& step, const PartyId& broker, pro
   auto it = peers.find(broker);
   if (it == peers.end()) return {};
   PeerState& peer = it->second;
+  audit::OwnLog::Sends sends;
   if (std::holds_alternative<proto::HelloReply>(frame.body)) {
     peer.greeted = true;
     peer.asking_directory = true;
     peer.next_directory = step.now + config.peer_sync;
     peer.next_feeds = step.now;
     ask_peer(step, broker, proto::DirectoryGet{directory.size()});
+    own_log.connected(broker, step.now, sends);
+    post(step, sends);
+    return {};
+  }
+  if (auto* data = std::get_if<proto::CheckpointData>(&frame.body)) {
+    TRAM_OK(own_log.on(step.txn, step.now, broker, *data, sends));
+    post(step, sends);
+    return {};
+  }
+  if (auto* reply = std::get_if<proto::CheckpointReply>(&frame.body)) {
+    TRAM_OK(own_log.on(step.txn, step.now, broker, *reply, sends));
+    post(step, sends);
+    return {};
+  }
+  if (auto* leaves = std::get_if<proto::LeavesData>(&frame.body)) {
+    TRAM_OK(own_log.on(step.txn, step.now, broker, *leaves, sends));
+    post(step, sends);
     return {};
   }
   if (auto* entries = std::get_if<proto::DirectoryEntries>(&frame.body)) {
@@ -419,7 +437,7 @@ Result<void> read_all(Store& store) {
 
 }  // namespace
 
-Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now) {
+Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now, std::optional<uint64_t> seen) {
   State& s = *state_;
   uint64_t dropped = 0;
   TRAM_OK(read_all(store));
@@ -432,6 +450,7 @@ Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now) {
     TRAM_OK(txn->put(table::self, view(table::self_key), proto::encode_record(s.self)));
     Bytes entry;
     Writer(entry).raw(s.self.epoch).raw(old);
+    if (seen) Writer(entry).u64(s.audit_log.size()).u64(*seen);
     TRAM_OK(s.audit_log.append(*txn, audit::LeafKind::epoch_opened, now, entry, s.random));
     TRAM_OK(s.audit_log.store_head(*txn));
     TRAM_OK(txn->commit());
@@ -490,6 +509,13 @@ Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now) {
     TRAM_OK(txn->commit());
   }
   s.removing.clear();  // files without rows are found at start
+  s.fresh_epoch = s.tell_epoch = seen.has_value();
+  for (auto& [peer, box] : s.mailboxes) {
+    const SessionKey session = box.session;
+    box = Mailbox{};
+    box.session = session;
+    s.dirty_mailboxes.insert(peer);
+  }
   return dropped;
 }
 

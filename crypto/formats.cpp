@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/limits.h"
+#include "crypto/detail/utf8.h"
 
 namespace tram::crypto {
 namespace {
@@ -124,6 +125,12 @@ bool known_notice(uint8_t kind) {
   return kind >= static_cast<uint8_t>(NoticeKind::nack) && kind <= static_cast<uint8_t>(NoticeKind::passed);
 }
 
+bool consistent_sizes(uint32_t chunks, uint64_t padded_bytes) {
+  return chunks >= 1 && chunks <= limits::chunks_per_body_max && padded_bytes >= 1 && chunk_count(padded_bytes) == chunks;
+}
+
+}  // namespace
+
 bool well_formed_utf8(BytesView s) {
   auto continues = [&](size_t at) { return at < s.size() && (s[at] & 0xc0) == 0x80; };
   for (size_t i = 0; i < s.size();) {
@@ -141,12 +148,6 @@ bool well_formed_utf8(BytesView s) {
   }
   return true;
 }
-
-bool consistent_sizes(uint32_t chunks, uint64_t padded_bytes) {
-  return chunks >= 1 && chunks <= limits::chunks_per_body_max && padded_bytes >= 1 && chunk_count(padded_bytes) == chunks;
-}
-
-}  // namespace
 
 Bytes sign_object(std::string_view label, BytesView unsigned_bytes, const SigningKey& key) {
   Bytes out = reserved(unsigned_bytes.size());

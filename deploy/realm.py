@@ -229,6 +229,16 @@ class Broker(Daemon):
     pass
 
 
+class Witness(Daemon):
+    def status(self):
+        """What it last wrote about itself; {} before that."""
+        try:
+            with open(os.path.join(self.home, "status.json")) as file:
+                return json.load(file)
+        except (OSError, ValueError):
+            return {}
+
+
 class Node(Daemon):
     @property
     def api(self):
@@ -251,7 +261,7 @@ class Realm:
 
     def __init__(self, folder, binaries):
         self.folder, self.binaries = os.path.abspath(folder), os.path.abspath(binaries)
-        self.brokers, self.nodes = {}, {}
+        self.brokers, self.nodes, self.witnesses = {}, {}, {}
         self.say = lambda text: None
 
     def binary(self, name):
@@ -318,6 +328,13 @@ class Realm:
         self.brokers[name] = broker
         return broker
 
+    def add_witness(self, name, organisation):
+        witness = Witness(self, self.binary("tram-witness"), name)
+        said = witness.init("--name", name, "--organisation", organisation)
+        self.authority("approve", witness.request, "--code", self.short_code(said), secret=True)
+        self.witnesses[name] = witness
+        return witness
+
     def add_node(self, name, agency, code, branch="government", level="central", parent=None, province=None):
         """Initialises a node and approves it as a new agency."""
         node = Node(self, self.binary("tram-node"), name, code)
@@ -339,7 +356,7 @@ class Realm:
         return daemon.accept(out)
 
     def accept_all(self):
-        for daemon in [*self.brokers.values(), *self.nodes.values()]:
+        for daemon in self.daemons():
             self.accept(daemon)
 
     def publish(self):
@@ -348,10 +365,13 @@ class Realm:
             [self.binary("tram-authority"), "--realm", os.path.join(self.folder, "authority"), "publish", "--key", self.publisher_key,
              "--passphrase-fd", str(fd)], pass_fds=(fd,)))
 
+    def daemons(self):
+        return [*self.brokers.values(), *self.witnesses.values(), *self.nodes.values()]
+
     # ---- running ------------------------------------------------------------------------------------------------
 
     def start(self):
-        for daemon in [*self.brokers.values(), *self.nodes.values()]:
+        for daemon in self.daemons():
             daemon.start()
         for node in self.nodes.values():
             node.wait_ready(len(self.brokers))
@@ -359,7 +379,7 @@ class Realm:
 
     def stop(self):
         failures = []
-        for daemon in [*self.nodes.values(), *self.brokers.values()]:
+        for daemon in reversed(self.daemons()):
             try:
                 daemon.stop()
             except RealmError as error:

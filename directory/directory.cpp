@@ -58,6 +58,8 @@ void restore_special(detail::Held& held, uint64_t index, const proto::Change& ch
     held.policies.emplace_back(change.effective_from, *policy);
   if (const auto* broker = std::get_if<proto::BrokerChange>(&change.body))
     held.brokers[broker->id].emplace_back(change.effective_from, Broker{*broker, index});
+  if (const auto* witness = std::get_if<proto::WitnessChange>(&change.body))
+    held.witnesses[witness->id].emplace_back(change.effective_from, Witness{*witness, index});
 }
 
 }  // namespace
@@ -200,6 +202,19 @@ std::vector<Broker> Directory::brokers(Time now) const {
 std::optional<Broker> Directory::broker(const PartyId& id) const {
   const auto found = held_.brokers.find(id);
   if (found == held_.brokers.end()) return std::nullopt;
+  return found->second.back().second;
+}
+
+std::vector<Witness> Directory::witnesses(Time now) const {
+  std::vector<Witness> out;
+  for (const auto& [id, decided] : held_.witnesses)
+    if (const Witness* found = rows::in_force(decided, now); found && !found->record.retired) out.push_back(*found);
+  return out;
+}
+
+std::optional<Witness> Directory::witness(const PartyId& id) const {
+  const auto found = held_.witnesses.find(id);
+  if (found == held_.witnesses.end()) return std::nullopt;
   return found->second.back().second;
 }
 

@@ -11,6 +11,7 @@
 #include "base/ports.h"
 #include "crypto/formats.h"
 #include "crypto/merkle.h"
+#include "crypto/note.h"
 #include "proto/directory.h"
 
 namespace tram::directory {
@@ -37,6 +38,17 @@ struct Broker {
   uint64_t entry_index = 0;
 };
 
+struct Witness {
+  proto::WitnessChange record;
+  uint64_t entry_index = 0;
+};
+
+/// A party that keeps a log: what its origin says, and its LOG keys, the one in force last (protocol.md 4.3).
+struct LogOwner {
+  crypto::LogKind kind = crypto::LogKind::node;
+  std::vector<LogPublic> keys;
+};
+
 struct Query {
   std::string text;  // words, any case, with or without diacritics
   std::optional<proto::Branch> branch;
@@ -58,6 +70,7 @@ struct Held {
   proto::RootChange root;
   Decided<proto::PolicyChange> policies;
   std::map<PartyId, Decided<Broker>> brokers;
+  std::map<PartyId, Decided<Witness>> witnesses;
   std::map<PartyId, proto::RegistrarChange> registrars;  // as last decided: thresholds go by index, not by time
 };
 }  // namespace detail
@@ -123,6 +136,12 @@ class Directory {
   std::vector<Broker> brokers(Time now) const;
   std::optional<Broker> broker(const PartyId&) const;  // also retired ones: old receipts stay verifiable
 
+  /// Witnesses in force (not retired), in order of id.
+  std::vector<Witness> witnesses(Time now) const;
+  std::optional<Witness> witness(const PartyId&) const;
+  /// Every LOG key that a party has had until `at`, retired ones included; nothing for a party that has none.
+  Result<std::optional<LogOwner>> log_owner(ReadTxn&, const PartyId&, Time at) const;
+
   Result<std::optional<AgencyState>> agency(ReadTxn&, const PartyId&, Time at) const;
   /// The agency whose code or alias this is at `at`; exact, case-sensitive.
   Result<std::optional<PartyId>> find_code(ReadTxn&, std::string_view code, Time at) const;
@@ -151,7 +170,7 @@ class Directory {
   Result<Bytes> entry(ReadTxn&, uint64_t index) const;
 
   /// CURVE keys that may connect: agencies (active or suspended) with keys, closed ones until time_to_live + grace
-  /// after they closed so that they can drain (R31), brokers, publishers (as party zero).
+  /// after they closed so that they can drain (R31), brokers, witnesses, publishers (as party zero).
   Result<std::map<CurvePublic, PartyId>> allow_list(ReadTxn&, Time at) const;
 
   /// Keeps a KX feed if it is signed by its agency and newer than the one held; true when it was new.

@@ -177,6 +177,31 @@ Result<std::optional<SigPublic>> Directory::sig_key(ReadTxn& txn, const PartyId&
   return std::optional<SigPublic>(state->agency.keys->sig);
 }
 
+Result<std::optional<LogOwner>> Directory::log_owner(ReadTxn& txn, const PartyId& party, Time at) const {
+  LogOwner owner;
+  const auto add = [&](const LogPublic& key) {
+    std::erase(owner.keys, key);
+    owner.keys.push_back(key);
+  };
+  if (const auto found = held_.brokers.find(party); found != held_.brokers.end()) {
+    owner.kind = crypto::LogKind::broker;
+    for (const auto& [from, broker] : found->second)
+      if (from <= at) add(broker.record.log);
+  } else if (const auto known = held_.witnesses.find(party); known != held_.witnesses.end()) {
+    owner.kind = crypto::LogKind::witness;
+    for (const auto& [from, witness] : known->second)
+      if (from <= at) add(witness.record.log);
+  } else {
+    TRAM_TRY(decided, rows::decisions(txn, party, rows::Stream::record));
+    for (const auto& one : decided)
+      if (const auto* record = std::get_if<proto::AgencyChange>(&one.change.body);
+          record && one.effective <= at && record->agency.keys)
+        add(record->agency.keys->log);
+  }
+  if (owner.keys.empty()) return std::optional<LogOwner>{};
+  return std::optional<LogOwner>(std::move(owner));
+}
+
 Result<std::vector<AgencyState>> Directory::search(ReadTxn& txn, const Query& query, Time at, size_t limit,
                                                    std::optional<PartyId> after) const {
   const std::string folded = fold(query.text);
@@ -319,6 +344,8 @@ Result<std::map<CurvePublic, PartyId>> Directory::allow_list(ReadTxn& txn, Time 
     return true;
   }));
   for (const Broker& broker : brokers(at)) out.emplace(broker.record.curve, broker.record.id);
+  for (const Witness& witness : witnesses(at))
+    if (!witness.record.curve.is_zero()) out.emplace(witness.record.curve, witness.record.id);
   for (const CurvePublic& publisher : held_.root.publishers) out.emplace(publisher, PartyId{});
   return out;
 }

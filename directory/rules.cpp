@@ -103,11 +103,14 @@ Result<void> stage_broker(EntryContext& context, const proto::Change& change, co
   return {};
 }
 
-Result<void> stage_witness(EntryContext& context, const proto::WitnessChange& witness) {
+Result<void> stage_witness(EntryContext& context, const proto::Change& change, const proto::WitnessChange& witness) {
   TRAM_OK(check_line(witness.name, name_bytes_max, "witness name"));
   TRAM_OK(check_line(witness.organisation, name_bytes_max, "witness organisation"));
   TRAM_OK(claim_id(context.txn, witness.id, PartyKind::witness));
-  return claim_key(context.txn, witness.log, KeyPurpose::log, witness.id);
+  TRAM_OK(claim_key(context.txn, witness.log, KeyPurpose::log, witness.id));
+  if (!witness.curve.is_zero()) TRAM_OK(claim_key(context.txn, witness.curve, KeyPurpose::curve, witness.id));
+  context.held.witnesses[witness.id].emplace_back(change.effective_from, Witness{witness, context.payload.index});
+  return {};
 }
 
 Result<void> stage_policy(EntryContext& context, const proto::Change& change, const proto::PolicyChange& policy) {
@@ -202,7 +205,7 @@ Result<void> stage_change(EntryContext& context, uint16_t number) {
     Result<void> operator()(const proto::RootChange& body) { return stage_root(context, body, number); }
     Result<void> operator()(const proto::RegistrarChange& body) { return stage_registrar(context, body); }
     Result<void> operator()(const proto::BrokerChange& body) { return stage_broker(context, change, body); }
-    Result<void> operator()(const proto::WitnessChange& body) { return stage_witness(context, body); }
+    Result<void> operator()(const proto::WitnessChange& body) { return stage_witness(context, change, body); }
     Result<void> operator()(const proto::PolicyChange& body) { return stage_policy(context, change, body); }
     Result<void> operator()(const proto::OfficerChange& body) {
       special = false;

@@ -56,9 +56,10 @@ Result<Node::Issued> Node::issue(WriteTxn& txn, Time now, crypto::ReceiptEvent e
   TRAM_TRY(text_bytes, proto::encode_receipt_text(text));
   receipt.text = to_text(text_bytes);
   issued.bytes = crypto::encode_receipt(receipt, *keys_.sig);
+  const uint64_t place = audit_.size() + 1;
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::receipt_issued, {crypto::hash("edx1/rcpt", {issued.bytes})}));
   TRAM_OK(save(txn, table::receipt, row_key(envelope.doc_id, config_.self, envelope.id, code_of(event)),
-               proto::ReceiptRecord{issued.bytes, true, now}));
+               proto::ReceiptRecord{issued.bytes, true, now, place}));
   return issued;
 }
 
@@ -269,7 +270,7 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
   const Bytes key = row_key(receipt.doc_id, receipt.issuer, receipt.env_id, code_of(receipt.event));
   TRAM_TRY(known, txn.get(table::receipt, key));
   if (known) return {};
-  TRAM_OK(save(txn, table::receipt, key, proto::ReceiptRecord{to_bytes(bytes), false, now}));
+  TRAM_OK(save(txn, table::receipt, key, proto::ReceiptRecord{to_bytes(bytes), false, now, audit_.size() + 1}));
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::receipt_held, {crypto::hash("edx1/rcpt", {bytes})}));
   // Signed but unreadable words change no state: the event itself stands (one bad peer must not stop a step).
   const proto::ReceiptText text = proto::decode_receipt_text(view(receipt.text)).value_or(proto::ReceiptText{});

@@ -21,7 +21,8 @@ Result<const typename Map::mapped_type*> remembered(Map& map, const typename Map
 }
 
 Node::Node(Identity config, Keys keys, directory::Directory& directory, audit::Log& audit, Log& log, Random& random)
-    : config_(std::move(config)), keys_(std::move(keys)), directory_(directory), audit_(audit), log_(log), random_(random) {}
+    : config_(std::move(config)), keys_(std::move(keys)), directory_(directory), audit_(audit), log_(log), random_(random),
+      own_log_(crypto::LogKind::node, config_.self, keys_.log, directory, audit, log, random) {}
 
 Result<void> Node::initialize(WriteTxn& txn, const Identity& config) {
   TRAM_TRY(held, txn.get(table::self, self_key));
@@ -37,6 +38,7 @@ Result<void> Node::start(WriteTxn& txn, Time now, Effects& effects) {
   if (self.party != config_.self || self.realm != config_.realm)
     return fail(ErrorCode::wrong_realm, "the store belongs to another agency or realm");
   self_ = self;
+  recovered_ = self_.recovery != proto::Recovery::none;
   if (self_.inc > 1) old_envelopes_from_ = EnvelopeId{};
   telling_since_ = now;
   TRAM_OK(for_each(txn, table::kx_private, {}, [&](const Row& row) -> Result<void> {
@@ -45,6 +47,7 @@ Result<void> Node::start(WriteTxn& txn, Time now, Effects& effects) {
     kx_pairs_.emplace(crypto::key_id(crypto::KeyKind::kx, pair.public_key), std::move(pair));
     return {};
   }));
+  TRAM_OK(own_log_.start(txn, now));
   TRAM_OK(rotate_kx(txn, now, effects));
   TRAM_OK(refresh_links(txn, now, effects));
   TRAM_OK(for_each(txn, table::sealing, {}, [&](const Row& row) -> Result<void> {
@@ -71,12 +74,12 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
       node.forget_in_flight(link);
       link.connected = true;
       link.greeted = false;
-      node.greet(now, e.broker, link, effects);
-      return {};
+      return node.greet(txn, now, e.broker, link, effects);
     }
     Result<void> operator()(BrokerDown& e) {
       Link& link = node.links_[e.broker];
       link.connected = link.greeted = false;
+      node.own_log_.disconnected(e.broker);
       node.forget_in_flight(link);
       for (auto& [id, arrival] : node.arrivals_)
         if (arrival.source == e.broker) node.source_failed(now, arrival, effects);

@@ -2,13 +2,13 @@
 // after its commit (R1). The store is the authority; members are caches that start() rebuilds.
 // Parts: outbox.cpp (submit, wrap, custody), transfer.cpp (uploads to brokers), inbox.cpp (fetch, open, order),
 // answers.cpp (ACK, receipts, mail), acts.cpp (register, refuse, status, recall), upkeep.cpp (timers, keys, directory),
-// recovery.cpp (incarnations, RECOVER, BACKED_UP).
+// recovery.cpp (incarnations, RECOVER, BACKED_UP), checkpoints.cpp (logs).
 // Not here: sockets, HTTP, threads (io/), rendering (api/). Thread: the loop's.
 #pragma once
 #include <map>
 #include <set>
 
-#include "audit/log.h"
+#include "audit/own_log.h"
 #include "directory/directory.h"
 #include "node/jobs.h"
 #include "proto/document.h"
@@ -26,6 +26,7 @@ struct Identity {
 
 struct Keys {
   std::shared_ptr<const crypto::SigningKey> sig;
+  std::shared_ptr<const crypto::LogKey> log;
   std::shared_ptr<const crypto::Secret32> hedge;
   std::shared_ptr<const crypto::Secret32> storage;
 };
@@ -154,6 +155,8 @@ class Node {
   /// A broker knows a later incarnation of us: this is a copy, or a store put back (R13).
   bool fenced() const { return fenced_; }
   bool clock_ok() const { return clock_ok_; }
+  /// Our log before its witnesses: standing, checkpoints, cosignatures (R23).
+  const audit::OwnLog& own_log() const { return own_log_; }
   /// When a broker last said that we hold every entry.
   Time directory_confirmed() const { return directory_confirmed_; }
   /// When the last receiving key of our feed ends.
@@ -368,8 +371,16 @@ class Node {
   Result<bool> body_wanted(ReadTxn&, const DocUuid&);
   Result<void> fire_timers(WriteTxn&, Time, Effects&);
   Result<void> add_timer(WriteTxn&, Time at, TimerKind, BytesView id);
-  void greet(Time, const PartyId& broker, Link&, Effects&);
+  Result<void> greet(ReadTxn&, Time, const PartyId& broker, Link&, Effects&);
   Result<void> refresh_links(WriteTxn&, Time, Effects&);
+  // checkpoints.cpp
+  template <class Frame>
+  Result<void> on_own_log(WriteTxn&, Time, const PartyId& broker, const Frame&, Effects&);
+  Result<void> on_broker_checkpoint(WriteTxn&, Time, const PartyId& broker, BytesView note);
+  Result<void> ask_own_log(WriteTxn&, Time, const PartyId& broker, Effects&);
+  Result<void> tick_own_log(WriteTxn&, Time, Effects&);
+  Result<void> after_own_log(WriteTxn&, Time, audit::OwnLog::Sends&, Effects&);
+  Result<void> restored_copy_found(WriteTxn&, Time, const audit::OwnLog::Restored&, Effects&);
   void ask_directory(Time, const PartyId& broker, Link&, Effects&);
   void ask_kx(Time, Effects&);
   const crypto::KxKeyPair* find_kx(const KeyId&) const;
@@ -385,6 +396,7 @@ class Node {
   Log& log_;
   Random& random_;
   bool clock_ok_ = true;
+  audit::OwnLog own_log_;
 
   proto::NodeRecord self_;
   bool self_dirty_ = false;
@@ -408,6 +420,7 @@ class Node {
   std::map<PartyId, Report> reports_;                // of brokers, while asking
   std::optional<EnvelopeId> old_envelopes_from_;     // of an earlier incarnation, still to be issued anew
   Time telling_since_;
+  bool recovered_ = false;                           // in this life of the process
   bool fenced_ = false;
   bool mail_waits_ = false;                          // for an entry of the directory that names its author
   Time last_upkeep_;

@@ -75,6 +75,7 @@ Result<void> read_backup_marks(ReadTxn& txn, BackupMarks& backup) {
 
 Result<void> Node::begin_recovery(WriteTxn& txn, Time now, Effects& effects) {
   if (self_.recovery != proto::Recovery::none) return {};
+  recovered_ = true;
   TRAM_TRY(time, last_entry_time(txn));
   self_.store_time = time;
   self_.recovery = proto::Recovery::asking;
@@ -85,7 +86,7 @@ Result<void> Node::begin_recovery(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::recovery_begun, {u64_value(self_.rinc)}));
   for (auto& [broker, link] : links_) {
     link.greeted = false;
-    if (link.connected) greet(now, broker, link, effects);
+    if (link.connected) TRAM_OK(greet(txn, now, broker, link, effects));
   }
   return {};
 }
@@ -192,7 +193,7 @@ Result<void> Node::end_telling(WriteTxn& txn, Time now, Effects& effects) {
   log_.warning("recovery.ended", {{"inc", self_.inc}, {"rinc", self_.rinc}});
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::recovery_ended, {u64_value(self_.inc), u64_value(self_.rinc)}));
   for (auto& [broker, link] : links_)
-    if (link.connected) greet(now, broker, link, effects);  // what waits for us is announced again
+    if (link.connected) TRAM_OK(greet(txn, now, broker, link, effects));  // what waits for us is announced again
   return {};
 }
 

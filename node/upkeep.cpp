@@ -50,6 +50,9 @@ Result<void> Node::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, Effe
     R operator()(proto::MailDeliver& f) { return node.on_mail(txn, now, broker, f, effects); }
     R operator()(proto::DirectoryEntries& f) { return node.on_directory(txn, now, broker, link, f, effects); }
     R operator()(proto::KxFeeds& f) { return node.on_kx_feeds(txn, now, f, effects); }
+    R operator()(proto::CheckpointData& f) { return node.on_own_log(txn, now, broker, f, effects); }
+    R operator()(proto::CheckpointReply& f) { return node.on_own_log(txn, now, broker, f, effects); }
+    R operator()(proto::LeavesData& f) { return node.on_own_log(txn, now, broker, f, effects); }
     R operator()(proto::Done&) { return {}; }
     R operator()(proto::Ping&) { return {}; }
     R unexpected() {
@@ -71,16 +74,26 @@ Result<void> Node::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, Effe
     R operator()(proto::DirectoryPut&) { return unexpected(); }
     R operator()(proto::KxPut&) { return unexpected(); }
     R operator()(proto::KxGet&) { return unexpected(); }
+    R operator()(proto::CheckpointPut&) { return unexpected(); }
+    R operator()(proto::CheckpointGet&) { return unexpected(); }
+    R operator()(proto::LeavesGet&) { return unexpected(); }
+    R operator()(proto::CheckpointList&) { return unexpected(); }
+    R operator()(proto::CheckpointPage&) { return unexpected(); }
+    R operator()(proto::CosignaturePut&) { return unexpected(); }
   };
   return std::visit(Visitor{*this, txn, now, broker, link, arrived.frame.request, arrived.chunk, effects}, arrived.frame.body);
 }
 
 // ---- sessions ---------------------------------------------------------------------------------------------------
 
-void Node::greet(Time now, const PartyId& broker, Link& link, Effects& effects) {
+Result<void> Node::greet(ReadTxn& txn, Time now, const PartyId& broker, Link& link, Effects& effects) {
   link.hello_sent = now;
-  send(broker, proto::Endpoint::control, 
-       proto::Hello{proto::wire_version, self_.inc, directory_.size(), config_.software, self_.recovery == proto::Recovery::asking}, effects);
+  TRAM_TRY(seen, audit::remembered_checkpoint(txn, broker));
+  send(broker, proto::Endpoint::control,
+       proto::Hello{proto::wire_version, self_.inc, directory_.size(), config_.software, self_.recovery == proto::Recovery::asking,
+                    std::move(seen)},
+       effects);
+  return {};
 }
 
 Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link& link, const proto::HelloReply& hello, Effects& effects) {
@@ -96,10 +109,11 @@ Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link
   link.log_size = hello.log_size;
   fenced_ = false;
   if (self_.recovery == proto::Recovery::asking) TRAM_OK(hear_incarnation(txn, now, broker, hello, effects));
-  if (!first) return {};
+  if (!hello.checkpoint.empty()) TRAM_OK(on_broker_checkpoint(txn, now, broker, hello.checkpoint));
   TRAM_TRY(found, find<proto::BrokerState>(txn, table::broker_state, broker));
   proto::BrokerState state = found.value_or(proto::BrokerState{});
   const bool reborn = found && (state.epoch != hello.epoch || hello.log_size < state.log_size);
+  if (!first && !reborn) return {};
   if (reborn) {
     log_.warning("broker.epoch_changed", {{"broker", broker}});
     link.void_cursor = EnvelopeId{};
@@ -114,6 +128,7 @@ Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link
   }
   TRAM_OK(save(txn, table::broker_state, broker, state));
   if (reborn) TRAM_OK(void_custodies(txn, now, broker, link, effects));
+  if (first) TRAM_OK(ask_own_log(txn, now, broker, effects));
   TRAM_OK(publish_kx(broker, effects));
   if (hello.directory_size > directory_.size()) ask_directory(now, broker, link, effects);
   for (auto& [id, arrival] : arrivals_)
@@ -227,6 +242,7 @@ Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
     }
     it = links_.erase(it);
   }
+  own_log_.set_witnesses({in_force.begin(), in_force.end()}, directory_.policy(now).custody_quorum);
   return {};
 }
 
@@ -267,7 +283,7 @@ Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, 
     if (arrival.stage == Arrival::Stage::wanted) fetch(now, arrival, effects);
   if (std::exchange(mail_waits_, false))  // of an author that was not known yet: asked for anew
     for (auto& [id, to] : links_)
-      if (to.greeted) greet(now, id, to, effects);
+      if (to.greeted) TRAM_OK(greet(txn, now, id, to, effects));
   return {};
 }
 
@@ -472,7 +488,8 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_OK(refresh_links(txn, now, effects));  // an entry may say from when on it holds
   for (auto& [broker, link] : links_) {
     // A broker whose step was aborted has forgotten what it was asked.
-    if (link.connected && !link.greeted && now - link.hello_sent >= hello_again) greet(now, broker, link, effects);
+    if (link.connected && !link.greeted && now - link.hello_sent >= hello_again)
+      TRAM_OK(greet(txn, now, broker, link, effects));
     if (!link.greeted) continue;
     expire_requests(link, now);
     TRAM_OK(void_custodies(txn, now, broker, link, effects));
@@ -498,6 +515,7 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
       TRAM_OK(post_pending_mail(txn, broker, link, effects));
     }
   }
+  TRAM_OK(tick_own_log(txn, now, effects));
   if (now - last_upkeep_ >= upkeep_every || now < last_upkeep_) {
     last_upkeep_ = now;
     TRAM_OK(rotate_kx(txn, now, effects));

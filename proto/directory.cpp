@@ -87,7 +87,8 @@ constexpr Field broker_fields[] = {exact_field(1, party_bytes),
                                    number_field(9)};
 constexpr Shape broker_shape = closed("BrokerChange", broker_fields);
 constexpr Field witness_fields[] = {exact_field(1, party_bytes), text_field(2, agency_name_bytes_max),
-                                    text_field(3, agency_name_bytes_max), exact_field(4, key_bytes), number_field(5)};
+                                    text_field(3, agency_name_bytes_max), exact_field(4, key_bytes), number_field(5),
+                                    exact_field(6, key_bytes)};
 constexpr Shape witness_shape = closed("WitnessChange", witness_fields);
 constexpr Field policy_fields[] = {number_field(1), number_field(2), number_field(3), number_field(4),
                                    number_field(5), number_field(6), number_field(7)};
@@ -240,6 +241,7 @@ struct ChangeFiller {
     to.set_organisation(to_utf8(from.organisation));
     to.set_log(wire(from.log));
     to.set_retired(from.retired);
+    if (!from.curve.is_zero()) to.set_curve(wire(from.curve));
   }
   void operator()(const PolicyChange& from) const {
     auto& to = *change.mutable_policy();
@@ -258,7 +260,7 @@ struct ChangeFiller {
 constexpr int branch_last = 6;
 constexpr int level_last = 4;
 constexpr int agency_status_last = 3;
-constexpr int enrol_kind_last = 2;
+constexpr int enrol_kind_last = 3;
 
 bool is_organ_code(std::string_view code) {
   return std::all_of(code.begin(), code.end(), [](char c) {
@@ -375,6 +377,7 @@ ChangeBody read_body(Checks& checks, const pb::Change& change) {
       to.organisation = from.organisation();
       to.log = checks.id<LogPublic>(from.log(), "WitnessChange.log");
       to.retired = from.retired();
+      to.curve = checks.id_or_zero<CurvePublic>(from.curve(), "WitnessChange.curve");
       return to;
     }
     case pb::Change::kPolicy: {

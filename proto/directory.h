@@ -108,6 +108,7 @@ struct WitnessChange {
   std::string organisation;
   LogPublic log;
   bool retired = false;
+  CurvePublic curve = {};           // zero: it does not connect to brokers
 };
 struct PolicyChange {
   uint32_t custody_quorum = 2;      // W
@@ -166,7 +167,7 @@ Result<KxFeedPayload> decode_kx_feed_payload(BytesView);
 Bytes encode_kx_feed(const KxFeed&);
 Result<KxFeed> decode_kx_feed(BytesView);
 
-enum class EnrolKind : uint8_t { node = 1, broker = 2 };
+enum class EnrolKind : uint8_t { node = 1, broker = 2, witness = 3 };
 /// Written by `tram-node init` / `tram-broker init`; carried to the authority by hand.
 struct EnrolRequestPayload {
   EnrolKind kind = EnrolKind::node;

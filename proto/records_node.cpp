@@ -124,7 +124,7 @@ bool get_list(const google::protobuf::RepeatedPtrField<pb::StagedFile>& from, st
   V(register_date) V(person) V(reason) V(out_of_order) V(duplicate_number)
 #define FIELDS_ChannelIn(V, L) V(inc) V(next_seq) V(gap_since)
 #define FIELDS_AnswerRecord(V, L) V(statement) V(receipt) V(sender) V(arrival)
-#define FIELDS_ReceiptRecord(V, L) V(receipt) V(issued) V(stored)
+#define FIELDS_ReceiptRecord(V, L) V(receipt) V(issued) V(stored) V(log_place)
 #define FIELDS_MailRecord(V, L) V(to) V(content) L(brokers) V(created)
 #define FIELDS_UploadRecord(V, L) \
   V(id) V(length) V(offset) V(key) V(tail) V(name) V(media_type) V(owner) V(created)

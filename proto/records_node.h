@@ -193,6 +193,7 @@ struct ReceiptRecord {
   Bytes receipt;             // held: as received; issued: zero signature (8.11)
   bool issued = false;
   Time stored;
+  uint64_t log_place = 0;    // index of its leaf in this node's log, plus one; 0: not known
 };
 
 /// Small mail on its way. key mail id

@@ -18,12 +18,15 @@ constexpr size_t custody_bytes_max = 512;
 constexpr size_t statement_bytes_max = 1024;
 constexpr size_t items_with_cells_max = 64;
 constexpr size_t inline_chunk_bytes_max = inline_body_bytes_max + chunk_overhead_bytes;
+constexpr size_t note_bytes_max = limits::checkpoint_note_bytes_max;
+constexpr size_t signature_line_bytes_max = 640;
+constexpr size_t proof_hashes_max = 64;
 constexpr size_t have_bytes_max = (chunks_per_body_max + 7) / 8;
 
 constexpr Shape empty_shape{"Empty", {}, Unknown::ignored};
 
 constexpr Field hello_fields[] = {number_field(1), number_field(2), number_field(3),
-                                  text_field(4, software_bytes_max), number_field(5)};
+                                  text_field(4, software_bytes_max), number_field(5), bytes_field(10, note_bytes_max)};
 constexpr Shape hello_shape{"Hello", hello_fields, Unknown::ignored};
 constexpr Field hello_reply_fields[] = {number_field(1),
                                         exact_field(2, party_bytes),
@@ -33,7 +36,8 @@ constexpr Field hello_reply_fields[] = {number_field(1),
                                         number_field(6),
                                         number_field(7),
                                         bytes_field(8, envelope_bytes),
-                                        bytes_field(9, statement_bytes_max)};
+                                        bytes_field(9, statement_bytes_max),
+                                        bytes_field(10, note_bytes_max)};
 constexpr Shape hello_reply_shape{"HelloReply", hello_reply_fields, Unknown::ignored};
 constexpr Field refused_fields[] = {number_field(1), number_field(2), text_field(3, detail_bytes_max)};
 constexpr Shape refused_shape{"Refused", refused_fields, Unknown::ignored};
@@ -112,6 +116,32 @@ constexpr Shape kx_get_shape{"KxGet", kx_get_fields, Unknown::ignored};
 constexpr Field kx_feeds_fields[] = {bytes_field(1, kx_feed_bytes_max, items_with_cells_max)};
 constexpr Shape kx_feeds_shape{"KxFeeds", kx_feeds_fields, Unknown::ignored};
 
+constexpr Field checkpoint_put_fields[] = {bytes_field(1, note_bytes_max),
+                                           number_field(2),
+                                           exact_field(3, hash_bytes, proof_hashes_max),
+                                           number_field(4),
+                                           bytes_field(5, leaves_per_page_max * hash_bytes),
+                                           exact_field(6, hash_bytes, proof_hashes_max)};
+constexpr Shape checkpoint_put_shape{"CheckpointPut", checkpoint_put_fields, Unknown::ignored};
+constexpr Field checkpoint_reply_fields[] = {bytes_field(1, signature_line_bytes_max), bytes_field(2, note_bytes_max),
+                                             number_field(3), number_field(4)};
+constexpr Shape checkpoint_reply_shape{"CheckpointReply", checkpoint_reply_fields, Unknown::ignored};
+constexpr Field checkpoint_get_fields[] = {exact_field(1, party_bytes)};
+constexpr Shape checkpoint_get_shape{"CheckpointGet", checkpoint_get_fields, Unknown::ignored};
+constexpr Field checkpoint_data_fields[] = {exact_field(1, party_bytes), bytes_field(2, note_bytes_max),
+                                            number_field(3)};
+constexpr Shape checkpoint_data_shape{"CheckpointData", checkpoint_data_fields, Unknown::ignored};
+constexpr Field leaves_get_fields[] = {exact_field(1, party_bytes), number_field(2), number_field(3)};
+constexpr Shape leaves_get_shape{"LeavesGet", leaves_get_fields, Unknown::ignored};
+constexpr Field leaves_data_fields[] = {exact_field(1, party_bytes), number_field(2), number_field(3),
+                                        bytes_field(4, leaves_per_page_max * hash_bytes)};
+constexpr Shape leaves_data_shape{"LeavesData", leaves_data_fields, Unknown::ignored};
+constexpr Shape checkpoint_list_shape{"CheckpointList", checkpoint_get_fields, Unknown::ignored};
+constexpr Field checkpoint_page_fields[] = {bytes_field(1, note_bytes_max, items_with_cells_max), number_field(2)};
+constexpr Shape checkpoint_page_shape{"CheckpointPage", checkpoint_page_fields, Unknown::ignored};
+constexpr Field cosignature_put_fields[] = {bytes_field(1, note_bytes_max)};
+constexpr Shape cosignature_put_shape{"CosignaturePut", cosignature_put_fields, Unknown::ignored};
+
 constexpr Field frame_fields[] = {number_field(1),
                                   message_field(10, hello_shape),
                                   message_field(11, hello_reply_shape),
@@ -144,7 +174,16 @@ constexpr Field frame_fields[] = {number_field(1),
                                   message_field(72, directory_put_shape),
                                   message_field(73, kx_put_shape),
                                   message_field(74, kx_get_shape),
-                                  message_field(75, kx_feeds_shape)};
+                                  message_field(75, kx_feeds_shape),
+                                  message_field(80, checkpoint_put_shape),
+                                  message_field(81, checkpoint_reply_shape),
+                                  message_field(82, checkpoint_get_shape),
+                                  message_field(83, checkpoint_data_shape),
+                                  message_field(84, leaves_get_shape),
+                                  message_field(85, leaves_data_shape),
+                                  message_field(86, checkpoint_list_shape),
+                                  message_field(87, checkpoint_page_shape),
+                                  message_field(88, cosignature_put_shape)};
 constexpr Shape frame_shape{"Frame", frame_fields, Unknown::ignored, 10};
 
 // ---- writing ------------------------------------------------------------------------------------------------
@@ -154,6 +193,10 @@ template <class Ids, class Repeated>
 void set_ids(const Ids& ids, Repeated* field) {
   field->Reserve(static_cast<int>(ids.size()));
   for (const auto& id : ids) field->Add(wire(id));
+}
+void set_joined(const std::vector<Hash>& hashes, std::string* field) {
+  field->reserve(hashes.size() * hash_bytes);
+  for (const Hash& one : hashes) field->append(text(one.view()));
 }
 void set_all(const std::vector<Bytes>& values, google::protobuf::RepeatedPtrField<std::string>* field) {
   field->Reserve(static_cast<int>(values.size()));
@@ -177,6 +220,7 @@ struct Filler {
     to.set_directory_size(from.directory_size);
     to.set_software(to_utf8(from.software));
     to.set_recovering(from.recovering);
+    if (!from.seen.empty()) set(from.seen, to.mutable_seen());
   }
   void operator()(const HelloReply& from) const {
     auto& to = *frame.mutable_hello_reply();
@@ -189,6 +233,7 @@ struct Filler {
     to.set_directory_size(from.directory_size);
     to.set_incarnation(wire(from.incarnation));
     to.set_recovery(wire(from.recovery));
+    if (!from.checkpoint.empty()) set(from.checkpoint, to.mutable_checkpoint());
   }
   void operator()(const Refused& from) const {
     auto& to = *frame.mutable_refused();
@@ -316,6 +361,52 @@ struct Filler {
   void operator()(const KxPut& from) const { set(from.feed, frame.mutable_kx_put()->mutable_feed()); }
   void operator()(const KxGet& from) const { set_ids(from.agencies, frame.mutable_kx_get()->mutable_agencies()); }
   void operator()(const KxFeeds& from) const { set_all(from.feeds, frame.mutable_kx_feeds()->mutable_feeds()); }
+  void operator()(const CheckpointPut& from) const {
+    auto& to = *frame.mutable_checkpoint_put();
+    set(from.note, to.mutable_note());
+    to.set_old_size(from.old_size);
+    set_ids(from.proof, to.mutable_proof());
+    to.set_leaves_from(from.leaves_from);
+    set_joined(from.leaves, to.mutable_leaves());
+    set_ids(from.leaves_proof, to.mutable_leaves_proof());
+  }
+  void operator()(const CheckpointReply& from) const {
+    auto& to = *frame.mutable_checkpoint_reply();
+    if (!from.cosignature.empty()) set(from.cosignature, to.mutable_cosignature());
+    if (!from.note.empty()) set(from.note, to.mutable_note());
+    to.set_mirrored(from.mirrored);
+    to.set_refusal(from.refusal);
+  }
+  void operator()(const CheckpointGet& from) const { frame.mutable_checkpoint_get()->set_party(wire(from.party)); }
+  void operator()(const CheckpointData& from) const {
+    auto& to = *frame.mutable_checkpoint_data();
+    to.set_party(wire(from.party));
+    if (!from.note.empty()) set(from.note, to.mutable_note());
+    to.set_mirrored(from.mirrored);
+  }
+  void operator()(const LeavesGet& from) const {
+    auto& to = *frame.mutable_leaves_get();
+    to.set_party(wire(from.party));
+    to.set_generation(from.generation);
+    to.set_from(from.from);
+  }
+  void operator()(const LeavesData& from) const {
+    auto& to = *frame.mutable_leaves_data();
+    to.set_party(wire(from.party));
+    to.set_generation(from.generation);
+    to.set_from(from.from);
+    set_joined(from.leaves, to.mutable_leaves());
+  }
+  void operator()(const CheckpointList& from) const {
+    auto& to = *frame.mutable_checkpoint_list();
+    if (!from.after.is_zero()) to.set_after(wire(from.after));
+  }
+  void operator()(const CheckpointPage& from) const {
+    auto& to = *frame.mutable_checkpoint_page();
+    set_all(from.notes, to.mutable_notes());
+    to.set_more(from.more);
+  }
+  void operator()(const CosignaturePut& from) const { set(from.note, frame.mutable_cosignature_put()->mutable_note()); }
   void operator()(const Ping&) const { frame.mutable_ping(); }
   void operator()(const Done&) const { frame.mutable_done(); }
 };
@@ -370,11 +461,22 @@ std::vector<MailItem> mail_items(Checks& checks, const google::protobuf::Repeate
   return out;
 }
 
+/// Hashes one behind the other in one field.
+std::vector<Hash> joined_hashes(Checks& checks, const std::string& raw, const char* what) {
+  checks.require(raw.size() % hash_bytes == 0, what);
+  std::vector<Hash> out;
+  out.reserve(raw.size() / hash_bytes);
+  for (size_t at = 0; at + hash_bytes <= raw.size(); at += hash_bytes)
+    out.push_back(*Hash::from(view(raw).subspan(at, hash_bytes)));
+  return out;
+}
+
 FrameBody read_body(Checks& checks, const pb::Frame& frame) {
   switch (frame.body_case()) {
     case pb::Frame::kHello: {
       const auto& from = frame.hello();
-      return Hello{from.version(), from.inc(), from.directory_size(), from.software(), from.recovering()};
+      return Hello{from.version(),  from.inc(),        from.directory_size(),
+                   from.software(), from.recovering(), bytes_of(from.seen())};
     }
     case pb::Frame::kHelloReply: {
       const auto& from = frame.hello_reply();
@@ -388,6 +490,7 @@ FrameBody read_body(Checks& checks, const pb::Frame& frame) {
       to.directory_size = from.directory_size();
       to.incarnation = to_bytes(view(from.incarnation()));
       to.recovery = to_bytes(view(from.recovery()));
+      to.checkpoint = bytes_of(from.checkpoint());
       return to;
     }
     case pb::Frame::kRefused: {
@@ -522,6 +625,46 @@ FrameBody read_body(Checks& checks, const pb::Frame& frame) {
       return KxGet{checks.ids<PartyId>(frame.kx_get().agencies(), "KxGet.agencies")};
     case pb::Frame::kKxFeeds:
       return KxFeeds{all_bytes(frame.kx_feeds().feeds())};
+    case pb::Frame::kCheckpointPut: {
+      const auto& from = frame.checkpoint_put();
+      checks.require(!from.note().empty(), "CheckpointPut.note");
+      CheckpointPut to;
+      to.note = bytes_of(from.note());
+      to.old_size = from.old_size();
+      to.proof = checks.ids<Hash>(from.proof(), "CheckpointPut.proof");
+      to.leaves_from = from.leaves_from();
+      to.leaves = joined_hashes(checks, from.leaves(), "CheckpointPut.leaves");
+      to.leaves_proof = checks.ids<Hash>(from.leaves_proof(), "CheckpointPut.leaves_proof");
+      return to;
+    }
+    case pb::Frame::kCheckpointReply: {
+      const auto& from = frame.checkpoint_reply();
+      return CheckpointReply{bytes_of(from.cosignature()), bytes_of(from.note()), from.mirrored(),
+                             checks.u16(from.refusal(), "CheckpointReply.refusal")};
+    }
+    case pb::Frame::kCheckpointGet:
+      return CheckpointGet{checks.id<PartyId>(frame.checkpoint_get().party(), "CheckpointGet.party")};
+    case pb::Frame::kCheckpointData: {
+      const auto& from = frame.checkpoint_data();
+      return CheckpointData{checks.id<PartyId>(from.party(), "CheckpointData.party"), bytes_of(from.note()),
+                            from.mirrored()};
+    }
+    case pb::Frame::kLeavesGet: {
+      const auto& from = frame.leaves_get();
+      return LeavesGet{checks.id<PartyId>(from.party(), "LeavesGet.party"), from.generation(), from.from()};
+    }
+    case pb::Frame::kLeavesData: {
+      const auto& from = frame.leaves_data();
+      return LeavesData{checks.id<PartyId>(from.party(), "LeavesData.party"), from.generation(), from.from(),
+                        joined_hashes(checks, from.leaves(), "LeavesData.leaves")};
+    }
+    case pb::Frame::kCheckpointList:
+      return CheckpointList{checks.id_or_zero<PartyId>(frame.checkpoint_list().after(), "CheckpointList.after")};
+    case pb::Frame::kCheckpointPage:
+      return CheckpointPage{all_bytes(frame.checkpoint_page().notes()), frame.checkpoint_page().more()};
+    case pb::Frame::kCosignaturePut:
+      checks.require(!frame.cosignature_put().note().empty(), "CosignaturePut.note");
+      return CosignaturePut{bytes_of(frame.cosignature_put().note())};
     case pb::Frame::kPing:
       return Ping{};
     case pb::Frame::kDone:

@@ -21,6 +21,7 @@ struct Hello {
   uint64_t directory_size = 0; // entries the peer has verified
   std::string software;        // "tram 0.1.0", <= 64 bytes
   bool recovering = false;     // asks which incarnation of it is known (R13)
+  Bytes seen = {};             // newest checkpoint of this broker's log that the sender has seen, or empty (R8)
 };
 struct HelloReply {
   uint32_t version = wire_version;
@@ -32,6 +33,7 @@ struct HelloReply {
   uint64_t directory_size = 0;
   Bytes incarnation;           // to one that recovers: its own envelope of the highest incarnation known, or empty
   Bytes recovery;              // likewise, its own recover notice of the highest rinc known
+  Bytes checkpoint = {};       // newest of its own log, with cosignatures, or empty
 };
 /// Any request may be answered with this. `code` is an error table number.
 struct Refused {
@@ -189,6 +191,55 @@ struct KxGet {
 struct KxFeeds {
   std::vector<Bytes> feeds;       // of those known, in the order asked
 };
+
+// ---- logs and witnesses: notes as in crypto/FORMAT.md 7.1 ---------------------------------------------------------
+
+/// To a witness: a checkpoint of the sender's own log, and leaf hashes that the witness lacks.
+struct CheckpointPut {
+  Bytes note;
+  uint64_t old_size = 0;           // that the witness is believed to hold, 0 for none
+  std::vector<Hash> proof;         // consistency from old_size
+  uint64_t leaves_from = 0;
+  std::vector<Hash> leaves;        // <= limits::leaves_per_page_max
+  std::vector<Hash> leaves_proof;  // consistency from leaves_from + leaves.size() to the checkpoint
+};
+struct CheckpointReply {
+  Bytes cosignature;               // a signature line; empty when refused
+  Bytes note;                      // what the witness holds, with all cosignatures it knows; empty: nothing
+  uint64_t mirrored = 0;           // leaves it holds
+  uint16_t refusal = 0;
+};
+struct CheckpointGet {
+  PartyId party;
+};
+struct CheckpointData {
+  PartyId party;
+  Bytes note;                      // empty: none known
+  uint64_t mirrored = 0;
+};
+struct LeavesGet {
+  PartyId party;
+  uint32_t generation = 0;
+  uint64_t from = 0;
+};
+struct LeavesData {
+  PartyId party;
+  uint32_t generation = 0;
+  uint64_t from = 0;
+  std::vector<Hash> leaves;        // at most a page; empty: none from there on
+};
+/// Of every log that the broker witnesses, its own too.
+struct CheckpointList {
+  PartyId after;                   // the last party of the page before, zero at the start
+};
+struct CheckpointPage {
+  std::vector<Bytes> notes;        // one a party, in order of their ids
+  bool more = false;
+};
+/// A note of any log with the sender's cosignature, answered by Done.
+struct CosignaturePut {
+  Bytes note;
+};
 struct Ping {};
 struct Done {};                   // plain success of a request that has no other answer
 
@@ -196,7 +247,8 @@ using FrameBody =
     std::variant<Hello, HelloReply, Refused, Put, PutReply, Offer, OfferReply, ChunkPut, ChunkDone, Reconcile,
                  ReconcileReply, Announce, Fetch, Content, ManifestGet, ManifestData, ChunkGet, ChunkData, AckPut,
                  AckReply, MailPost, MailPosted, MailDeliver, MailDone, DirectoryGet, DirectoryEntries, DirectoryPut,
-                 KxPut, KxGet, KxFeeds, Ping, Done>;
+                 KxPut, KxGet, KxFeeds, CheckpointPut, CheckpointReply, CheckpointGet, CheckpointData, LeavesGet,
+                 LeavesData, CheckpointList, CheckpointPage, CosignaturePut, Ping, Done>;
 
 struct Frame {
   uint64_t request = 0;  // chosen by the asker, repeated in the answer; 0 for what nobody asked for

@@ -96,6 +96,7 @@ Result<std::optional<proto::BrokerRecord>> read_self(ReadTxn& txn) {
 
 std::string config_path(const std::string& home) { return home + "/broker.toml"; }
 std::string status_path(const std::string& home) { return home + "/status.json"; }
+std::string evidence_path(const std::string& home) { return home + "/evidence"; }
 std::string doubt_path(const std::string& home) { return home + "/needs-recovery"; }
 
 Result<std::string> init_home(const InitOptions& options) {
@@ -198,7 +199,7 @@ Result<Accepted> accept_approval(const std::string& home, const std::string& app
     return fail(ErrorCode::conflict, "this home belongs to another broker");
   }
   if (!self) {
-    Broker broker(broker_config, key, directory, audit_log, silent, random);
+    Broker broker(broker_config, key, std::make_shared<crypto::LogKey>(ring.log_seed), directory, audit_log, silent, random);
     TRAM_OK(broker.initialize(*txn, now));
   } else {
     TRAM_OK(audit_log.load(*txn));
@@ -239,7 +240,8 @@ Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlo
   Config broker_config;
   broker_config.self = self->party;
   broker_config.realm = self->realm;
-  Broker broker(broker_config, std::make_shared<crypto::SigningKey>(ring.sig_seed), directory, audit_log, log, random);
+  Broker broker(broker_config, std::make_shared<crypto::SigningKey>(ring.sig_seed),
+                std::make_shared<crypto::LogKey>(ring.log_seed), directory, audit_log, log, random);
   // Half of a recovery is none: until it has ended, `run` refuses.
   TRAM_OK(io::write_private_file_atomic(doubt_path(home), view("recover\n")));
   TRAM_TRY(dropped, broker.recover(*opened.store, *opened.bodies, io::wall_now()));

@@ -77,6 +77,7 @@ Result<io::HomeCopy> restore_home(const std::string& copy, const std::string& ho
 
 std::string config_path(const std::string& home);
 std::string status_path(const std::string& home);
+std::string evidence_path(const std::string& home);
 /// Present after an exit with 74 and while recover_home() runs: only a recovery that ended removes it.
 std::string doubt_path(const std::string& home);
 

@@ -61,7 +61,7 @@ Result<std::unique_ptr<Loop>> Loop::open(const std::string& home, const ::tram::
   loop->directory_ = std::make_unique<directory::Directory>(self.realm);
   loop->audit_log_ = std::make_unique<audit::Log>();
   loop->broker_ = std::make_unique<Broker>(broker_config, std::make_shared<crypto::SigningKey>(ring.sig_seed),
-                                           *loop->directory_, *loop->audit_log_, log, loop->random_);
+                                           std::make_shared<crypto::LogKey>(ring.log_seed), *loop->directory_, *loop->audit_log_, log, loop->random_);
   loop->pool_ = std::make_unique<io::WorkerPool>(static_cast<unsigned>(config.integer("workers")), jobs_pending_max);
   Effects effects;
   {
@@ -256,6 +256,7 @@ void Loop::let_out(Effects& effects) {
   }
   wake_at_ = effects.wake_at;
   allow_list_changed_ = allow_list_changed_ || effects.allow_list_changed;
+  if (effects.restored_copy) restored_copy_ = effects.restored_copy;
 }
 
 // ---- directory ----------------------------------------------------------------------------------------------
@@ -311,7 +312,7 @@ Result<void> Loop::step(std::vector<Event>& events, Time now) {
   }
   if (outcome) {
     let_out(effects);
-    return {};
+    return recover_if_restored(now);
   }
   if (files_.raw_store->fatal_error() || files_.body_files->failed() || !is_full(outcome.error().code)) return outcome;
   // R42: nothing was acknowledged, so peers repeat; until space is free again only acknowledgements are taken.
@@ -320,6 +321,23 @@ Result<void> Loop::step(std::vector<Event>& events, Time now) {
   TRAM_OK(broker_->reload(*txn, now));
   next_events_.emplace_back(Tick{100, clock_reading_.ok()});
   next_disk_ = io::monotonic_now() + seconds(1);
+  return {};
+}
+
+/// R8: this store is an old copy of this broker's. A new epoch voids what the lost one promised. Killed on the way, the
+/// next start finds the same again.
+Result<void> Loop::recover_if_restored(Time now) {
+  if (!restored_copy_) return {};
+  log_.error("store.is_restored_copy", {{"seen", *restored_copy_}, {"log_size", audit_log_->size()}});
+  auto dropped = broker_->recover(*files_.store, *files_.bodies, now, *restored_copy_);
+  if (!dropped) {
+    if (files_.raw_store->fatal_error() || !is_full(dropped.error().code)) return fail(dropped.error());
+    log_.error("store.was_full", {{"used_percent", static_cast<uint64_t>(disk_percent_)}});
+    return {};  // tried again after the next step
+  }
+  restored_copy_.reset();
+  log_.warning("epoch.was_opened", {{"epoch", broker_->epoch()}, {"dropped", *dropped}});
+  next_events_.emplace_back(Tick{disk_percent_, clock_reading_.ok()});
   return {};
 }
 
@@ -332,16 +350,36 @@ int Loop::stop_fatally(const Error& error) {
   return io::exit_io_fatal;
 }
 
+/// Evidence lies beside the store as files that can be carried away and verified anywhere.
+Result<void> Loop::write_evidence() {
+  TRAM_TRY(txn, files_.store->begin_read());
+  TRAM_TRY(count, audit::count_evidence(*txn));
+  if (count == evidence_) return {};
+  TRAM_TRY(files, audit::export_evidence(*txn, *directory_));
+  ::mkdir(evidence_path(home_).c_str(), 0700);
+  for (const auto& file : files) {
+    if (auto written = io::write_private_file_atomic(evidence_path(home_) + "/" + file.name, file.bytes); !written)
+      log_.warning("evidence.was_not_written", {{"error", describe(written.error())}});
+  }
+  evidence_ = count;
+  return {};
+}
+
 void Loop::write_status(Time now) {
+  if (auto written = write_evidence(); !written)
+    log_.warning("evidence.was_not_read", {{"error", describe(written.error())}});
+  static constexpr const char* standings[] = {"unknown", "sound", "restored"};
+  const audit::OwnLog& own = broker_->own_log();
   const Counters& c = broker_->counters();
   const std::string text = fmt::format(
       R"({{"party":"{}","epoch":"{}","time_ms":{},"up_since_ms":{},"sessions":{},"log_size":{},"directory_size":{},)"
       R"("disk_used_percent":{},"clock_ok":{},"puts":{},"custodies":{},"repeats":{},"refusals":{},"acks":{},"mails":{},)"
-      R"("contents":{},"chunks_in":{},"chunks_out":{},"expired":{},"hostile":{}}})"
+      R"("contents":{},"chunks_in":{},"chunks_out":{},"expired":{},"hostile":{},"standing":"{}","checkpoint":{},"cosigners":{},"evidence":{}}})"
       "\n",
       broker_->config().self.hex(), broker_->epoch().hex(), now.ms, start_.ms, broker_->sessions(), audit_log_->size(),
       directory_->size(), disk_percent_, clock_reading_.ok(), c.puts, c.custodies, c.repeats, c.refusals, c.acks,
-      c.mails, c.contents, c.chunks_in, c.chunks_out, c.expired, c.hostile);
+      c.mails, c.contents, c.chunks_in, c.chunks_out, c.expired, c.hostile, standings[static_cast<size_t>(own.standing())],
+      own.checkpoint_size(), own.cosigners(), evidence_);
   if (auto written = io::write_private_file_atomic(status_path(home_), view(text)); !written) {
     log_.warning("status.was_not_written", {{"error", describe(written.error())}});
   }

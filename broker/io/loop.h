@@ -47,6 +47,7 @@ class Loop {
   bool receive(io::ServerSocket& socket, proto::Endpoint endpoint, std::vector<Event>& events);
   void gather_peers(std::vector<Event>& events, Time monotonic);
   Result<void> step(std::vector<Event>& events, Time now);
+  Result<void> recover_if_restored(Time now);
   void complete(JobDone& done);
   void start_checks(Effects& effects);
   void let_out(Effects& effects);
@@ -59,6 +60,7 @@ class Loop {
   Result<void> read_allow_list();
   void connect_peers();
   void every_second(Time monotonic, Time now);
+  Result<void> write_evidence();
   void write_status(Time now);
   int stop_fatally(const Error& error);
 
@@ -82,9 +84,11 @@ class Loop {
   io::ClockWatch clock_;
   io::ClockReading clock_reading_;
   std::optional<Time> wake_at_;
+  std::optional<uint64_t> restored_copy_;  // recovery is due
   Time next_second_, next_disk_, next_status_, next_minute_, next_allow_list_, start_;
   Time last_job_;
   unsigned disk_percent_ = 0;
+  uint64_t evidence_ = 0;
   bool allow_list_changed_ = true;
   bool stopping_ = false;
   bool more_frames_ = false;

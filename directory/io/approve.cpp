@@ -90,9 +90,20 @@ proto::Change broker_change(const ApproveOptions& options, const Request& reques
   return {effective, broker};
 }
 
+proto::Change witness_change(const ApproveOptions& options, const Request& request, Time effective) {
+  proto::WitnessChange witness;
+  witness.id = PartyId::parse(options.id).value_or(io::SystemRandom().id<PartyId>());
+  witness.name = options.name.empty() ? request.payload.name : options.name;
+  witness.organisation = request.payload.failure_domain;
+  witness.log = request.payload.keys.log;
+  witness.curve = request.payload.keys.curve;
+  return {effective, witness};
+}
+
 Result<proto::Change> change_of(RealmFolder& folder, const ApproveOptions& options, const Request& request, Time now,
                                 Time effective) {
   if (request.payload.kind == proto::EnrolKind::broker) return broker_change(options, request, effective);
+  if (request.payload.kind == proto::EnrolKind::witness) return witness_change(options, request, effective);
   return node_change(folder, options, request, now, effective);
 }
 
@@ -188,7 +199,10 @@ Result<void> approval(const Global& global, const std::string& file, const std::
   TRAM_TRY(request, read_request(file));
   const auto& directory = folder->directory();
   TRAM_TRY(party, directory.key_holder(folder->txn(), request.payload.keys.curve));
-  TRAM_TRY(by_sig, directory.key_holder(folder->txn(), request.payload.keys.sig));
+  // A witness signs with its LOG key alone; the directory does not know its SIG key.
+  const SigPublic named = request.payload.kind == proto::EnrolKind::witness ? SigPublic{request.payload.keys.log.bytes}
+                                                                             : request.payload.keys.sig;
+  TRAM_TRY(by_sig, directory.key_holder(folder->txn(), named));
   if (!party || party != by_sig)
     return fail(ErrorCode::wrong_state,
                 "the directory does not have these keys: approve the request, sign and accept first");

@@ -133,6 +133,7 @@ void add_proposals(CLI::App& propose, ProposeOptions& options) {
                 {"name", "Name"},
                 {"organisation", "Organisation"},
                 {"log-key", "LOG key, hexadecimal"},
+                {"curve-key", "CURVE key, hexadecimal: lets it connect to brokers"},
                 {"retire", "Retire", Flag::yes}});
   add_proposal(propose, options, "root", "Change the root officers, thresholds or publishers: old and new set sign",
                {{"officers", ".pub files", Flag::many},

@@ -251,6 +251,11 @@ struct Proposer {
     const auto key = LogPublic::parse(flags.text("log-key"));
     if (!key) return refuse("--log-key is no key of 64 hexadecimal digits");
     change.log = *key;
+    if (flags.given("curve-key")) {
+      const auto curve = CurvePublic::parse(flags.text("curve-key"));
+      if (!curve) return refuse("--curve-key is no key of 64 hexadecimal digits");
+      change.curve = *curve;
+    }
     change.retired = flags.flag("retire");
     return proto::ChangeBody(change);
   }

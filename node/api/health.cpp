@@ -1,4 +1,5 @@
 // How the node is, what is wrong with it and what to do: /v1/health; who it is: /v1/self.
+#include "audit/own_log.h"
 #include "base/limits.h"
 #include "node/api/internal.h"
 #include "node/metadata_rules.h"
@@ -11,7 +12,9 @@ namespace {
 constexpr Duration queue_age_alarm = hours(1);
 constexpr Duration certificate_alarm = days(30);
 constexpr Duration certificate_last_alarm = days(7);
-constexpr Duration directory_age_alarm = days(2);
+constexpr Duration directory_age_alarm = hours(24);       // R28
+constexpr Duration directory_age_last_alarm = hours(72);
+constexpr Duration unwitnessed_alarm = hours(24);
 constexpr Duration backup_age_alarm = days(7);
 constexpr int64_t clock_offset_alarm_ms = 5000;
 constexpr size_t backlog_rows_max = 1000;  // a broker; beyond it "or more"
@@ -202,6 +205,42 @@ Result<void> check_recovery(const ReadContext& context, Problems& problems) {
   return {};
 }
 
+/// Our log before its witnesses; whatever proves that somebody forked his.
+Result<Json> check_log(const ReadContext& context, Problems& problems) {
+  Json json{{"standing", context.health.log_standing}, {"cosigners", Json::array()}};
+  TRAM_TRY(note, audit::best_own_note(context.txn));
+  Time newest;
+  if (const auto shown = crypto::decode_signed_checkpoint(note)) {
+    json["origin"] = shown->checkpoint.origin.text();
+    json["size"] = shown->checkpoint.size;
+    json["root"] = shown->checkpoint.root.hex();
+    for (const auto& one : shown->note.signatures) {
+      const auto cosignature = audit::find_cosignature(context.directory, context.now, shown->note.text, one);
+      if (!cosignature) continue;
+      newest = std::max(newest, cosignature->at);
+      json["cosigners"].push_back({{"id", cosignature->by.hex()},
+                                   {"kind", cosignature->kind == crypto::LogKind::broker ? "broker" : "witness"},
+                                   {"time", time_json(cosignature->at)}});
+    }
+  }
+  TRAM_TRY(evidence, audit::count_evidence(context.txn));
+  json["evidence"] = evidence;
+  if (evidence > 0)
+    problems.add(Severity::error, "evidence_found", "Có bằng chứng sổ nhật ký của một bên đã bị rẽ nhánh.",
+                 "There is evidence that a party's log was forked.",
+                 "Giữ nguyên kho và báo cơ quan quản lý danh bạ.", "Keep the store as it is; tell the directory authority.");
+  if (std::string_view(context.health.log_standing) == "restored")
+    problems.add(Severity::error, "restored_copy", "Kho này là bản sao cũ; nút đang khôi phục.",
+                 "This store is an old copy; the node is recovering.",
+                 "Giữ nút chạy và nối với các trạm.", "Keep the node running and connected to the brokers.");
+  const bool settled = context.now - context.health.started > unwitnessed_alarm;
+  if (settled && !context.health.brokers.empty() && context.now - newest > unwitnessed_alarm)
+    problems.add(Severity::warning, "not_witnessed", "Sổ nhật ký chưa được nhân chứng nào ký quá 24 giờ.",
+                 "No witness has countersigned the log for over 24 hours.", "Kiểm tra kết nối tới các trạm.",
+                 "Check the connection to the brokers.");
+  return json;
+}
+
 Json brokers_json(const ReadContext& context, const Backlog& backlog) {
   Json list = Json::array();
   for (const auto& view : context.health.brokers) {
@@ -238,10 +277,15 @@ Result<Response> read_health(const ReadContext& context, const Request& request)
                  "See `tram outbox --state queued`.");
   check_disk(view, problems);
   check_certificate(context, problems);
-  if (view.directory_confirmed.ms && view.directory_confirmed + directory_age_alarm < context.now)
-    problems.add(Severity::warning, "directory_old", "Danh bạ chưa được đối chiếu hơn hai ngày.",
-                 "The directory has not been confirmed for over two days.", "Kiểm tra kết nối tới các trạm.",
+  if (const Duration age = context.now - view.directory_confirmed;
+      view.directory_confirmed.ms && age > directory_age_alarm) {
+    const std::string old = std::to_string(age.ms / hours(1).ms);
+    problems.add(age > directory_age_last_alarm ? Severity::error : Severity::warning, "directory_old",
+                 "Danh bạ chưa được đối chiếu " + old + " giờ.",
+                 "The directory has not been confirmed for " + old + " hours.", "Kiểm tra kết nối tới các trạm.",
                  "Check the connection to the brokers.");
+  }
+  TRAM_TRY(log, check_log(context, problems));
   if (context.directory.practice())
     problems.add(Severity::info, "practice_realm", "Đây là mạng thực hành.", "This is a practice realm.",
                  "Không dùng cho văn bản thật.", "Do not use it for real documents.");
@@ -267,6 +311,7 @@ Result<Response> read_health(const ReadContext& context, const Request& request)
   json["directory"] = {{"size", context.directory.size()},
                        {"root", context.directory.root().hex()},
                        {"confirmed", time_json(view.directory_confirmed)}};
+  json["log"] = log;
   json["kx"] = {{"feed", record ? record->kx_feed : 0}, {"until", time_json(view.kx_until)}};
   json["certificate_expires"] = time_json(view.certificate_expires);
   json["version"] = view.version;

@@ -1,6 +1,8 @@
 // Receipts of a document and the evidence bundle of one of them: those that others gave us for what we sent,
 // /v1/documents/{id}/receipts, and those that we gave for what arrived, /v1/inbox/{arrival}/receipts.
 #include "audit/bundle.h"
+#include "audit/log_proof.h"
+#include "audit/witness.h"
 #include "base/limits.h"
 #include "crypto/formats.h"
 #include "node/api/internal.h"
@@ -112,6 +114,19 @@ Result<audit::Bundle> make_bundle(const ReadContext& context, const Subject& sub
       TRAM_OK(proto::decode_record(row.value, custody));
       if (!custody.voided && !custody.custody.empty()) bundle.custodies.push_back(std::move(custody.custody));
     }
+  }
+  // As soon as as many brokers as a custody needs have countersigned a checkpoint that covers it.
+  if (held.record.log_place > 0) {
+    TRAM_TRY(proof, audit::make_log_proof(context.txn, held.record.log_place - 1));
+    const Result<crypto::Note> shown = proof ? crypto::decode_note(proof->note) : Result<crypto::Note>(fail(ErrorCode::not_found));
+    size_t brokers = 0;
+    if (shown)
+      for (const auto& one : shown->signatures) {
+        const auto cosignature = audit::find_cosignature(context.directory, context.now, shown->text, one);
+        brokers += cosignature && cosignature->kind == crypto::LogKind::broker;
+      }
+    if (brokers >= context.directory.policy(context.now).custody_quorum && shown)
+      bundle.log_proof = audit::encode_log_proof(*proof);
   }
   uint64_t bytes = 0;
   for (uint64_t index = 0; index < context.directory.size(); ++index) {

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "audit/bundle.h"
+#include "audit/evidence.h"
 #include "node/cli/commands.h"
 
 namespace tram::cli {
@@ -34,6 +35,12 @@ constexpr Name names[] = {
     {"header_signature", "Chữ ký của nơi gửi trên phần đầu", "The sender's signature of the header"},
     {"custody", "Biên nhận giữ hộ của trạm", "A broker's custody receipt"},
     {"custody_quorum", "Đủ số trạm độc lập", "Enough independent brokers"},
+    {"log_proof", "Biên nhận đã ghi vào sổ nhật ký", "The receipt stands in a log"},
+    {"log_cosigners", "Đủ nhân chứng ký mốc sổ nhật ký", "Enough witnesses countersigned that log"},
+    {"evidence_format", "Hai mốc sổ nhật ký đúng cấu trúc", "Two well-formed checkpoints"},
+    {"evidence_party", "Sổ nhật ký của bên này", "They are of this party's log"},
+    {"evidence_contradiction", "Cùng một khóa đã ký hai mốc không thể cùng đúng",
+     "One key signed both, and they cannot both be true"},
 };
 
 std::string title(const App& app, std::string_view what) {
@@ -107,6 +114,47 @@ void print(const App& app, const audit::Verification& result) {
   }
 }
 
+/// Evidence that a log was forked, as a broker, a node or a witness wrote it.
+int verify_evidence(const App& app, const std::string& raw, const std::optional<RealmId>& realm) {
+  const auto evidence = audit::decode_evidence(view(raw));
+  if (!evidence) {
+    app.out.error(evidence.error());
+    return exit_invalid;
+  }
+  const auto result = audit::verify_evidence(*evidence, realm);
+  static constexpr const char* verdicts[] = {"valid", "invalid", "incomplete"};
+  if (app.out.json) {
+    Json json{{"verdict", verdicts[static_cast<size_t>(result.verdict)]},
+              {"kind", "fork"},
+              {"realm", result.realm.hex()},
+              {"realm_pinned", result.realm_pinned},
+              {"party", result.party.hex()},
+              {"name", result.party_name},
+              {"origin", result.origin},
+              {"sizes", {result.first_size, result.second_size}}};
+    for (const auto& finding : result.findings) {
+      Json one{{"what", finding.what}, {"ok", nullptr}, {"detail", finding.detail}};
+      if (finding.ok) one["ok"] = *finding.ok;
+      json["findings"].push_back(one);
+    }
+    print_json(json);
+  } else {
+    std::printf("%s: %s (%s)\n%s: %s\n", app.out.say("Bên bị tố", "Party"), result.party_name.c_str(),
+                result.party.hex().c_str(), app.out.say("Sổ nhật ký", "Log"), result.origin.c_str());
+    std::printf("%s: %llu, %llu\n", app.out.say("Hai mốc", "Checkpoints"),
+                static_cast<unsigned long long>(result.first_size), static_cast<unsigned long long>(result.second_size));
+    for (const auto& finding : result.findings)
+      std::printf("  %s %s%s\n", !finding.ok ? "?" : *finding.ok ? "✓" : "✗", title(app, finding.what).c_str(),
+                  finding.detail.empty() ? "" : (": " + finding.detail).c_str());
+    std::printf("%s\n", result.verdict == audit::Verdict::valid
+                            ? app.out.say("SỔ NHẬT KÝ ĐÃ BỊ RẼ NHÁNH", "THE LOG WAS FORKED")
+                        : result.verdict == audit::Verdict::invalid
+                            ? app.out.say("KHÔNG PHẢI BẰNG CHỨNG", "NO EVIDENCE")
+                            : app.out.say("CHƯA ĐỦ ĐỂ KẾT LUẬN", "INCOMPLETE"));
+  }
+  return static_cast<int>(result.verdict);
+}
+
 }  // namespace
 
 int verify(const App& app, const std::string& file, const std::string& realm_option) {
@@ -126,6 +174,7 @@ int verify(const App& app, const std::string& file, const std::string& realm_opt
     return exit_incomplete;
   }
   const std::string raw = content.str();
+  if (raw.starts_with("EDXF")) return verify_evidence(app, raw, realm);
   const auto bundle = audit::decode_bundle(view(raw));
   if (!bundle) {
     app.out.error(bundle.error());

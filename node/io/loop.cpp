@@ -78,6 +78,7 @@ Result<void> Loop::open_store() {
   body_files_ = std::move(files);
   bodies_ = std::make_unique<io::FileBodies>(*body_files_);
   keys_.sig = std::make_shared<crypto::SigningKey>(ring_.sig_seed);
+  keys_.log = std::make_shared<crypto::LogKey>(ring_.log_seed);
   keys_.hedge = std::make_shared<crypto::Secret32>(ring_.hedge_secret.clone());
   keys_.storage = std::make_shared<crypto::Secret32>(ring_.storage_key.clone());
   return {};
@@ -463,6 +464,8 @@ void Loop::publish_views() {
   health->store_map_bytes = options_.map_bytes;
   health->store_used_bytes = store_used_bytes_;
   health->directory_confirmed = node_->directory_confirmed();
+  static constexpr const char* standings[] = {"unknown", "sound", "restored"};
+  health->log_standing = standings[static_cast<size_t>(node_->own_log().standing())];
   health->kx_until = node_->kx_until();
   health->certificate_expires = http_ ? http_->certificate_expires() : Time{};
   health->started = start_;

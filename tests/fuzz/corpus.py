@@ -53,6 +53,20 @@ def key_files():
     return seeds
 
 
+def notes():
+    vector = loaded("note")
+    lines = [vector["text"].encode(), vector["log_line"].encode(), vector["cosignature_line"].encode()]
+    return [bytes.fromhex(vector["bytes"])] + lines + [bytes.fromhex(bad["bytes"]) for bad in vector["must_reject"]]
+
+
+def evidence():
+    note = bytes.fromhex(loaded("note")["bytes"])
+    part = lambda kind, raw: bytes([kind]) + len(raw).to_bytes(4, "big") + raw
+    two = b"EDXF\x00\x01" + part(1, note) + part(2, note)
+    proof = b"c2sp.org/tlog-proof@v1\nextra " + b"AAEAAAAAAAAAAAEBAQEBAQEBAQEBAQEBAQE=" + b"\nindex 0\n\n" + note
+    return [two, two + part(3, b"\x01" * 32) + part(4, b"\x02" * 32) + part(5, b"entry"), proof]
+
+
 def bundle():
     parts = [(1, "receipt"), (2, "envelope"), (3, "header"), (4, "custody")]
     out = b"EDXV\x00\x01"
@@ -135,6 +149,8 @@ targets = {
     "manifest": lambda: objects("manifest"),
     "receipt": lambda: objects("receipt", "custody", "ack", "notice", "cell"),
     "key_file": key_files,
+    "note": notes,
+    "evidence": evidence,
     "frame": lambda: chosen(0, golden("frame")) + chosen(1, golden("frame")),
     "open": opened,
     "metadata": lambda: golden("metadata") + objects("container") + [b"2026-11-20", "báo cáo.pdf".encode()],

@@ -57,7 +57,7 @@ class RealmTest(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        for daemon in [*cls.realm.nodes.values(), *cls.realm.brokers.values()]:
+        for daemon in cls.realm.daemons():
             daemon.kill()
         if os.environ.get("TRAM_KEEP"):
             print("kept:", cls.folder)
@@ -109,6 +109,6 @@ class RealmTest(unittest.TestCase):
 
     def all_alive(self):
         """Overridden by tests that kill."""
-        for daemon in [*self.realm.brokers.values(), *self.realm.nodes.values()]:
+        for daemon in self.realm.daemons():
             if daemon.process is not None:
                 daemon.check_alive()

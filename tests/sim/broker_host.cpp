@@ -29,7 +29,7 @@ std::unique_ptr<Broker> BrokerHost::make_broker() {
   config.self = party_.id;
   config.realm = realm_.id();
   config.software = "sim";
-  return std::make_unique<Broker>(config, party_.keys.sig, *directory_, *audit_, log_, random_);
+  return std::make_unique<Broker>(config, party_.keys.sig, party_.keys.log, *directory_, *audit_, log_, random_);
 }
 
 void BrokerHost::install() {
@@ -335,6 +335,21 @@ bool BrokerHost::let_out(Effects& effects, CrashPoint crash_point) {
     connect_peers();
   }
   if (effects.wake_at) wake(*effects.wake_at);
+  return !effects.restored_copy || notice_restored_copy(*effects.restored_copy);
+}
+
+/// R8: what the loop of tram-broker does. On a full disk the process dies and starts again.
+bool BrokerHost::notice_restored_copy(uint64_t seen) {
+  auto dropped = broker_->recover(*store_, bodies_, clock(), seen);
+  if (!dropped) {
+    SIM_REQUIRE(is_full(dropped.error().code), name(), "recover:", describe(dropped.error()));
+    world_.count("rare: recover failed on a full disk");
+    return false;
+  }
+  world_.count("a restored copy was noticed (broker)");
+  world_.trace(name(), "is a restored copy");
+  tick_due_ = true;
+  poke();
   return true;
 }
 

@@ -63,6 +63,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   void stop_on(const Error&);
   void lie(const broker::SessionKey&, uint64_t request, const proto::Put&);
   bool let_out(broker::Effects&, CrashPoint);
+  bool notice_restored_copy(uint64_t seen);
   void start_job(std::shared_ptr<broker::Job>);
   void flush(const broker::SessionKey&);
 

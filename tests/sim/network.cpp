@@ -14,7 +14,9 @@ std::string frame_text(const proto::Frame& frame) {
                                           "ChunkDone", "Reconcile", "ReconcileReply", "Announce", "Fetch", "Content", "ManifestGet",
                                           "ManifestData", "ChunkGet", "ChunkData", "AckPut", "AckReply", "MailPost", "MailPosted",
                                           "MailDeliver", "MailDone", "DirectoryGet", "DirectoryEntries", "DirectoryPut", "KxPut",
-                                          "KxGet", "KxFeeds", "Ping", "Done"};
+                                          "KxGet", "KxFeeds", "CheckpointPut", "CheckpointReply", "CheckpointGet",
+                                          "CheckpointData", "LeavesGet", "LeavesData", "CheckpointList", "CheckpointPage",
+                                          "CosignaturePut", "Ping", "Done"};
   static_assert(std::size(names) == std::variant_size_v<proto::FrameBody>);
   std::string text = names[frame.body.index()];
   auto ids = [&](const auto& list, auto id_of) {

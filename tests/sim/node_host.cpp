@@ -15,7 +15,7 @@ bool is_full(ErrorCode code) { return code == ErrorCode::storage_full || code ==
 NodeHost::NodeHost(World& world, Network& network, HostFaults& faults, const Realm& realm, const Party& party,
                    Observer& observer, uint64_t seed)
     : Host(world, network, faults, realm, party, table::all(), seed), observer_(observer),
-      keys_{party.keys.sig, party.keys.hedge, party.keys.storage} {
+      keys_{party.keys.sig, party.keys.log, party.keys.hedge, party.keys.storage} {
   use_codec(crypto::make_seal_codec(*party.keys.storage, random_, table::all()));
 }
 NodeHost::~NodeHost() = default;

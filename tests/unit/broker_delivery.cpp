@@ -467,9 +467,7 @@ TEST_CASE("a peer broker brings entries and feeds") {
   CHECK(std::holds_alternative<proto::Hello>(world.peer_sends[0].frame.body));
   world.peer_sends.clear();
   world.run({Event{PeerFrame{world.other_broker, proto::Frame{1, proto::HelloReply{}}}}});
-  REQUIRE(world.peer_sends.size() == 1);
-  CHECK(std::get<proto::DirectoryGet>(world.peer_sends[0].frame.body).from == 2);
-  world.peer_sends.clear();
+  CHECK(world.asked<proto::DirectoryGet>().at(0).from == 2);
   proto::Agency fresh;
   fresh.id = world.random.id<PartyId>();
   fresh.name_vi = "Sở mới";
@@ -478,8 +476,7 @@ TEST_CASE("a peer broker brings entries and feeds") {
   world.run({Event{PeerFrame{world.other_broker, proto::Frame{2, proto::DirectoryEntries{3, 2, {entry}}}}}});
   CHECK(world.directory->size() == 3);
   world.tick();
-  REQUIRE(world.peer_sends.size() == 1);
-  const auto wanted = std::get<proto::KxGet>(world.peer_sends[0].frame.body).agencies;
+  const auto wanted = world.asked<proto::KxGet>().at(0).agencies;
   CHECK(wanted.size() == 4);  // those with a node
   proto::KxFeedPayload payload;
   payload.realm = world.realm;
@@ -498,9 +495,10 @@ TEST_CASE("a peer broker brings entries and feeds") {
   world.peer_sends.clear();
   world.now = world.now + minutes(11);
   world.tick();
-  REQUIRE(world.peer_sends.size() == 2);
-  CHECK(std::holds_alternative<proto::DirectoryGet>(world.peer_sends[0].frame.body));
-  CHECK(std::get<proto::KxGet>(world.peer_sends[1].frame.body).agencies.size() == 3);
+  const auto sent = world.peer_sends;
+  CHECK(world.asked<proto::DirectoryGet>().size() == 1);
+  world.peer_sends = sent;
+  CHECK(world.asked<proto::KxGet>().at(0).agencies.size() == 3);
 }
 
 TEST_CASE("hostile frames never change state") {
@@ -525,6 +523,10 @@ TEST_CASE("hostile frames never change state") {
                                                 proto::ReconcileReply{},
                                                 proto::AckReply{},
                                                 proto::MailPosted{},
+                                                proto::CheckpointReply{},
+                                                proto::CheckpointData{},
+                                                proto::LeavesData{},
+                                                proto::CheckpointPage{},
                                                 proto::Done{},
                                                 proto::KxPut{Bytes(40)},
                                                 proto::Offer{Bytes(300), Bytes(16)},

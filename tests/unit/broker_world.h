@@ -110,6 +110,7 @@ struct World {
   PartyId broker_id;
   PartyId other_broker;
   std::shared_ptr<crypto::SigningKey> broker_key;
+  std::shared_ptr<crypto::LogKey> log_key, other_log_key;
   RealmId realm;
   Config config;
   std::optional<directory::Directory> directory;
@@ -147,6 +148,8 @@ struct World {
     broker_id = random.id<PartyId>();
     other_broker = random.id<PartyId>();
     broker_key = std::make_shared<crypto::SigningKey>(crypto::make_secret(random));
+    log_key = std::make_shared<crypto::LogKey>(crypto::make_secret(random));
+    other_log_key = std::make_shared<crypto::LogKey>(crypto::make_secret(random));
     std::vector<proto::Change> changes;
     for (int i = 0; i < 4; ++i) {
       Member member{random.id<PartyId>(), crypto::SigningKey(crypto::make_secret(random)), {}};
@@ -169,7 +172,7 @@ struct World {
       change.control_endpoint = "tcp://127.0.0.1:1" + std::to_string(changes.size());
       change.bulk_endpoint = "tcp://127.0.0.1:2" + std::to_string(changes.size());
       change.sig = key;
-      change.log = crypto::LogKey(crypto::make_secret(random)).public_key();
+      change.log = (id == broker_id ? log_key : other_log_key)->public_key();
       change.curve = crypto::make_curve_pair(random).public_key;
       changes.push_back({start_time, change});
     }
@@ -186,14 +189,21 @@ struct World {
     broker.reset();
     directory.emplace(realm);
     audit_log.emplace();
-    broker.emplace(config, broker_key, *directory, *audit_log, log, random);
+    broker.emplace(config, broker_key, log_key, *directory, *audit_log, log, random);
   }
   void start() {
     Effects effects;
     transaction([&](WriteTxn& txn) { return broker->start(txn, now, effects); });
     take(effects);
     run({});
+    if (!answered) return;
+    // The other broker knows nothing of our log: this store is no old copy (R8).
+    run({PeerUp{other_broker}, PeerFrame{other_broker, proto::Frame{1, proto::HelloReply{}}},
+         PeerFrame{other_broker, proto::Frame{2, proto::CheckpointData{broker_id, {}, 0}}}, PeerDown{other_broker}});
+    peer_sends.clear();
   }
+  std::optional<uint64_t> restored_copy;
+  bool answered = true;  // by the other broker, at start
   /// A new process over the same disk.
   void restart() {
     sends.clear();
@@ -248,6 +258,7 @@ struct World {
     for (auto& one : effects.jobs) held.push_back(std::move(one));
     allow_list_changed = allow_list_changed || effects.allow_list_changed;
     wake_at = effects.wake_at;
+    if (effects.restored_copy) restored_copy = effects.restored_copy;
   }
   void one_step(std::vector<Event> events) {
     Effects effects;
@@ -297,6 +308,15 @@ struct World {
     for (const auto& one : all) {
       if (auto* body = std::get_if<Body>(&one.frame.body)) found.push_back(*body);
     }
+    return found;
+  }
+  /// What the broker asked its peers since, of one kind.
+  template <class Body>
+  std::vector<Body> asked() {
+    std::vector<Body> found;
+    for (const auto& one : peer_sends)
+      if (auto* body = std::get_if<Body>(&one.frame.body)) found.push_back(*body);
+    peer_sends.clear();
     return found;
   }
   static uint16_t refusal(const std::vector<Send>& all) {

@@ -142,6 +142,7 @@ struct World {
     realm.must(std::move(changes), {0, 1, 2, 3});
     realm.must({{directory::test::day_0, proto::SucceedChange{{closed.id}, {self.id}, "merge"}}});
     keys.sig = std::make_shared<crypto::SigningKey>(std::move(*self_key));
+    keys.log = std::make_shared<crypto::LogKey>(crypto::make_secret(random));
     keys.hedge = std::make_shared<crypto::Secret32>(crypto::make_secret(random));
     keys.storage = std::make_shared<crypto::Secret32>(crypto::make_secret(random));
     node = std::make_unique<Node>(Identity{self.id, realm.directory->realm(), "test"}, keys, *realm.directory, audit,

@@ -149,6 +149,13 @@ TEST_CASE("proto: the largest legal frames are legal") {
   KxFeeds feeds;
   feeds.feeds.resize(63, Bytes(limits::kx_feed_bytes_max, 7));
   CHECK(decode_frame(encode_frame({1, feeds}), Endpoint::control));
+  CheckpointPut checkpoint{Bytes(limits::checkpoint_note_bytes_max, 8), UINT64_MAX, {}, UINT64_MAX, {}, {}};
+  checkpoint.proof.resize(64);
+  checkpoint.leaves_proof.resize(64);
+  checkpoint.leaves.resize(limits::leaves_per_page_max);
+  CHECK(decode_frame(encode_frame({1, checkpoint}), Endpoint::control));
+  checkpoint.leaves.emplace_back();
+  CHECK(decode_frame(encode_frame({1, checkpoint}), Endpoint::control).error().code == ErrorCode::too_large);
 }
 
 // ---- counts ---------------------------------------------------------------------------------------------------
@@ -167,6 +174,18 @@ TEST_CASE("proto: too many elements") {
   CHECK(in_frame(71, repeat(257, 3, id32)) == ErrorCode::too_large);
   CHECK(in_frame(74, repeat(65, 1, id16)) == ErrorCode::too_large);
   CHECK(in_frame(75, repeat(65, 1, id16)) == ErrorCode::too_large);
+  const Raw put = Raw().bytes(1, id16);
+  CHECK(in_frame(80, put) == std::nullopt);
+  CHECK(in_frame(80, Raw()) == ErrorCode::bad_format);
+  CHECK(in_frame(80, Raw(put).raw(repeat(65, 3, id32))) == ErrorCode::too_large);
+  CHECK(in_frame(80, Raw(put).raw(repeat(65, 6, id32))) == ErrorCode::too_large);
+  CHECK(in_frame(80, Raw(put).bytes(5, Bytes(33, 1))) == ErrorCode::bad_format);
+  CHECK(in_frame(81, Raw().bytes(1, Bytes(641, 1))) == ErrorCode::too_large);
+  CHECK(in_frame(82, Raw()) == ErrorCode::bad_format);
+  CHECK(in_frame(85, Raw().bytes(1, id16).bytes(4, Bytes(31, 1))) == ErrorCode::bad_format);
+  CHECK(in_frame(86, Raw()) == std::nullopt);
+  CHECK(in_frame(87, repeat(65, 1, id16)) == ErrorCode::too_large);
+  CHECK(in_frame(88, Raw()) == ErrorCode::bad_format);
 
   auto done = [](const Raw& indexes) {
     auto decoded = decode_frame(Raw().bytes(25, Raw().bytes(1, id32).raw(indexes)), Endpoint::bulk);
@@ -376,7 +395,7 @@ size_t check_fields(const ProtoFile& file, const std::string& message, const std
 
 TEST_CASE("proto: every field of the .proto files stands in the table of limits") {
   auto itself = [](Raw raw) { return raw; };
-  CHECK(check_fields(read_proto("wire.proto"), "Frame", itself, kind("frame/ping")) == 116);
+  CHECK(check_fields(read_proto("wire.proto"), "Frame", itself, kind("frame/ping")) == 152);
   const auto document = read_proto("document.proto");
   CHECK(check_fields(document, "Metadata", itself, kind("metadata/metadata")) == 32 + 4 + 3 + 3 + 4);
   const auto directory = read_proto("directory.proto");

@@ -21,8 +21,8 @@ namespace tram::proto::test {
     return std::tie(__VA_ARGS__);         \
   }
 
-TRAM_FIELDS(Hello, a, b, c, d, e)
-TRAM_FIELDS(HelloReply, a, b, c, d, e, f, g, h, i)
+TRAM_FIELDS(Hello, a, b, c, d, e, f)
+TRAM_FIELDS(HelloReply, a, b, c, d, e, f, g, h, i, j)
 TRAM_FIELDS(Refused, a, b, c)
 TRAM_FIELDS(PutItem, a, b)
 TRAM_FIELDS(Put, a, b, c, d, e)
@@ -56,6 +56,15 @@ TRAM_FIELDS(DirectoryPut, a)
 TRAM_FIELDS(KxPut, a)
 TRAM_FIELDS(KxGet, a)
 TRAM_FIELDS(KxFeeds, a)
+TRAM_FIELDS(CheckpointPut, a, b, c, d, e, f)
+TRAM_FIELDS(CheckpointReply, a, b, c, d)
+TRAM_FIELDS(CheckpointGet, a)
+TRAM_FIELDS(CheckpointData, a, b, c)
+TRAM_FIELDS(LeavesGet, a, b, c)
+TRAM_FIELDS(LeavesData, a, b, c, d)
+TRAM_FIELDS(CheckpointList, a)
+TRAM_FIELDS(CheckpointPage, a, b)
+TRAM_FIELDS(CosignaturePut, a)
 inline std::tuple<> fields(const Ping&) { return {}; }
 inline std::tuple<> fields(const Done&) { return {}; }
 TRAM_FIELDS(Frame, a, b)
@@ -80,7 +89,7 @@ TRAM_FIELDS(OfficerChange, a, b, c, d, e, f)
 TRAM_FIELDS(StatusChange, a, b, c, d)
 TRAM_FIELDS(SucceedChange, a, b, c)
 TRAM_FIELDS(BrokerChange, a, b, c, d, e, f, g, h, i)
-TRAM_FIELDS(WitnessChange, a, b, c, d, e)
+TRAM_FIELDS(WitnessChange, a, b, c, d, e, f)
 TRAM_FIELDS(PolicyChange, a, b, c, d, e, f, g)
 TRAM_FIELDS(Change, a, b)
 TRAM_FIELDS(EntryPayload, a, b, c, d, e, f)
@@ -194,6 +203,9 @@ inline void fit(Draw& random, DirectoryEntries& v) { fit_all(random, v.entries);
 inline void fit(Draw& random, DirectoryPut& v) { fit_all(random, v.entries); }
 inline void fit(Draw& random, KxPut& v) { v.feed = random.bytes(1 + random.below(limits::kx_feed_bytes_max)); }
 inline void fit(Draw& random, KxFeeds& v) { fit_all(random, v.feeds); }
+inline void fit(Draw& random, CheckpointPut& v) { v.note = random.bytes(1 + random.below(400)); }
+inline void fit(Draw& random, CheckpointPage& v) { fit_all(random, v.notes); }
+inline void fit(Draw& random, CosignaturePut& v) { v.note = random.bytes(1 + random.below(400)); }
 inline void fit(Draw& random, Metadata& v) { v.steering = static_cast<uint32_t>(random.below(4)); }
 inline void fit(Draw& random, Addressee& v) {
   if (random.below(2) == 0) v.id = {};

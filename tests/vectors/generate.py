@@ -4,6 +4,7 @@
 Needs Python's `cryptography` (44 or later, for Argon2id). Run it in this folder after a change of a format; the
 files are part of the format and are committed with it.
 """
+import base64
 import hashlib
 import hmac
 import json
@@ -486,6 +487,58 @@ def make_merkle():
                      "data": lp("edx1/leaf") + u16(11) + u64(12) + u64(CREATED) + sha256(salt + entry).digest()}})
 
 
+def note_key_id(name, kind, public): return sha256(name.encode() + b"\n" + u8(kind) + public).digest()[:4]
+
+
+def note_line(name, raw): return "\u2014 " + name + " " + base64.b64encode(raw).decode() + "\n"
+
+
+def make_note():
+    origin = "edx/" + REALM.hex()[:16] + "/node/" + SENDER.hex() + "/0"
+    witness = "edx/" + REALM.hex()[:16] + "/broker/" + BROKER.hex()
+    text = origin + "\n7\n" + base64.b64encode(b"\x31" * 32).decode() + "\n"
+    seconds = CREATED // 1000
+    log_line = note_line(origin, note_key_id(origin, 1, SIGNER_PUBLIC) + SIGNER.sign(text.encode()))
+    cosigned = f"cosignature/v1\ntime {seconds}\n{text}".encode()
+    cosignature = note_line(witness, note_key_id(witness, 4, SIGNER_PUBLIC) + u64(seconds) + SIGNER.sign(cosigned))
+    whole = text + "\n" + log_line + cosignature
+    size_at, line_at = len(origin) + 1, len(text) + 1
+    name_at = line_at + 4
+
+    def bad(why, raw): return {"error": "bad_format", "why": why, "bytes": raw.encode() if isinstance(raw, str) else raw}
+
+    write("note", {
+        "description": "a checkpoint of a node's log, signed and cosigned by a broker with the same seed",
+        "seed": SEED, "public_key": SIGNER_PUBLIC,
+        "fields": {"realm": REALM, "party": SENDER, "witness": BROKER, "size": 7, "root": b"\x31" * 32, "time": CREATED},
+        "text": text, "log_line": log_line, "cosignature_line": cosignature, "bytes": whole.encode(),
+        "must_reject": [
+            bad("empty", ""), bad("text alone", text), bad("nothing signed", text + "\n"),
+            bad("last line not ended", whole[:-1]), bad("a line beyond the signatures", whole + "x\n"),
+            bad("no blank line", text + log_line), bad("fourth line of a checkpoint", text + "more\n\n" + log_line),
+            bad("two lines of a checkpoint", origin + "\n7\n\n" + log_line),
+            bad("size with a leading zero", whole[:size_at] + "0" + whole[size_at:]),
+            bad("size with a sign", whole[:size_at] + "+" + whole[size_at:]),
+            bad("size beyond 63 bits", whole[:size_at] + "9223372036854775808" + whole[size_at + 1:]),
+            bad("kind unknown", whole.replace("/node/", "/nod3/", 1)),
+            bad("upper-case id", whole.replace("aa", "AA", 1)),
+            bad("origin of another scheme", whole.replace("edx/", "abc/", 1)),
+            bad("generation with a leading zero", whole.replace("/0\n", "/00\n", 1)),
+            bad("generation beyond 32 bits", whole.replace("/0\n", "/4294967296\n", 1)),
+            bad("root not base64", whole.replace("=\n", "!\n", 1)),
+            bad("root without padding", whole.replace("=\n", "\n", 1)),
+            bad("root with bits behind its end", text[:-3] + "F=\n\n" + log_line),
+            bad("root of 31 bytes", text.replace(base64.b64encode(b"\x31" * 32).decode(),
+                                                  base64.b64encode(b"\x31" * 31).decode()) + "\n" + log_line),
+            bad("hyphen for a dash", whole.replace("\u2014", "-", 1)),
+            bad("empty key name", text + "\n\u2014  " + log_line.split(" ")[2]),
+            bad("plus in a key name", text + "\n" + log_line.replace("edx/", "e+x/", 1)),
+            bad("signature of no bytes", text + "\n\u2014 name " + base64.b64encode(u32(1)).decode() + "\n"),
+            bad("control character", whole.replace("\n7\n", "\n\t7\n", 1)),
+            bad("not UTF-8", text.encode() + b"\xff\n\n" + log_line.encode()),
+        ]})
+
+
 if __name__ == "__main__":
     make_known_answers()
     make_header()
@@ -496,3 +549,4 @@ if __name__ == "__main__":
     make_values()
     make_container()
     make_merkle()
+    make_note()

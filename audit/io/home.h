@@ -1,0 +1,65 @@
+// The files of a witness's home: witness.toml, keys.tram, enrol.request, store/, evidence/, status.json; the commands that
+// make one (init, accept). Thread: main, before the loop.
+#pragma once
+#include "base/config.h"
+#include "base/io/lmdb_store.h"
+#include "base/io/secret_input.h"
+#include "crypto/key_file.h"
+
+namespace tram::audit {
+
+/// The table of `tram-witness print-config`.
+std::span<const ConfigKey> witness_config_keys();
+
+/// Where the secret that unlocks the key file comes from; never argv or the environment (K5).
+struct UnlockSource {
+  int fd = -1;             // read from this descriptor
+  std::string credential;  // systemd credential, tried when it is there
+  bool raw = false;        // 64 hex digits or 32 bytes instead of a passphrase
+};
+
+struct InitOptions {
+  std::string directory;
+  std::string name;
+  std::string organisation;  // who runs it: one that runs no broker
+  UnlockSource unlock;
+  uint64_t argon_memory_bytes = 256ull << 20;
+};
+/// Makes the home: keys, configuration, enrolment request. Returns the request's short code. Errors: conflict (the home
+/// holds keys already), bad_request, unsafe_permissions.
+Result<std::string> init_home(const InitOptions&);
+
+Result<crypto::KeyRing> open_key_ring(const std::string& directory, const UnlockSource&);
+
+/// The store of a home, opened; one process at a time.
+struct OpenHome {
+  std::unique_ptr<io::LmdbStore> raw_store;
+  std::unique_ptr<ValueCodec> codec;
+  std::unique_ptr<Store> store;
+};
+Result<OpenHome> open_home(const std::string& directory, const Config&, const crypto::KeyRing&);
+
+struct Self {
+  PartyId party;
+  RealmId realm;
+};
+Result<std::optional<Self>> read_self(ReadTxn&);
+
+/// Takes the authority's approval: checks it against the request and the keys, applies the whole directory snapshot.
+/// Errors: wrong_realm, bad_signature, bad_request (another request, not this witness).
+struct Accepted {
+  RealmId realm;
+  std::string realm_name;
+  bool practice = false;
+  PartyId party;
+  std::string name;
+  uint64_t entries = 0;
+};
+Result<Accepted> accept_approval(const std::string& directory, const std::string& approval_file, const UnlockSource&,
+                                 const std::optional<RealmId>& realm);
+
+std::string config_path(const std::string& home);
+std::string status_path(const std::string& home);
+std::string evidence_path(const std::string& home);
+
+}  // namespace tram::audit

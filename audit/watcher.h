@@ -1,0 +1,78 @@
+// An independent witness as pure steps (protocol.md 4.3, 8.2): reads from every broker the checkpoints that it holds,
+// fetches the leaf hashes behind what is mirrored here, cosigns, and brings the cosignatures to all brokers. Comparing what
+// the brokers show is how split views come to light.
+// Invariants: what is cosigned is stored in the step that cosigns (R1); nothing is taken from a broker but what a log
+// signed; one log at a time is fetched from a broker, and at most limits::leaves_refetched_max leaves of it.
+// Not here: sockets and files (io/). Thread: the loop's.
+#pragma once
+#include <deque>
+#include <map>
+#include <set>
+#include <variant>
+
+#include "audit/witness.h"
+
+namespace tram::audit {
+
+class Watcher {
+ public:
+  struct BrokerUp { PartyId broker; };
+  struct BrokerDown { PartyId broker; };
+  struct FrameArrived {
+    PartyId broker;
+    proto::Frame frame;
+  };
+  struct Tick {};
+  using Event = std::variant<BrokerUp, BrokerDown, FrameArrived, Tick>;
+  struct Send {
+    PartyId broker;
+    proto::Frame frame;
+  };
+  struct Effects {
+    std::vector<Send> sends;
+    bool directory_changed = false;
+  };
+  struct Counters {
+    uint64_t cosigned = 0, logs = 0;
+  };
+
+  Watcher(PartyId self, std::shared_ptr<const crypto::LogKey> key, directory::Directory&, ::tram::Log&);
+
+  /// Errors: only those of the store; the caller aborts and stops.
+  Result<void> step(WriteTxn&, Time now, std::span<Event>, Effects&);
+  const Counters& counters() const { return counters_; }
+  size_t connected() const { return links_.size(); }
+
+ private:
+  struct Fetch {
+    PartyId party;
+    Bytes note;
+    uint32_t generation = 0;
+    uint64_t from = 0;
+    uint64_t size = 0;
+    std::vector<Hash> leaves;
+  };
+  struct Link {
+    bool greeted = false;
+    Time heard, asked_list, asked_directory, fetch_asked;
+    std::optional<Fetch> fetch;
+    std::deque<Fetch> waiting;
+  };
+  Result<void> on_frame(WriteTxn&, Time now, FrameArrived&, Effects&);
+  Result<void> on_note(WriteTxn&, Time now, const PartyId& broker, Link&, const Bytes& note, Effects&);
+  Result<void> on_leaves(WriteTxn&, Time now, const PartyId& broker, Link&, proto::LeavesData&, Effects&);
+  Result<void> on_entries(WriteTxn&, Time now, const PartyId& broker, const proto::DirectoryEntries&, Effects&);
+  Result<void> cosign(WriteTxn&, Time now, const Fetch&, Effects&);
+  void next_fetch(Time now, const PartyId& broker, Link&, Effects&);
+  void send(const PartyId& broker, proto::FrameBody, Effects&);
+
+  PartyId self_;
+  directory::Directory& directory_;
+  ::tram::Log& log_;
+  Witness witness_;
+  std::map<PartyId, Link> links_;
+  uint64_t requests_ = 0;
+  Counters counters_;
+};
+
+}  // namespace tram::audit

@@ -1,0 +1,119 @@
+// Logs and witnesses: this broker's own log before the other brokers, and this broker as a witness of every party's log
+// (R7, R8; protocol.md 4.3, 4.4). Reads are served whatever the standing of this store is; custody waits for it.
+#include "base/limits.h"
+#include "broker/state.h"
+
+namespace tram::broker {
+namespace {
+
+constexpr size_t checkpoints_per_page_max = 48;
+constexpr size_t page_bytes_max = 100u << 10;
+
+}  // namespace
+
+/// Whether custody may be promised: this store is the newest of this broker, or its epoch is new.
+bool Broker::State::may_promise() const {
+  return own_log.standing() == audit::OwnLog::Standing::sound ||
+         (own_log.standing() == audit::OwnLog::Standing::restored && fresh_epoch);
+}
+
+void Broker::State::set_witnesses(Time now) {
+  std::vector<PartyId> ids;
+  for (const auto& broker : directory.brokers(now))
+    if (broker.record.id != config.self) ids.push_back(broker.record.id);
+  own_log.set_witnesses(ids, 1);
+}
+
+void Broker::State::post(Step& step, audit::OwnLog::Sends& sends) {
+  for (auto& one : sends) ask_peer(step, one.to, std::move(one.body));
+  sends.clear();
+}
+
+Result<void> Broker::State::on_checkpoint_put(Step& step, const Asker& asker, const proto::CheckpointPut& put) {
+  TRAM_TRY(owner, directory.log_owner(step.txn, asker.peer, step.now));
+  if (!owner) {
+    refuse(step, asker, ErrorCode::unknown_agency);
+    return {};
+  }
+  TRAM_TRY(reply, witness.add(step.txn, step.now, asker.peer, *owner, put));
+  send(step, asker, std::move(reply));
+  return {};
+}
+
+Result<void> Broker::State::on_checkpoint_get(Step& step, const Asker& asker, const proto::CheckpointGet& get) {
+  proto::CheckpointData data;
+  data.party = get.party;
+  if (get.party == config.self) {
+    data.note = own_log.note();
+    if (const auto newest = crypto::decode_signed_checkpoint(data.note)) data.mirrored = newest->checkpoint.size;
+  } else {
+    TRAM_TRY(known, witness.known(step.txn, get.party));
+    if (known) {
+      data.note = std::move(known->note);
+      data.mirrored = known->mirrored;
+    }
+  }
+  send(step, asker, std::move(data));
+  return {};
+}
+
+Result<void> Broker::State::on_leaves_get(Step& step, const Asker& asker, const proto::LeavesGet& get) {
+  proto::LeavesData data{get.party, get.generation, get.from, {}};
+  if (get.party == config.self) {
+    const auto newest = crypto::decode_signed_checkpoint(own_log.note());
+    if (newest && newest->checkpoint.origin.generation == get.generation && get.from < newest->checkpoint.size) {
+      const uint64_t until = std::min<uint64_t>(newest->checkpoint.size, get.from + limits::leaves_per_page_max);
+      TRAM_TRY(leaves, audit::leaf_hashes(step.txn, get.from, until));
+      data.leaves = std::move(leaves);
+    }
+  } else {
+    TRAM_TRY(leaves, witness.leaves(step.txn, get.party, get.generation, get.from, limits::leaves_per_page_max));
+    data.leaves = std::move(leaves);
+  }
+  send(step, asker, std::move(data));
+  return {};
+}
+
+Result<void> Broker::State::on_checkpoint_list(Step& step, const Asker& asker, const proto::CheckpointList& list) {
+  TRAM_TRY(known, witness.list(step.txn, list.after, checkpoints_per_page_max));
+  proto::CheckpointPage page;
+  page.more = known.size() == checkpoints_per_page_max;
+  size_t bytes = 0;
+  const auto add = [&](const Bytes& note) {
+    bytes += note.size();
+    if (bytes <= page_bytes_max) page.notes.push_back(note);
+    else page.more = true;
+  };
+  bool own_due = !own_log.note().empty() && config.self > list.after;
+  for (const auto& one : known) {
+    if (own_due && config.self < one.checkpoint.origin.party) {
+      add(own_log.note());
+      own_due = false;
+    }
+    add(one.note);
+  }
+  if (own_due && !page.more) add(own_log.note());
+  send(step, asker, std::move(page));
+  return {};
+}
+
+Result<void> Broker::State::on_cosignature_put(Step& step, const Asker& asker, const proto::CosignaturePut& put) {
+  TRAM_OK(see_note(step, put.note));
+  send(step, asker, proto::Done{});
+  return {};
+}
+
+/// What somebody else holds of a log: its cosignatures, or a contradiction to what is known here.
+Result<void> Broker::State::see_note(Step& step, BytesView note) {
+  const auto shown = crypto::decode_signed_checkpoint(note);
+  if (!shown) return {};
+  const PartyId& party = shown->checkpoint.origin.party;
+  if (party == config.self) return own_log.see(step.txn, step.now, note);
+  TRAM_TRY(owner, directory.log_owner(step.txn, party, step.now));
+  if (!owner) return {};
+  TRAM_TRY(kept, witness.see(step.txn, step.now, directory, party, *owner, note));
+  static_cast<void>(kept);
+  return {};
+}
+
+}  // namespace tram::broker

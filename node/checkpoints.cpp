@@ -1,0 +1,48 @@
+// The node's log before its witnesses, and what it remembers of the brokers' logs (R8, R23; protocol.md 4.3).
+#include "node/node.h"
+
+namespace tram::node {
+
+template <class Frame>
+Result<void> Node::on_own_log(WriteTxn& txn, Time now, const PartyId& broker, const Frame& frame, Effects& effects) {
+  audit::OwnLog::Sends sends;
+  TRAM_OK(own_log_.on(txn, now, broker, frame, sends));
+  return after_own_log(txn, now, sends, effects);
+}
+template Result<void> Node::on_own_log(WriteTxn&, Time, const PartyId&, const proto::CheckpointData&, Effects&);
+template Result<void> Node::on_own_log(WriteTxn&, Time, const PartyId&, const proto::CheckpointReply&, Effects&);
+template Result<void> Node::on_own_log(WriteTxn&, Time, const PartyId&, const proto::LeavesData&, Effects&);
+
+Result<void> Node::ask_own_log(WriteTxn& txn, Time now, const PartyId& broker, Effects& effects) {
+  audit::OwnLog::Sends sends;
+  own_log_.connected(broker, now, sends);
+  return after_own_log(txn, now, sends, effects);
+}
+
+Result<void> Node::tick_own_log(WriteTxn& txn, Time now, Effects& effects) {
+  audit::OwnLog::Sends sends;
+  TRAM_OK(own_log_.tick(txn, now, sends));
+  return after_own_log(txn, now, sends, effects);
+}
+
+Result<void> Node::after_own_log(WriteTxn& txn, Time now, audit::OwnLog::Sends& sends, Effects& effects) {
+  for (auto& one : sends) send(one.to, proto::Endpoint::control, std::move(one.body), effects);
+  if (const auto restored = own_log_.take_restored()) return restored_copy_found(txn, now, *restored, effects);
+  return {};
+}
+
+/// A broker's newest checkpoint as it shows it: kept, so that it cannot forget what it was (R8).
+Result<void> Node::on_broker_checkpoint(WriteTxn& txn, Time now, const PartyId& broker, BytesView note) {
+  TRAM_TRY(owner, directory_.log_owner(txn, broker, now));
+  if (!owner) return {};
+  return audit::remember_checkpoint(txn, now, config_.realm, broker, *owner, note, log_);
+}
+
+/// R23: this store is an old copy of this node's; others hold what it signed since.
+Result<void> Node::restored_copy_found(WriteTxn& txn, Time now, const audit::OwnLog::Restored& restored, Effects& effects) {
+  log_.warning("node.restored_copy_found", {{"local", restored.local_size}, {"seen", restored.seen_size}});
+  if (recovered_) return {};  // `tram-node restore` said so already
+  return begin_recovery(txn, now, effects);
+}
+
+}  // namespace tram::node
