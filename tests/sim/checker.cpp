@@ -506,6 +506,8 @@ void Checker::check_item(const PlannedDocument& document, const proto::OutRecord
   }
   SIM_REQUIRE(item.state == ItemState::delivered || item.state == ItemState::refused || item.state == ItemState::recalled, what,
               "I16: ended in state", std::to_string(int(item.state)), "reason", std::to_string(item.waiting_reason));
+  // What it had refused, or what was recalled, a recipient that was put back is not sent again.
+  if (!arrival && item.state != ItemState::delivered && restored_.contains(recipient.party().id)) return;
   SIM_REQUIRE(arrival, what, "I3: receipt held, not stored at the recipient");
   auto record = read<proto::InRecord>(*txn, table::incoming, *arrival);
   const uint16_t status = node::status_code(record->state);
