@@ -220,11 +220,12 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
     }
     if (code == ErrorCode::clock_wrong) {
       TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, row.env_id));
-      if (!envelope || envelope->closed) continue;
+      if (!envelope) continue;
       TRAM_TRY(decoded, crypto::decode_envelope(envelope->envelope));
       // Made while our clock was ahead: no broker takes it before its time, and by today's clock that is far off.
       if (decoded.created > now + limits::clock_tolerance) {
         body_held = true;
+        TRAM_OK(txn.erase(table::pending, row_key(broker, row.lane, row.order)));
         TRAM_OK(reissue(txn, now, row.env_id, effects));
         continue;
       }

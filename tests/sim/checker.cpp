@@ -222,7 +222,8 @@ void Checker::broker_sends(BrokerHost& host, const PartyId&, const broker::Send&
     if (some) world_.count("rare: upload resumed");
     return;
   }
-  if (const auto* hello = std::get_if<proto::HelloReply>(&send.frame.body); hello && !lapsed_.contains({host.party().id, hello->epoch})) {
+  const auto* hello = std::get_if<proto::HelloReply>(&send.frame.body);
+  if (hello && !host.tamper && !lapsed_.contains({host.party().id, hello->epoch})) {
     uint64_t& told = log_sizes_[{host.party().id, hello->epoch}];
     SIM_REQUIRE(hello->log_size >= told, host.name(), "I8: its log went back from", std::to_string(told), "to", std::to_string(hello->log_size));
     told = hello->log_size;
@@ -506,6 +507,8 @@ void Checker::check_item(const PlannedDocument& document, const proto::OutRecord
   }
   SIM_REQUIRE(item.state == ItemState::delivered || item.state == ItemState::refused || item.state == ItemState::recalled, what,
               "I16: ended in state", std::to_string(int(item.state)), "reason", std::to_string(item.waiting_reason));
+  // What it had refused, or what was recalled, a recipient that was put back is not sent again.
+  if (!arrival && item.state != ItemState::delivered && restored_.contains(recipient.party().id)) return;
   SIM_REQUIRE(arrival, what, "I3: receipt held, not stored at the recipient");
   auto record = read<proto::InRecord>(*txn, table::incoming, *arrival);
   const uint16_t status = node::status_code(record->state);

@@ -1,6 +1,7 @@
 // tram-sim: runs seeds of the simulator on all cores and says which failed, how to see one again, how often each kind of
 // fault struck, and which rare paths were reached.
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +153,7 @@ Totals work_in_processes(const Call& call, Shared& shared) {
     const pid_t pid = fork();
     if (pid < 0) break;
     if (pid == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody goes on when the run was stopped
       close(ends[0]);
       const std::string text = work(call, shared).text();
       for (size_t at = 0; at < text.size();) {
