@@ -30,6 +30,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   /// Of the store, while the broker is down too.
   Epoch stored_epoch();
   const directory::Directory& directory() const { return *directory_; }
+  const audit::OwnLog& own_log() const { return broker_->own_log(); }
   std::vector<std::unique_ptr<Wire>>& peer_wires() { return peer_wires_; }
   /// A wire that leads here.
   void serves(Wire& wire) { served_.push_back(&wire); }
