@@ -38,6 +38,7 @@ class NodeHost final : public Host, public ClientEnd {
   /// nothing when the process dies first.
   void act(Act act, std::function<void(const Result<void>&)> done);
   const directory::Directory& directory() const { return *directory_; }
+  const audit::OwnLog& own_log() const { return node_->own_log(); }
   std::vector<std::unique_ptr<Wire>>& wires() { return wires_; }
 
   /// Byzantine, or broken memory: changes jobs on their way to the workers, and frames on their way out; a frame for which

@@ -218,6 +218,13 @@ Outcome Simulation::run() {
   return outcome;
 }
 
+namespace {
+/// I8: its newest checkpoint has every witness's cosignature.
+bool witnessed(const audit::OwnLog& log, size_t witnesses) {
+  return log.standing() == audit::OwnLog::Standing::sound && log.signs() && log.cosigners() == witnesses;
+}
+}  // namespace
+
 /// Faults stop; everything must have come to its end within `calm_max`.
 void Simulation::calm() {
   world_.trace("**", "calm");
@@ -237,6 +244,10 @@ void Simulation::calm() {
     why = checker_->unfinished();
     for (auto& clerk : clerks_)
       if (why.empty() && !clerk->idle()) why = "a clerk is at work";
+    for (auto& node : nodes_)
+      if (why.empty() && !(node->runs() && witnessed(node->own_log(), brokers_.size()))) why = node->name() + "'s log is not witnessed";
+    for (auto& broker : brokers_)
+      if (why.empty() && !(broker->runs() && witnessed(broker->own_log(), brokers_.size() - 1))) why = broker->name() + "'s log is not witnessed";
     quiet = why.empty() ? quiet + 1 : 0;
     SIM_REQUIRE(world_.now() < limit, "I16: after", std::to_string(calm_max.ms / 60000), "minutes of calm:", why);
   }

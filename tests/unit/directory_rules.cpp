@@ -423,6 +423,67 @@ TEST_CASE("brokers: tcp endpoints, own keys; retired ones stay known") {
   CHECK(realm.directory->broker(broker.id)->record.retired);
 }
 
+TEST_CASE("witnesses: own keys; with a CURVE key they may connect until they are retired") {
+  Realm realm;
+  proto::WitnessChange witness;
+  witness.id = realm.random.id<PartyId>();
+  witness.name = "W1";
+  witness.organisation = "Thanh tra";
+  const auto keys = realm.keys();
+  witness.log = keys.log;
+  realm.must({{day_0, witness}});
+  CHECK(realm.directory->witnesses(day_0).size() == 1);
+  CHECK(realm.directory->witnesses(day_0 - hours(1)).empty());
+  CHECK(realm.directory->allow_list(*realm.read(), day_1)->count(CurvePublic{}) == 0);
+  witness.curve = keys.curve;
+  realm.must({{day_0, witness}});
+  CHECK(realm.directory->allow_list(*realm.read(), day_1)->at(keys.curve) == witness.id);
+  // Nobody else's key.
+  auto agency = realm.agency("G01");
+  agency.keys = realm.keys();
+  realm.must({Realm::change(agency)});
+  auto thief = witness;
+  thief.id = realm.random.id<PartyId>();
+  thief.log = agency.keys->log;
+  CHECK(refused(realm, realm.entry({{day_0, thief}})) != ErrorCode::internal);
+  thief.log = realm.keys().log;
+  thief.curve = agency.keys->curve;
+  CHECK(refused(realm, realm.entry({{day_0, thief}})) != ErrorCode::internal);
+  witness.retired = true;
+  realm.must({{day_1, witness}});
+  CHECK(realm.directory->witnesses(day_1).empty());
+  CHECK(realm.directory->witness(witness.id)->record.retired);
+  CHECK(realm.directory->allow_list(*realm.read(), day_1)->count(keys.curve) == 0);
+  // All of it comes back from the store.
+  Directory again(realm.directory->realm());
+  REQUIRE(again.load(*realm.read()));
+  CHECK(again.witnesses(day_0).size() == 1);
+  CHECK(again.witness(witness.id)->record.curve == keys.curve);
+}
+
+TEST_CASE("the LOG keys of a party are all that it ever had, the one in force last") {
+  Realm realm;
+  auto agency = realm.agency("G01");
+  CHECK(!realm.directory->log_owner(*realm.read(), agency.id, day_1).value());
+  agency.keys = realm.keys();
+  const LogPublic first = agency.keys->log;
+  realm.must({Realm::change(agency)});
+  agency.keys = realm.keys();
+  realm.must({Realm::change(agency, day_1)});
+  const auto owner = realm.directory->log_owner(*realm.read(), agency.id, day_1).value().value();
+  CHECK(owner.kind == crypto::LogKind::node);
+  CHECK(owner.keys == std::vector<LogPublic>{first, agency.keys->log});
+  CHECK(realm.directory->log_owner(*realm.read(), agency.id, day_0).value().value().keys == std::vector<LogPublic>{first});
+  proto::WitnessChange witness;
+  witness.id = realm.random.id<PartyId>();
+  witness.name = witness.organisation = "W";
+  witness.log = realm.keys().log;
+  realm.must({{day_0, witness}});
+  const auto known = realm.directory->log_owner(*realm.read(), witness.id, day_1).value().value();
+  CHECK(known.kind == crypto::LogKind::witness);
+  CHECK(known.keys == std::vector<LogPublic>{witness.log});
+}
+
 TEST_CASE("property: random and damaged bytes never apply") {
   Realm realm;
   const Bytes good = realm.entry({Realm::change(realm.agency("G01"))});
