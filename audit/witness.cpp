@@ -343,6 +343,13 @@ Result<proto::CheckpointReply> Witness::add(WriteTxn& txn, Time now, const Party
     if (put.old_size != held.size || checkpoint.size < held.size) return refuse(ErrorCode::conflict);
     if (!crypto::verify_consistency(held.size, checkpoint.size, held.root, checkpoint.root, put.proof)) {
       log_.warning("checkpoint.was_inconsistent", {{"party", party}, {"size", checkpoint.size}});
+      // It proves nothing yet. When the log that is known here reaches that size, it will tell.
+      if (const Bytes suspect = row->key(); checkpoint.size > held.size) {
+        TRAM_TRY(kept, txn.get(log_seen_table, suspect));
+        const auto before = crypto::decode_signed_checkpoint(kept.value_or(Bytes{}));
+        if (!before || checkpoint.size < before->checkpoint.size)
+          TRAM_OK(txn.put(log_seen_table, suspect, bare(*shown, owner.keys.back())));
+      }
       return refuse(ErrorCode::bad_request);
     }
     if (checkpoint.size > held.size) row->known = {checkpoint, bare_note(*shown, owner.keys.back())};
@@ -353,6 +360,19 @@ Result<proto::CheckpointReply> Witness::add(WriteTxn& txn, Time now, const Party
   crypto::Note& note = row->known.note;
   TRAM_TRY(extended, extend_mirror(txn, party, *row, put));
   if (!extended) log_.warning("leaves.were_wrong", {{"party", party}, {"from", put.leaves_from}});
+  if (row->mirror.size == row->known.checkpoint.size) {
+    TRAM_TRY(suspect, txn.get(log_seen_table, row->key()));
+    const auto other = crypto::decode_signed_checkpoint(suspect.value_or(Bytes{}));
+    if (other && other->checkpoint.size <= row->mirror.size) {
+      bool found = false;
+      TRAM_OK(contradicts(txn, now, owner.keys.back(), *row, *other, found));
+      TRAM_OK(txn.erase(log_seen_table, row->key()));
+      if (found) {
+        TRAM_OK(txn.put(witness_log_table, row->key(), row->encode()));
+        return refuse(ErrorCode::equivocation);
+      }
+    }
+  }
   const crypto::NoteSignature cosignature = crypto::cosign(note.text, name_, now, *key_);
   set_signature(note, cosignature);
   row->cosigned = now;

@@ -223,6 +223,9 @@ Result<Json> check_log(const ReadContext& context, Problems& problems) {
                                    {"time", time_json(cosignature->at)}});
     }
   }
+  TRAM_TRY(last, context.txn.get(audit::own_log_table, tram::view("note")));
+  if (const auto signed_last = crypto::decode_signed_checkpoint(last.value_or(Bytes{})))
+    json["signed_size"] = signed_last->checkpoint.size;
   TRAM_TRY(evidence, audit::count_evidence(context.txn));
   json["evidence"] = evidence;
   if (evidence > 0)

@@ -2,6 +2,8 @@
 import json
 import os
 import shutil
+import signal
+import time
 import unittest
 
 from support import BINARIES, PDF, RealmTest, letter, wait_until
@@ -103,19 +105,46 @@ class Logs(RealmTest):
         try:
             front.wait_ready(3)
             clone.wait_ready(3)
-            for daemon, number in ((front, 41), (clone, 42), (clone, 43)):
+            # Both sign, while the brokers hold still, before either can learn of the other.
+            quiet = {}
+
+            def at_rest():
+                sizes = [daemon.api.get("/v1/health")["log"]["signed_size"] for daemon in (front, clone)]
+                if quiet.get("sizes") != sizes:
+                    quiet.update(sizes=sizes, since=time.monotonic())
+                return time.monotonic() - quiet["since"] > 32 and sizes
+            sizes = wait_until(at_rest, 150, "nothing signed for 30 seconds", self.all_alive)
+            for broker in self.realm.brokers.values():
+                broker.process.send_signal(signal.SIGSTOP)
+            for daemon, number in ((front, 41), (clone, 42)):
                 daemon.api.send(["D01"], letter(number), (("a.pdf", PDF),))
+            for daemon, size in zip((front, clone), sizes):
+                wait_until(lambda: daemon.api.get("/v1/health")["log"]["signed_size"] > size, 12, "a checkpoint of each", clone.check_alive)
+            for broker in self.realm.brokers.values():
+                broker.process.send_signal(signal.SIGCONT)
 
             def files():
                 found = []
                 for daemon in [*self.realm.brokers.values(), *self.realm.witnesses.values()]:
                     folder = os.path.join(daemon.home, "evidence")
                     if os.path.isdir(folder):
-                        found += [os.path.join(folder, name) for name in os.listdir(folder)]
+                        found += [os.path.join(folder, name) for name in os.listdir(folder) if not name.startswith(".")]
                 return found
 
-            path = wait_until(files, 180, "evidence")[0]
+            # Whichever branch the witnesses follow outgrows the other, and then tells.
+            serial, next_at = 50, time.monotonic()
+
+            def found():
+                nonlocal serial, next_at
+                if time.monotonic() >= next_at:
+                    serial, next_at = serial + 1, time.monotonic() + 10
+                    front.api.send(["D01"], letter(serial), (("a.pdf", PDF),))
+                return files()
+
+            path = wait_until(found, 180, "evidence")[0]
         finally:
+            for broker in self.realm.brokers.values():
+                broker.process.send_signal(signal.SIGCONT)
             clone.kill()
         realm = self.node("gov").api.get("/v1/self")["realm"]["id"]
         said = json.loads(command([os.path.join(BINARIES, "tram"), "--json", "verify", path, "--realm", realm]))

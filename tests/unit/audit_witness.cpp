@@ -219,6 +219,34 @@ TEST_CASE("two roots of one size, or a root that the log never had, are evidence
   }
 }
 
+TEST_CASE("a fork at a larger size is told as soon as the log reaches it") {
+  World world;
+  WitnessHost& w = *world.witnesses[0];
+  const auto leaves = some_leaves(600);
+  const std::span<const Hash> all(leaves);
+  auto forked = std::vector<Hash>(leaves.begin(), leaves.begin() + 500);
+  forked[420] = crypto::merkle_leaf(view("forged"));
+  REQUIRE(world.add(w, world.put(all.first(400), 0, 0)).mirrored == 400);
+  auto inconsistent = world.put(forked, 400, 400);
+  inconsistent.old_size = 400;
+  inconsistent.proof.clear();
+  CHECK(world.add(w, inconsistent).refusal == number(ErrorCode::bad_request));
+  CHECK(world.add(w, world.put(all.first(450), 400, 400)).refusal == 0);
+  CHECK(world.evidence() == 0);
+  CHECK(world.add(w, world.put(all, 450, 450)).refusal == number(ErrorCode::equivocation));
+  const auto kept = audit::kept_evidence(*w.store.begin_read().value()).value();
+  REQUIRE(kept.size() == 1);
+  CHECK(audit::check_evidence(kept[0].evidence, world.key->public_key()));
+  // A checkpoint refused for its proof alone convicts nobody.
+  WitnessHost& other = *world.witnesses[1];
+  REQUIRE(world.add(other, world.put(all.first(400), 0, 0)).mirrored == 400);
+  auto clumsy = world.put(all.first(500), 400, 400);
+  clumsy.proof.clear();
+  CHECK(world.add(other, clumsy).refusal == number(ErrorCode::bad_request));
+  CHECK(world.add(other, world.put(all, 400, 400)).refusal == 0);
+  CHECK(audit::count_evidence(*other.store.begin_read().value()).value() == 0);
+}
+
 TEST_CASE("what an honest log showed earlier, late or twice is no evidence") {
   World world;
   WitnessHost& w = *world.witnesses[0];
