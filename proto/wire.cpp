@@ -28,15 +28,9 @@ constexpr Shape empty_shape{"Empty", {}, Unknown::ignored};
 constexpr Field hello_fields[] = {number_field(1), number_field(2), number_field(3),
                                   text_field(4, software_bytes_max), number_field(5), bytes_field(10, note_bytes_max)};
 constexpr Shape hello_shape{"Hello", hello_fields, Unknown::ignored};
-constexpr Field hello_reply_fields[] = {number_field(1),
-                                        exact_field(2, party_bytes),
-                                        exact_field(3, Epoch::size),
-                                        number_field(4),
-                                        exact_field(5, hash_bytes),
-                                        number_field(6),
-                                        number_field(7),
-                                        bytes_field(8, envelope_bytes),
-                                        bytes_field(9, statement_bytes_max),
+constexpr Field hello_reply_fields[] = {number_field(1), exact_field(2, party_bytes), exact_field(3, Epoch::size),
+                                        number_field(4), exact_field(5, hash_bytes), number_field(6), number_field(7),
+                                        bytes_field(8, envelope_bytes), bytes_field(9, statement_bytes_max),
                                         bytes_field(10, note_bytes_max)};
 constexpr Shape hello_reply_shape{"HelloReply", hello_reply_fields, Unknown::ignored};
 constexpr Field refused_fields[] = {number_field(1), number_field(2), text_field(3, detail_bytes_max)};
