@@ -141,7 +141,8 @@ Result<void> start_broker(WriteTxn& txn, const crypto::KeyRing& ring, Random& ra
   directory::Directory directory(self.realm);
   audit::Log log;
   Silent silent;
-  broker::Broker one(config, std::make_shared<crypto::SigningKey>(ring.sig_seed), directory, log, silent, random);
+  broker::Broker one(config, std::make_shared<crypto::SigningKey>(ring.sig_seed), std::make_shared<crypto::LogKey>(ring.log_seed),
+                     directory, log, silent, random);
   broker::Effects effects;
   return one.start(txn, io::wall_now(), effects);
 }
@@ -200,6 +201,7 @@ Result<void> start_node(WriteTxn& txn, const crypto::KeyRing& ring, Random& rand
   node::Identity identity{self.party, self.realm, "tram"};
   node::Keys keys;
   keys.sig = std::make_shared<crypto::SigningKey>(ring.sig_seed);
+  keys.log = std::make_shared<crypto::LogKey>(ring.log_seed);
   keys.hedge = std::make_shared<crypto::Secret32>(ring.hedge_secret.clone());
   keys.storage = std::make_shared<crypto::Secret32>(ring.storage_key.clone());
   directory::Directory directory(self.realm);
