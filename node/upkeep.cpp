@@ -220,7 +220,7 @@ Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
     effects.directory_changed = true;
     // By a wrong clock all brokers are strangers; a retired one is given nothing any more.
     const auto known = directory_.broker(it->first);
-    if (clock_ok_ && known && known->record.retired) {
+    if (known && known->record.retired) {
       const Bytes prefix = row_key(it->first);
       TRAM_TRY(rows, txn.scan(table::pending, prefix, prefix_end(prefix), retired_rows_max));
       for (const Row& row : rows) TRAM_OK(txn.erase(table::pending, row.key));
