@@ -344,6 +344,7 @@ class Node {
   Result<void> repost_answers(WriteTxn&, Time, Effects&);
   // recovery.cpp
   Result<void> hear_incarnation(WriteTxn&, Time, const PartyId& broker, const proto::HelloReply&, Effects&);
+  Result<void> open_incarnation(WriteTxn&, Time, Effects&);
   Result<void> tell(WriteTxn&, Time, const PartyId& sender, Lane, uint32_t inc, uint64_t seq, Effects&);
   Result<void> tell_senders(WriteTxn&, Time, Effects&);
   Result<void> recover_mail_posted(WriteTxn&, Time, const Hash& mail, size_t brokers, Effects&);

@@ -110,8 +110,16 @@ Result<void> Node::hear_incarnation(WriteTxn& txn, Time now, const PartyId& brok
     else log_.warning("incarnation.not_proved", {{"broker", broker}});
   }
   reports_[broker] = report;
+  return open_incarnation(txn, now, effects);
+}
+
+/// When enough brokers have said what they know, and the directory is theirs again: all who may have sent are in it.
+Result<void> Node::open_incarnation(WriteTxn& txn, Time now, Effects& effects) {
+  if (self_.recovery != proto::Recovery::asking) return {};
   const size_t quorum = std::min<size_t>(std::max(1u, directory_.policy(now).custody_quorum), links_.size());
   if (reports_.size() < quorum) return {};
+  for (const auto& [id, link] : links_)
+    if (link.greeted && link.directory_size > directory_.size()) return {};
   for (const auto& [from, one] : reports_) {
     self_.inc = std::max(self_.inc, one.inc);
     self_.rinc = std::max(self_.rinc, one.rinc);
@@ -152,7 +160,9 @@ Result<void> Node::tell(WriteTxn& txn, Time now, const PartyId& sender, Lane lan
 
 /// Everybody who could have sent us something: who did so after the backup we cannot know (R21).
 Result<void> Node::tell_senders(WriteTxn& txn, Time now, Effects& effects) {
-  TRAM_TRY(members, directory_.group(txn, "all", now));
+  TRAM_TRY(allowed, directory_.allow_list(txn, now));  // suspended and lately closed ones too
+  std::set<PartyId> members;
+  for (const auto& [key, party] : allowed) members.insert(party);
   for (const PartyId& sender : members) {
     TRAM_TRY(state, agency_of(txn, now, sender));
     if (sender == config_.self || !*state || !(*state)->agency.keys) continue;

@@ -235,7 +235,7 @@ Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
     effects.directory_changed = true;
     // By a wrong clock all brokers are strangers; a retired one is given nothing any more.
     const auto known = directory_.broker(it->first);
-    if (clock_ok_ && known && known->record.retired) {
+    if (known && known->record.retired) {
       const Bytes prefix = row_key(it->first);
       TRAM_TRY(rows, txn.scan(table::pending, prefix, prefix_end(prefix), retired_rows_max));
       for (const Row& row : rows) TRAM_OK(txn.erase(table::pending, row.key));
@@ -277,6 +277,7 @@ Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, 
     return {};
   }
   TRAM_OK(refresh_links(txn, now, effects));
+  TRAM_OK(open_incarnation(txn, now, effects));
   // An agency that joined may be waited for; an arrival may have waited for the entry that names its sender.
   TRAM_OK(kick_all_channels(txn, now, effects));
   for (auto& [id, arrival] : arrivals_)
