@@ -377,7 +377,18 @@ Result<void> OwnLog::go_on(WriteTxn& txn, Time) {
   return audit_.store_head(txn);
 }
 
+/// A clock that was set back makes what waited due.
+void OwnLog::forget_times(Time now) {
+  for (auto& [id, peer] : peers_) peer.asked = peer.not_before = peer.cosigned = {};
+  if (recovery_) recovery_->asked = {}, recovery_->since = now;
+  started_ = now;
+  signed_at_ = gathered_ = {};
+  gather_until_ = std::min(gather_until_, now + limits::checkpoint_every);
+}
+
 Result<void> OwnLog::tick(WriteTxn& txn, Time now, Sends& out) {
+  if (now < last_tick_) forget_times(now);
+  last_tick_ = now;
   for (auto& [id, peer] : peers_) {
     if (!connected_.contains(id) || peer.answered) continue;
     if (peer.asked.ms != 0 && now - peer.asked < answer_overdue) continue;

@@ -96,6 +96,7 @@ class OwnLog {
     Time since;
     std::set<PartyId> failed;
   };
+  void forget_times(Time now);
   Result<void> examine(WriteTxn&, Time now, BytesView note, bool& counts);
   Result<void> sign_if_due(WriteTxn&, Time now);
   Result<void> keep_note(WriteTxn&, crypto::SignedCheckpoint);
@@ -125,7 +126,7 @@ class OwnLog {
   std::optional<Restored> restored_;
   bool told_ = false;
   bool doubtful_ = false;  // the log was or will be changed by a recovery: an aborted transaction asks anew
-  Time started_, signed_at_, gather_until_, gathered_;
+  Time started_, signed_at_, gather_until_, gathered_, last_tick_;
   std::optional<crypto::SignedCheckpoint> newest_;
   Bytes note_bytes_;
   std::set<PartyId> cosigners_;

@@ -40,6 +40,8 @@ Result<void> Watcher::step(WriteTxn& txn, Time now, std::span<Event> events, Eff
     } else {
       for (auto& [broker, link] : links_) {
         if (!link.greeted) continue;
+        if (now < std::max({link.asked_directory, link.asked_list, link.fetch_asked}))  // the clock was set back
+          link.asked_directory = link.asked_list = link.fetch_asked = {};
         if (now - link.asked_directory >= directory_every) {
           link.asked_directory = now;
           send(broker, proto::DirectoryGet{directory_.size()}, effects);

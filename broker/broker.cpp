@@ -276,6 +276,7 @@ Result<void> Broker::State::on_frame(Step& step, FrameReceived& event) {
 Result<void> Broker::State::on_job(Step& step, JobDone& done) {
   if (auto* result = std::get_if<VerifyPutDone>(&done)) return on_verified(step, *result);
   if (auto* result = std::get_if<SignDone>(&done)) {
+    if (result->epoch != self.epoch) return {};
     for (auto& item : result->items) {
       step.out.sends.push_back({item.session, proto::Frame{item.request, std::move(item.reply)}, {}});
     }
@@ -390,14 +391,14 @@ Result<void> Broker::State::finish(Step& step) {
     }
   }
   if (!acks.items.empty()) step.out.jobs.push_back(std::move(acks));
-  SignJob sign{signing_key, {}};
+  SignJob sign{signing_key, self.epoch, {}};
   signatures = 0;
   for (auto& item : step.to_sign) {
     signatures += item.reply.results.size();
     sign.items.push_back(std::move(item));
     if (signatures >= signatures_per_job_max) {
       step.out.jobs.push_back(std::move(sign));
-      sign = SignJob{signing_key, {}};
+      sign = SignJob{signing_key, self.epoch, {}};
       signatures = 0;
     }
   }

@@ -92,7 +92,7 @@ JobDone run(SignJob&& job, Bodies&) {
         result.custody = crypto::sign_object(crypto::custody_label, result.custody, *job.key);
     }
   }
-  return SignDone{std::move(job.items)};
+  return SignDone{job.epoch, std::move(job.items)};
 }
 
 Result<void> accept_offer(OfferDone& done, Bodies& bodies) {

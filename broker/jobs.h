@@ -68,9 +68,11 @@ struct SignJob {
     proto::PutReply reply;
   };
   std::shared_ptr<const crypto::SigningKey> key;
+  Epoch epoch;  // of the step: what was signed for a life that has ended is not sent (R8)
   std::vector<Item> items;
 };
 struct SignDone {
+  Epoch epoch;
   std::vector<SignJob::Item> items;
 };
 

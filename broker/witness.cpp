@@ -1,5 +1,7 @@
 // Logs and witnesses: this broker's own log before the other brokers, and this broker as a witness of every party's log
 // (R7, R8; protocol.md 4.3, 4.4). Reads are served whatever the standing of this store is; custody waits for it.
+#include <algorithm>
+
 #include "base/limits.h"
 #include "broker/state.h"
 
@@ -18,8 +20,12 @@ bool Broker::State::may_promise() const {
 }
 
 void Broker::State::set_witnesses(Time now) {
+  // By a clock that is far behind there is no broker yet, not even this one: all that are known must be asked (R8).
+  auto brokers = directory.brokers(now);
+  const bool here = std::any_of(brokers.begin(), brokers.end(), [&](const auto& one) { return one.record.id == config.self; });
+  if (!here || !clock_ok) brokers = directory.known_brokers();
   std::vector<PartyId> ids;
-  for (const auto& broker : directory.brokers(now))
+  for (const auto& broker : brokers)
     if (broker.record.id != config.self) ids.push_back(broker.record.id);
   own_log.set_witnesses(ids, 1);
 }

@@ -199,6 +199,13 @@ std::vector<Broker> Directory::brokers(Time now) const {
   return out;
 }
 
+std::vector<Broker> Directory::known_brokers() const {
+  std::vector<Broker> out;
+  for (const auto& [id, decided] : held_.brokers)
+    if (!decided.back().second.record.retired) out.push_back(decided.back().second);
+  return out;
+}
+
 std::optional<Broker> Directory::broker(const PartyId& id) const {
   const auto found = held_.brokers.find(id);
   if (found == held_.brokers.end()) return std::nullopt;

@@ -26,7 +26,8 @@ Result<void> Node::tick_own_log(WriteTxn& txn, Time now, Effects& effects) {
 }
 
 Result<void> Node::after_own_log(WriteTxn& txn, Time now, audit::OwnLog::Sends& sends, Effects& effects) {
-  for (auto& one : sends) send(one.to, proto::Endpoint::control, std::move(one.body), effects);
+  for (auto& one : sends)
+    if (links_.contains(one.to)) send(one.to, proto::Endpoint::control, std::move(one.body), effects);
   if (const auto restored = own_log_.take_restored()) return restored_copy_found(txn, now, *restored, effects);
   return {};
 }

@@ -16,7 +16,7 @@ namespace {
 constexpr size_t redeliver_page_rows = 400;
 constexpr size_t reissue_page_rows = 200;
 constexpr Duration telling_max = minutes(10);  // what a full mailbox refuses must not keep us silent for ever
-constexpr Duration since_margin = minutes(10);
+constexpr Duration since_margin = days(1);  // receipts are repeated from so long before the backup: clocks differ
 
 /// A row of table::redeliver: what a recipient asked for, and how far we are.
 struct Redelivery {
@@ -171,7 +171,8 @@ Result<void> Node::tell_senders(WriteTxn& txn, Time now, Effects& effects) {
       TRAM_TRY(channel, find<proto::ChannelIn>(txn, table::channel_in, row_key(sender, lane)));
       if (channel) known.emplace(lane, *channel);
     }
-    const Time since = self_.store_time - since_margin;
+    // A backup of a day to come was made under a wrong clock: all receipts that are still of use.
+    const Time since = self_.store_time > now ? now - limits::retention : self_.store_time - since_margin;
     TRAM_OK(tell(txn, now, sender, Lane::control, known.empty() ? 1 : 0, std::max<int64_t>(0, since.ms), effects));
     if (known.empty()) continue;
     for (Lane lane : {Lane::urgent, Lane::normal, Lane::bulk}) {

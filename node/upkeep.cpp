@@ -193,7 +193,11 @@ Result<void> Node::requeue(WriteTxn& txn, Time now, const PartyId& broker, const
 Result<void> Node::ask_reconcile(ReadTxn& txn, const PartyId& broker, Effects& effects) {
   proto::Reconcile page;
   TRAM_OK(for_each(txn, table::open_envelope, {}, [&](const Row& row) -> Result<void> {
-    page.env_ids.push_back(id_at<EnvelopeId>(row.key, 0));
+    const auto env_id = id_at<EnvelopeId>(row.key, 0);
+    auto custody = txn.get(table::custody, row_key(env_id, broker));
+    if (!custody) return fail(custody.error());
+    if (!*custody) return {};  // it is on its way there: an answer that crosses it would accuse the broker
+    page.env_ids.push_back(env_id);
     if (page.env_ids.size() == limits::reconcile_ids_per_page_max) {
       send(broker, proto::Endpoint::control, std::move(page), effects);
       page = {};
@@ -240,9 +244,15 @@ Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
       TRAM_TRY(rows, txn.scan(table::pending, prefix, prefix_end(prefix), retired_rows_max));
       for (const Row& row : rows) TRAM_OK(txn.erase(table::pending, row.key));
     }
+    own_log_.disconnected(it->first);
     it = links_.erase(it);
   }
-  own_log_.set_witnesses({in_force.begin(), in_force.end()}, directory_.policy(now).custody_quorum);
+  std::vector<PartyId> witnesses(in_force.begin(), in_force.end());
+  if (in_force.empty() || !clock_ok_) {  // a wrong clock does not know them yet
+    witnesses.clear();
+    for (const auto& broker : directory_.known_brokers()) witnesses.push_back(broker.record.id);
+  }
+  own_log_.set_witnesses(witnesses, directory_.policy(now).custody_quorum);
   return {};
 }
 

@@ -29,6 +29,7 @@ class Checker final : public Observer {
   /// Brokers that the directory names.
   void joined(const BrokerHost& broker) { in_force_.insert(&broker); }
   void retired(const BrokerHost& broker) { in_force_.erase(&broker); }
+  size_t in_force() const { return in_force_.size(); }
   bool in_force(const BrokerHost& broker) const { return in_force_.contains(&broker); }
   /// sweep(), unless nothing was committed since the last one.
   void hourly();
@@ -82,7 +83,7 @@ class Checker final : public Observer {
   std::set<EnvelopeId> reissued_;
   std::map<std::tuple<PartyId, Epoch, EnvelopeId>, Hash> custodies_;
   std::map<std::tuple<PartyId, Epoch, PartyId, uint64_t>, EnvelopeId> queue_places_;
-  std::map<std::pair<PartyId, Epoch>, uint64_t> log_sizes_;  // told in greetings
+  std::map<std::tuple<PartyId, Epoch, uint32_t>, uint64_t> log_sizes_;  // told in greetings, of each generation
   std::set<std::pair<DocUuid, PartyId>> rejected_;
   std::set<std::pair<PartyId, Epoch>> lapsed_;
   std::set<PartyId> excused_;

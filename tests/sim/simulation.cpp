@@ -245,9 +245,9 @@ void Simulation::calm() {
     for (auto& clerk : clerks_)
       if (why.empty() && !clerk->idle()) why = "a clerk is at work";
     for (auto& node : nodes_)
-      if (why.empty() && !(node->runs() && witnessed(node->own_log(), brokers_.size()))) why = node->name() + "'s log is not witnessed";
+      if (why.empty() && !(node->runs() && witnessed(node->own_log(), checker_->in_force()))) why = node->name() + "'s log is not witnessed";
     for (auto& broker : brokers_)
-      if (why.empty() && !(broker->runs() && witnessed(broker->own_log(), brokers_.size() - 1))) why = broker->name() + "'s log is not witnessed";
+      if (why.empty() && checker_->in_force(*broker) && !(broker->runs() && witnessed(broker->own_log(), checker_->in_force() - 1))) why = broker->name() + "'s log is not witnessed";
     quiet = why.empty() ? quiet + 1 : 0;
     SIM_REQUIRE(world_.now() < limit, "I16: after", std::to_string(calm_max.ms / 60000), "minutes of calm:", why);
   }
