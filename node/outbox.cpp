@@ -285,7 +285,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects)
     going_envelopes_.insert_or_assign(wrapped.env_id, std::move(record));
     TRAM_OK(txn.put(table::open_envelope, wrapped.env_id, {}));
     const bool again = item.issue > 0;
-    if (!item.received.ms) item.state = proto::ItemState::queued;  // else its receipt came while this one was made
+    if (!item.received.ms && item.state == proto::ItemState::waiting) item.state = proto::ItemState::queued;  // else an answer came meanwhile
     item.env_id = wrapped.env_id;
     item.issue++;
     item.inc = envelope.inc;
@@ -406,7 +406,9 @@ Result<void> Node::reissue(WriteTxn& txn, Time now, const EnvelopeId& env_id, Ef
   TRAM_TRY(mail, post_mail(txn, now, envelope->recipient, crypto::encode_notice(notice, *keys_.sig), effects));
   (void)mail;
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::position_voided, {env_id}));
-  if (item.received.ms) return {};
+  using enum proto::ItemState;
+  // Answered, or taken back before its receipt came: there is nothing to send any more.
+  if (item.received.ms || (item.state != waiting && item.state != queued && item.state != accepted)) return {};
   if (!record.body_kept) {
     item.state = proto::ItemState::expired;
     return save(txn, table::item, item_key, item);
