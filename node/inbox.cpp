@@ -151,8 +151,12 @@ Result<void> Node::on(WriteTxn& txn, Time now, OpenDone& done, Effects& effects)
   TRAM_TRY(known, find_u64(txn, table::incoming_by_doc, arrival.record.doc_id));
   if (known) return store_document(txn, now, arrival, {}, effects);  // re-issued: the body is here already
   arrival.failed.clear();
-  arrival.stage = Arrival::Stage::manifest;
   arrival.asked = now;
+  if (body_coming(arrival)) {
+    arrival.stage = Arrival::Stage::twin;
+    return {};
+  }
+  arrival.stage = Arrival::Stage::manifest;
   send(arrival.source, proto::Endpoint::bulk, proto::ManifestGet{arrival.envelope.doc_id}, effects);
   return {};
 }
@@ -352,6 +356,15 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
   TRAM_TRY(stored_record, node::load<proto::InRecord>(txn, table::incoming, u64_value(number)));
   TRAM_OK(hand_over(txn, now, stored_record, true, effects));
   return finish_twins(txn, now, doc_id, effects);
+}
+
+/// Whether another envelope of this document is bringing its body.
+bool Node::body_coming(const Arrival& twin) const {
+  using Stage = Arrival::Stage;
+  return std::any_of(arrivals_.begin(), arrivals_.end(), [&](const auto& one) {
+    const Arrival& other = one.second;
+    return &other != &twin && other.envelope.doc_id == twin.envelope.doc_id && other.stage >= Stage::manifest && other.stage < Stage::twin;
+  });
 }
 
 /// Other envelopes of a document that has just been stored need no body any more.

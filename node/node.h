@@ -244,7 +244,8 @@ class Node {
   };
   /// An envelope announced to us, until it is answered.
   struct Arrival {
-    enum class Stage { wanted, fetching, opening, manifest, scanning, chunks, finishing } stage = Stage::wanted;
+    // twin: another envelope of the document brings the body; two never write one file.
+    enum class Stage { wanted, fetching, opening, manifest, scanning, chunks, finishing, twin } stage = Stage::wanted;
     crypto::Envelope envelope;
     Bytes envelope_bytes;
     std::map<PartyId, crypto::QueueSeen> sources;
@@ -303,6 +304,7 @@ class Node {
   Result<void> on(WriteTxn&, Time, ScanBodyDone&, Effects&);
   Result<void> on(WriteTxn&, Time, ChunkJobDone&, Effects&);
   Result<void> on(WriteTxn&, Time, FinishBodyDone&, Effects&);
+  bool body_coming(const Arrival&) const;
   void fetch(Time, Arrival&, Effects&);
   void flush_fetches(Effects&);
   Result<void> finish_if_whole(Arrival&, Effects&);

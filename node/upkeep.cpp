@@ -512,6 +512,7 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
   for (auto& [id, arrival] : arrivals_) {
     using Stage = Arrival::Stage;
     if (now - arrival.asked < refetch_after) continue;
+    if (arrival.stage == Stage::twin && !body_coming(arrival)) arrival.stage = Stage::wanted;  // the other one came to nothing
     if (arrival.stage == Stage::wanted) fetch(now, arrival, effects);
     else if (arrival.stage == Stage::chunks && arrival.done == arrival.have.size()) TRAM_OK(finish_if_whole(arrival, effects));
     else if (arrival.stage == Stage::fetching || arrival.stage == Stage::manifest || (arrival.stage == Stage::chunks && arrival.writing.empty()))
