@@ -42,9 +42,7 @@ Result<Redelivery> decode_redelivery(BytesView value) {
 }
 
 /// When the store was last written, by its own log.
-Result<Time> last_entry_time(ReadTxn& txn) {
-  audit::Log log;
-  TRAM_OK(log.load(txn));
+Result<Time> last_entry_time(ReadTxn& txn, const audit::Log& log) {
   if (log.size() == 0) return Time{};
   TRAM_TRY(last, audit::read_entry(txn, log.size() - 1));
   return last ? last->time : Time{};
@@ -55,7 +53,9 @@ Result<Time> last_entry_time(ReadTxn& txn) {
 
 Result<void> Node::mark_restored(WriteTxn& txn) {
   TRAM_TRY(record, node::load<proto::NodeRecord>(txn, table::self, view("self")));
-  TRAM_TRY(time, last_entry_time(txn));
+  audit::Log log;
+  TRAM_OK(log.load(txn));
+  TRAM_TRY(time, last_entry_time(txn, log));
   record.recovery = proto::Recovery::asking;
   record.store_time = time;
   return save(txn, table::self, view("self"), record);
@@ -76,7 +76,7 @@ Result<void> read_backup_marks(ReadTxn& txn, BackupMarks& backup) {
 Result<void> Node::begin_recovery(WriteTxn& txn, Time now, Effects& effects) {
   if (self_.recovery != proto::Recovery::none) return {};
   recovered_ = true;
-  TRAM_TRY(time, last_entry_time(txn));
+  TRAM_TRY(time, last_entry_time(txn, audit_));
   self_.store_time = time;
   self_.recovery = proto::Recovery::asking;
   self_dirty_ = true;
