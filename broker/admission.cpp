@@ -319,10 +319,8 @@ Result<proto::PutResult> Broker::State::admit_envelope(Step& step, VerifyPutDone
 
   // Queue, custody, log: one transaction with all of the above.
   TRAM_OK(note_incarnation(step, *from, envelope.inc, bytes));
-  ++from->unacked;
-  TRAM_TRY(into, party(step, envelope.recipient));
-  ++into->position;
-  into->queue_head = crypto::next_queue_head(into->queue_head, into->position, envelope.id);
+  StoredEnvelope row;
+  TRAM_TRY(into, enqueue(step, envelope.id, sender, envelope.recipient, envelope.lane, row));
   crypto::Custody custody;
   custody.realm = config.realm;
   custody.broker = config.self;
@@ -337,20 +335,15 @@ Result<proto::PutResult> Broker::State::admit_envelope(Step& step, VerifyPutDone
   custody.time = step.now;
   custody.clock_ok = clock_ok;
   custody.log_size = audit_log.size() + 1;
-  StoredEnvelope row;
   row.envelope = bytes;
   row.blob = self.next_blob++;
   self_dirty = true;
   row.custody = crypto::unsigned_custody(custody);
   row.position = position;
-  row.queue = table::queue_key(envelope.recipient, envelope.lane, into->position);
   row.not_after = envelope.not_after;
   constexpr uint8_t mark[] = {1};
-  Bytes queued;
-  Writer(queued).raw(envelope.id).raw(into->queue_head);
   TRAM_OK(keep(step, envelope.id, row));
   TRAM_OK(step.txn.put(table::blob, table::blob_key(row.blob), item.asked.put.items[index].officer_blob));
-  TRAM_OK(step.txn.put(table::queue, row.queue, queued));
   TRAM_OK(step.txn.put(table::position, position, envelope.id));
   TRAM_OK(step.txn.put(table::pin, table::pin_key(sender, envelope.doc_id, envelope.id), mark));
   if (!doc->inline_body) {
@@ -360,7 +353,6 @@ Result<proto::PutResult> Broker::State::admit_envelope(Step& step, VerifyPutDone
       table::timer, table::timer_key(envelope.not_after + limits::grace, table::TimerKind::envelope_end, envelope.id),
       mark));
   TRAM_OK(append(step, audit::LeafKind::custody_given, {row.custody}));
-  touch_mailbox(envelope.recipient, envelope.lane);
   ++counters.custodies;
   proto::PutResult result;
   result.env_id = envelope.id;

@@ -408,6 +408,21 @@ Result<uint16_t> Broker::State::settle(Step& step, const Asker& asker, const Ver
   return uint16_t{0};
 }
 
+Result<const PartyRecord*> Broker::State::enqueue(Step& step, const EnvelopeId& env_id, const PartyId& sender,
+                                                  const PartyId& recipient, Lane lane, StoredEnvelope& record) {
+  TRAM_TRY(from, party(step, sender));
+  ++from->unacked;
+  TRAM_TRY(into, party(step, recipient));
+  ++into->position;
+  into->queue_head = crypto::next_queue_head(into->queue_head, into->position, env_id);
+  record.queue = table::queue_key(recipient, lane, into->position);
+  Bytes queued;
+  Writer(queued).raw(env_id).raw(into->queue_head);
+  TRAM_OK(step.txn.put(table::queue, record.queue, queued));
+  touch_mailbox(recipient, lane);
+  return into;
+}
+
 Result<void> Broker::State::leave_queue(Step& step, const StoredEnvelope& record) {
   TRAM_OK(step.txn.erase(table::queue, record.queue));
   TRAM_TRY(from, party(step, sender_in(record)));

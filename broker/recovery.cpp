@@ -56,21 +56,12 @@ Result<void> Broker::State::on_recover(Step& step, const crypto::Notice& notice,
     TRAM_TRY(envelope, crypto::decode_envelope(record.envelope));
     TRAM_TRY(doc, doc_info(step, envelope.sender, envelope.doc_id));
     if (!doc) return {};
-    TRAM_TRY(into, party(step, envelope.recipient));
-    ++into->position;
-    into->queue_head = crypto::next_queue_head(into->queue_head, into->position, env_id);
     record.state = EnvelopeState::stored;
     record.handed = {};
     record.statement.clear();
     record.statement_hash = {};
-    record.queue = table::queue_key(envelope.recipient, envelope.lane, into->position);
-    Bytes queued;
-    Writer(queued).raw(env_id).raw(into->queue_head);
-    TRAM_OK(step.txn.put(table::queue, record.queue, queued));
+    TRAM_OK(enqueue(step, env_id, envelope.sender, envelope.recipient, envelope.lane, record));
     TRAM_OK(keep(step, env_id, record));
-    TRAM_TRY(from_party, party(step, envelope.sender));
-    ++from_party->unacked;
-    touch_mailbox(envelope.recipient, envelope.lane);
     return append(step, audit::LeafKind::requeued, {env_id, notice.id});
   });
 }

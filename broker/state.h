@@ -261,6 +261,9 @@ struct Broker::State {
   Result<void> on_acks_verified(Step&, VerifyAckDone&);
   /// An error number, or 0: nothing more is needed from the recipient.
   Result<uint16_t> settle(Step&, const Asker&, const VerifyAckDone::Part&, const proto::AckItem&);
+  /// At the end of the recipient's queue: its position and head, the row, the sender's count (R4).
+  Result<const PartyRecord*> enqueue(Step&, const EnvelopeId&, const PartyId& sender, const PartyId& recipient, Lane,
+                                     StoredEnvelope&);
   /// Leaves the queue: row, window, sender's count.
   Result<void> leave_queue(Step&, const StoredEnvelope&);
   /// Becomes a tombstone; its pin and access rows go, the body too when nobody else needs it.

@@ -278,21 +278,14 @@ Result<void> Broker::State::on_peer_frame(Step& step, const PartyId& broker, pro
     post(step, sends);
     return {};
   }
-  if (auto* data = std::get_if<proto::CheckpointData>(&frame.body)) {
-    TRAM_OK(own_log.on(step.txn, step.now, broker, *data, sends));
+  const auto of_own_log = [&](const auto& answer) -> Result<void> {
+    TRAM_OK(own_log.on(step.txn, step.now, broker, answer, sends));
     post(step, sends);
     return {};
-  }
-  if (auto* reply = std::get_if<proto::CheckpointReply>(&frame.body)) {
-    TRAM_OK(own_log.on(step.txn, step.now, broker, *reply, sends));
-    post(step, sends);
-    return {};
-  }
-  if (auto* leaves = std::get_if<proto::LeavesData>(&frame.body)) {
-    TRAM_OK(own_log.on(step.txn, step.now, broker, *leaves, sends));
-    post(step, sends);
-    return {};
-  }
+  };
+  if (auto* data = std::get_if<proto::CheckpointData>(&frame.body)) return of_own_log(*data);
+  if (auto* reply = std::get_if<proto::CheckpointReply>(&frame.body)) return of_own_log(*reply);
+  if (auto* leaves = std::get_if<proto::LeavesData>(&frame.body)) return of_own_log(*leaves);
   if (auto* entries = std::get_if<proto::DirectoryEntries>(&frame.body)) {
     peer.asking_directory = false;
     const uint64_t before = directory.size();
@@ -420,27 +413,15 @@ Result<bool> whole(ReadTxn& txn, Bodies& bodies, BytesView key, const BodyRecord
   return lease->present == record.chunks;
 }
 
-/// Reads every value, so that a flipped bit is found now, and named, instead of on some later day (R2, 3.9).
-Result<void> read_all(Store& store) {
-  TRAM_TRY(txn, store.begin_read());
-  for (const Table& one : table::all()) {
-    Bytes from;
-    for (;;) {
-      TRAM_TRY(rows, txn->scan(one, from, {}, recovery_page_rows));
-      if (rows.empty()) break;
-      from = std::move(rows.back().key);
-      from.push_back(0);
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now, std::optional<uint64_t> seen) {
   State& s = *state_;
   uint64_t dropped = 0;
-  TRAM_OK(read_all(store));
+  {  // every value, so that a flipped bit is found now, and named, instead of on some later day (R2, 3.9)
+    TRAM_TRY(txn, store.begin_read());
+    TRAM_OK(check_rows(*txn, table::all()));
+  }
   {
     TRAM_TRY(txn, store.begin_write());
     TRAM_OK(s.forget_caches(*txn));

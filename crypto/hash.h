@@ -4,7 +4,7 @@
 #pragma once
 #include <initializer_list>
 
-#include "base/ids.h"
+#include "base/digest.h"
 
 namespace tram::crypto {
 
@@ -32,15 +32,14 @@ class Hasher {
 };
 
 /// SHA-256 over a stream (files; legal metadata).
-class Sha256 {
+class Sha256 final : public Digest {
  public:
   Sha256();
-  ~Sha256();
+  ~Sha256() override;
   Sha256(const Sha256&) = delete;
   Sha256& operator=(const Sha256&) = delete;
-  void update(BytesView part);
-  /// Once only.
-  Hash finish();
+  void update(BytesView part) override;
+  Hash finish() override;
 
  private:
   void* context_;  // EVP_MD_CTX: SHA-NI where the machine has it

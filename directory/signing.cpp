@@ -108,4 +108,11 @@ proto::KxFeed sign_kx_feed(const proto::KxFeedPayload& payload, const crypto::Si
   return feed;
 }
 
+Result<void> check_answer(const proto::Approval& approval, const proto::EnrolRequest& request,
+                          const std::optional<RealmId>& realm) {
+  if (approval.request != enrol_request_hash(request.payload)) return fail(ErrorCode::bad_request, "this approval answers another request");
+  if (realm && *realm != approval.realm) return fail(ErrorCode::wrong_realm, "the approval is of realm " + approval.realm.hex());
+  return {};
+}
+
 }  // namespace tram::directory

@@ -52,4 +52,7 @@ Result<proto::EnrolRequestPayload> check_enrol_request(const proto::EnrolRequest
 Hash kx_feed_hash(BytesView payload);  // H("edx1/kxfeed"; payload)
 proto::KxFeed sign_kx_feed(const proto::KxFeedPayload&, const crypto::SigningKey& sig);
 
+/// Whether the approval answers this request, in the realm expected, if one is. Errors: bad_request, wrong_realm.
+Result<void> check_answer(const proto::Approval&, const proto::EnrolRequest&, const std::optional<RealmId>& realm);
+
 }  // namespace tram::directory

@@ -167,6 +167,21 @@ Result<Hash> Node::post_mail(WriteTxn& txn, Time now, const PartyId& to, Bytes c
   return id;
 }
 
+crypto::Notice Node::new_notice(crypto::NoticeKind kind, const PartyId& other, Time now) const {
+  crypto::Notice notice;
+  notice.kind = kind;
+  notice.realm = config_.realm;
+  notice.issuer = config_.self;
+  notice.other = other;
+  notice.time = now;
+  notice.clock_ok = clock_ok_;
+  return notice;
+}
+
+Result<Hash> Node::post_notice(WriteTxn& txn, Time now, crypto::Notice notice, Effects& effects) {
+  return post_mail(txn, now, notice.other, crypto::encode_notice(notice, *keys_.sig), effects);
+}
+
 Result<void> Node::post_pending_mail(WriteTxn& txn, const PartyId& broker, Link& link, Effects& effects) {
   proto::MailPost post;
   const auto walked = for_each(txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {

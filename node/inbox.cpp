@@ -401,19 +401,13 @@ Result<bool> Node::take_skipped(WriteTxn& txn, const proto::InRecord& record, co
 Result<void> Node::reject(WriteTxn& txn, Time now, Arrival& arrival, const Error& error, Effects& effects) {
   const crypto::Envelope envelope = arrival.envelope;
   log_.warning("document.rejected", {{"envelope", envelope.id}, {"error", error_info(error.code).name}});
-  crypto::Notice notice;
-  notice.kind = crypto::NoticeKind::nack;
+  crypto::Notice notice = new_notice(crypto::NoticeKind::nack, envelope.sender, now);
   notice.reason = static_cast<uint16_t>(error.code);
-  notice.realm = config_.realm;
-  notice.issuer = config_.self;
-  notice.other = envelope.sender;
   notice.env_id = envelope.id;
   notice.doc_id = envelope.doc_id;
   notice.lane = envelope.lane;
   notice.inc = envelope.inc;
   notice.seq = envelope.seq;
-  notice.time = now;
-  notice.clock_ok = clock_ok_;
   std::vector<PartyId> brokers;
   for (const auto& [broker, seen] : arrival.sources) brokers.push_back(broker);
   TRAM_TRY(issued, issue(txn, now, crypto::ReceiptEvent::rejected, notice.reason, envelope, arrival.envelope_bytes, {}));

@@ -39,7 +39,7 @@ Result<void> Node::start(WriteTxn& txn, Time now, Effects& effects) {
     return fail(ErrorCode::wrong_realm, "the store belongs to another agency or realm");
   self_ = self;
   recovered_ = self_.recovery != proto::Recovery::none;
-  if (self_.inc > 1) old_envelopes_from_ = EnvelopeId{};
+  if (self_.inc > 1) old_envelopes_from_ = Bytes{};
   telling_since_ = now;
   TRAM_OK(for_each(txn, table::kx_private, {}, [&](const Row& row) -> Result<void> {
     if (row.value.size() < 32) return fail(ErrorCode::store_corrupt, "kx_private");

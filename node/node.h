@@ -229,7 +229,7 @@ class Node {
     std::set<Hash> mail_in_flight;
     uint32_t chunks_in_flight = 0;     // uploads, all documents
     uint32_t chunk_requests = 0;       // downloads
-    std::optional<EnvelopeId> void_cursor;  // a store was lost or put back: custodies before this are voided (R7)
+    std::optional<Bytes> void_cursor;  // a store was lost or put back: custodies before this are voided (R7)
     Time last_directory_ask;
     uint64_t directory_size = 0;
     uint64_t log_size = 0;             // at Hello
@@ -341,11 +341,15 @@ class Node {
   Result<void> apply_change_answer(WriteTxn&, Time, const crypto::Receipt&, const proto::EnvelopeRecord&, const proto::ReceiptText&);
   Result<void> on_mail_posted(WriteTxn&, Time, const PartyId&, Link&, const proto::MailPosted&, Effects&);
   Result<void> apply_notice(WriteTxn&, Time, const crypto::Notice&, Effects&);
+  /// A notice of ours with everything that is the same in all of them.
+  crypto::Notice new_notice(crypto::NoticeKind, const PartyId& other, Time) const;
+  Result<Hash> post_notice(WriteTxn&, Time, crypto::Notice, Effects&);
   Result<Hash> post_mail(WriteTxn&, Time, const PartyId& to, Bytes content, Effects&);
   Result<void> post_pending_mail(WriteTxn&, const PartyId& broker, Link&, Effects&);
   Result<void> repost_answers(WriteTxn&, Time, Effects&);
   // recovery.cpp
   Result<void> hear_incarnation(WriteTxn&, Time, const PartyId& broker, const proto::HelloReply&, Effects&);
+  size_t answers_wanted(Time) const;
   Result<void> open_incarnation(WriteTxn&, Time, Effects&);
   Result<void> tell(WriteTxn&, Time, const PartyId& sender, Lane, uint32_t inc, uint64_t seq, Effects&);
   Result<void> tell_senders(WriteTxn&, Time, Effects&);
@@ -421,7 +425,7 @@ class Node {
     uint32_t inc = 0, rinc = 0;
   };
   std::map<PartyId, Report> reports_;                // of brokers, while asking
-  std::optional<EnvelopeId> old_envelopes_from_;     // of an earlier incarnation, still to be issued anew
+  std::optional<Bytes> old_envelopes_from_;          // of an earlier incarnation, still to be issued anew
   Time telling_since_;
   bool recovered_ = false;                           // in this life of the process
   bool fenced_ = false;

@@ -390,21 +390,14 @@ Result<void> Node::reissue(WriteTxn& txn, Time now, const EnvelopeId& env_id, Ef
   TRAM_OK(close_envelope(txn, env_id));
 
   // The old position will never come: the recipient's channel may move on (R10).
-  crypto::Notice notice;
-  notice.kind = crypto::NoticeKind::voided;
+  crypto::Notice notice = new_notice(crypto::NoticeKind::voided, envelope->recipient, now);
   notice.reason = static_cast<uint16_t>(ErrorCode::expired);
-  notice.realm = config_.realm;
-  notice.issuer = config_.self;
-  notice.other = envelope->recipient;
   notice.env_id = env_id;
   notice.doc_id = old.doc_id;
   notice.lane = old.lane;
   notice.inc = old.inc;
   notice.seq = old.seq;
-  notice.time = now;
-  notice.clock_ok = clock_ok_;
-  TRAM_TRY(mail, post_mail(txn, now, envelope->recipient, crypto::encode_notice(notice, *keys_.sig), effects));
-  (void)mail;
+  TRAM_OK(post_notice(txn, now, std::move(notice), effects));
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::position_voided, {env_id}));
   using enum proto::ItemState;
   // Answered, or taken back before its receipt came: there is nothing to send any more.

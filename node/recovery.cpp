@@ -91,6 +91,11 @@ Result<void> Node::begin_recovery(WriteTxn& txn, Time now, Effects& effects) {
   return {};
 }
 
+/// W brokers, or all where there are fewer.
+size_t Node::answers_wanted(Time now) const {
+  return std::min<size_t>(std::max(1u, directory_.policy(now).custody_quorum), links_.size());
+}
+
 /// What a broker says of us counts only with our own signature (R13); else it could use up the numbers.
 Result<void> Node::hear_incarnation(WriteTxn& txn, Time now, const PartyId& broker, const proto::HelloReply& hello, Effects& effects) {
   Report report;
@@ -116,8 +121,7 @@ Result<void> Node::hear_incarnation(WriteTxn& txn, Time now, const PartyId& brok
 /// When enough brokers have said what they know, and the directory is theirs again: all who may have sent are in it.
 Result<void> Node::open_incarnation(WriteTxn& txn, Time now, Effects& effects) {
   if (self_.recovery != proto::Recovery::asking) return {};
-  const size_t quorum = std::min<size_t>(std::max(1u, directory_.policy(now).custody_quorum), links_.size());
-  if (reports_.size() < quorum) return {};
+  if (reports_.size() < answers_wanted(now)) return {};
   for (const auto& [id, link] : links_)
     if (link.greeted && link.directory_size > directory_.size()) return {};
   for (const auto& [from, one] : reports_) {
@@ -136,25 +140,19 @@ Result<void> Node::open_incarnation(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::incarnation_opened, {u64_value(self_.inc)}));
   kx_feed_.clear();
   TRAM_OK(rotate_kx(txn, now, effects));
-  old_envelopes_from_ = EnvelopeId{};
+  old_envelopes_from_ = Bytes{};
   TRAM_OK(tell_senders(txn, now, effects));
   TRAM_OK(kick_all_channels(txn, now, effects));
   return end_telling(txn, now, effects);
 }
 
 Result<void> Node::tell(WriteTxn& txn, Time now, const PartyId& sender, Lane lane, uint32_t inc, uint64_t seq, Effects& effects) {
-  crypto::Notice notice;
-  notice.kind = crypto::NoticeKind::recover;
-  notice.realm = config_.realm;
-  notice.issuer = config_.self;
-  notice.other = sender;
+  crypto::Notice notice = new_notice(crypto::NoticeKind::recover, sender, now);
   notice.env_id = crypto::rinc_field(self_.rinc);
   notice.lane = lane;
   notice.inc = inc;
   notice.seq = seq;
-  notice.time = now;
-  notice.clock_ok = clock_ok_;
-  TRAM_TRY(mail, post_mail(txn, now, sender, crypto::encode_notice(notice, *keys_.sig), effects));
+  TRAM_TRY(mail, post_notice(txn, now, std::move(notice), effects));
   return txn.put(table::recover_mail, mail, {});
 }
 
@@ -185,8 +183,7 @@ Result<void> Node::tell_senders(WriteTxn& txn, Time now, Effects& effects) {
 }
 
 Result<void> Node::recover_mail_posted(WriteTxn& txn, Time now, const Hash& mail, size_t brokers, Effects& effects) {
-  const size_t quorum = std::min<size_t>(std::max(1u, directory_.policy(now).custody_quorum), links_.size());
-  if (self_.recovery != proto::Recovery::telling || brokers < quorum) return {};
+  if (self_.recovery != proto::Recovery::telling || brokers < answers_wanted(now)) return {};
   TRAM_OK(txn.erase(table::recover_mail, mail));
   return end_telling(txn, now, effects);
 }
@@ -223,10 +220,8 @@ Result<void> Node::reissue_old_envelopes(WriteTxn& txn, Time now, Effects& effec
     old_envelopes_from_.reset();
     return {};
   }
-  auto next = id_at<EnvelopeId>(rows.back().key, 0);
-  for (size_t i = next.bytes.size(); i-- > 0 && ++next.bytes[i] == 0;) {
-  }
-  old_envelopes_from_ = next;
+  old_envelopes_from_ = rows.back().key;
+  old_envelopes_from_->push_back(0);
   effects.wake_at = now;
   return {};
 }
@@ -249,18 +244,11 @@ Result<void> Node::on_recover(WriteTxn& txn, Time now, const crypto::Notice& not
 Result<void> Node::tell_passed(WriteTxn& txn, Time now, const crypto::Notice& asked, Lane lane, Effects& effects) {
   TRAM_TRY(channel, find<proto::ChannelOut>(txn, table::channel_out, row_key(asked.issuer, lane)));
   if (!channel || channel->inc != self_.inc || channel->next_seq == 1) return {};
-  crypto::Notice notice;
-  notice.kind = crypto::NoticeKind::passed;
-  notice.realm = config_.realm;
-  notice.issuer = config_.self;
-  notice.other = asked.issuer;
+  crypto::Notice notice = new_notice(crypto::NoticeKind::passed, asked.issuer, now);
   notice.lane = lane;
   notice.inc = channel->inc;
   notice.seq = channel->next_seq - 1;
-  notice.time = now;
-  notice.clock_ok = clock_ok_;
-  TRAM_TRY(mail, post_mail(txn, now, asked.issuer, crypto::encode_notice(notice, *keys_.sig), effects));
-  (void)mail;
+  TRAM_OK(post_notice(txn, now, std::move(notice), effects));
   return {};
 }
 
@@ -338,20 +326,13 @@ Result<void> Node::backed_up(WriteTxn& txn, Time now, const BackupMarks& backup,
     TRAM_TRY(told, txn.get(table::backed_up, key));
     if (told && !(*told < value)) continue;
     TRAM_OK(txn.put(table::backed_up, key, value));
-    crypto::Notice notice;
-    notice.kind = crypto::NoticeKind::backed_up;
-    notice.realm = config_.realm;
-    notice.issuer = config_.self;
-    notice.other = mark.sender;
+    crypto::Notice notice = new_notice(crypto::NoticeKind::backed_up, mark.sender, now);
     notice.env_id = crypto::rinc_field(self_.rinc);
     notice.doc_id = *DocId::from(backup.id);
     notice.lane = mark.lane;
     notice.inc = mark.inc;
     notice.seq = mark.seq;
-    notice.time = now;
-    notice.clock_ok = clock_ok_;
-    TRAM_TRY(mail, post_mail(txn, now, mark.sender, crypto::encode_notice(notice, *keys_.sig), effects));
-    (void)mail;
+    TRAM_OK(post_notice(txn, now, std::move(notice), effects));
   }
   self_.last_backup = now;
   self_dirty_ = true;

@@ -116,7 +116,7 @@ Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link
   if (!first && !reborn) return {};
   if (reborn) {
     log_.warning("broker.epoch_changed", {{"broker", broker}});
-    link.void_cursor = EnvelopeId{};
+    link.void_cursor = Bytes{};
   }
   state.broker = broker;
   state.epoch = hello.epoch;
@@ -171,10 +171,8 @@ Result<void> Node::void_custodies(WriteTxn& txn, Time now, const PartyId& broker
     for (auto& [mail_key, mail] : lost) TRAM_OK(save(txn, table::mail_out, mail_key, mail));
     return {};
   }
-  auto next = id_at<EnvelopeId>(rows.back().key, 0);
-  for (size_t i = next.bytes.size(); i-- > 0 && ++next.bytes[i] == 0;) {
-  }
-  link.void_cursor = next;
+  link.void_cursor = rows.back().key;
+  link.void_cursor->push_back(0);
   effects.wake_at = now;
   return {};
 }

@@ -32,31 +32,6 @@ std::span<const Table> all_tables() {
   return tables;
 }
 
-/// A raw key may be written as 64 hex digits.
-io::SecretBytes raw_key(io::SecretBytes secret) {
-  if (secret.size() != 64) return secret;
-  auto bytes = from_hex(text(secret.view()));
-  if (!bytes) return secret;
-  io::SecretBytes out(bytes->size());
-  std::copy(bytes->begin(), bytes->end(), out.writable().begin());
-  std::fill(bytes->begin(), bytes->end(), uint8_t{0});
-  return out;
-}
-
-Result<io::SecretBytes> read_unlock_secret(const UnlockSource& source, std::string_view prompt, bool confirm) {
-  const auto read = [&]() -> Result<io::SecretBytes> {
-    if (source.fd >= 0) return io::read_secret_fd(source.fd);
-    if (!source.credential.empty()) {
-      auto credential = io::read_credential(source.credential);
-      if (credential || credential.error().code != ErrorCode::not_found) return credential;
-    }
-    return io::prompt_passphrase(prompt, confirm);
-  };
-  TRAM_TRY(secret, read());
-  if (source.raw) return raw_key(std::move(secret));
-  return secret;
-}
-
 }  // namespace
 
 std::span<const ConfigKey> witness_config_keys() {
@@ -84,7 +59,7 @@ Result<std::string> init_home(const InitOptions& options) {
   struct stat info {};
   if (::stat(key_path(options.directory).c_str(), &info) == 0)
     return fail(ErrorCode::conflict, options.directory + " holds a witness's keys already");
-  TRAM_TRY(secret, read_unlock_secret(options.unlock, "Passphrase for the new key file: ", true));
+  TRAM_TRY(secret, io::read_unlock_secret(options.unlock, "Passphrase for the new key file: ", true));
 
   io::SystemRandom random;
   const crypto::KeyRing ring = crypto::make_key_ring(random);
@@ -112,7 +87,7 @@ Result<crypto::KeyRing> open_key_ring(const std::string& directory, const Unlock
   TRAM_TRY(kind, crypto::key_file_unlock_kind(file.view()));
   UnlockSource matching = source;
   matching.raw = kind == crypto::UnlockKind::raw_key;
-  TRAM_TRY(secret, read_unlock_secret(matching, "Passphrase of the key file: ", false));
+  TRAM_TRY(secret, io::read_unlock_secret(matching, "Passphrase of the key file: ", false));
   return crypto::open_key_file(file.view(), secret.view());
 }
 
@@ -144,10 +119,7 @@ Result<Accepted> accept_approval(const std::string& home, const std::string& app
   TRAM_TRY(approval, proto::decode_approval(approval_bytes));
   TRAM_TRY(request_bytes, io::read_private_file(request_path(home), key_file_bytes_max));
   TRAM_TRY(request, proto::decode_enrol_request(request_bytes.view()));
-  if (approval.request != directory::enrol_request_hash(request.payload))
-    return fail(ErrorCode::bad_request, "this approval answers another request");
-  if (realm && *realm != approval.realm)
-    return fail(ErrorCode::wrong_realm, "the approval is of realm " + approval.realm.hex());
+  TRAM_OK(directory::check_answer(approval, request, realm));
   TRAM_TRY(config, io::read_config(config_path(home), witness_config_keys()));
   TRAM_TRY(ring, open_key_ring(home, unlock));
   TRAM_TRY(opened, open_home(home, config, ring));

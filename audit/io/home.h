@@ -11,12 +11,7 @@ namespace tram::audit {
 /// The table of `tram-witness print-config`.
 std::span<const ConfigKey> witness_config_keys();
 
-/// Where the secret that unlocks the key file comes from; never argv or the environment (K5).
-struct UnlockSource {
-  int fd = -1;             // read from this descriptor
-  std::string credential;  // systemd credential, tried when it is there
-  bool raw = false;        // 64 hex digits or 32 bytes instead of a passphrase
-};
+using io::UnlockSource;
 
 struct InitOptions {
   std::string directory;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 
 #include "base/io/files.h"
@@ -58,27 +59,28 @@ Result<uint64_t> read_through(const fs::path& path, Take&& take) {
   }
 }
 
-Result<Entry> copy_file(const fs::path& from, const fs::path& to, std::string name, const CopyTools& tools,
-                        uint64_t& done, uint64_t all) {
+Result<Entry> copy_file(const fs::path& from, const fs::path& to, std::string name, const char* what,
+                        const CopyTools& tools, uint64_t& done, uint64_t all) {
   Fd out(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!out) return fail(file_error(errno, to));
   auto digest = tools.digest();
   TRAM_TRY(bytes, read_through(from, [&](BytesView piece, uint64_t offset) -> Result<void> {
              digest->update(piece);
              if (const int error = pwrite_all(out.get(), piece, offset)) return fail(file_error(error, to));
-             tools.progress(done += piece.size(), all);
+             tools.progress(what, done += piece.size(), all);
              return {};
            }));
   if (const int error = sync_fd(out.get())) return fail(file_error(error, to));
   return Entry{std::move(name), bytes, digest->finish()};
 }
 
-Result<Entry> hash_file(const fs::path& path, std::string name, const CopyTools& tools, uint64_t& done, uint64_t all) {
+Result<Entry> hash_file(const fs::path& path, std::string name, const char* what, const CopyTools& tools, uint64_t& done,
+                        uint64_t all) {
   drop_cached_pages(path);
   auto digest = tools.digest();
   TRAM_TRY(bytes, read_through(path, [&](BytesView piece, uint64_t) -> Result<void> {
              digest->update(piece);
-             tools.progress(done += piece.size(), all);
+             tools.progress(what, done += piece.size(), all);
              return {};
            }));
   return Entry{std::move(name), bytes, digest->finish()};
@@ -159,6 +161,15 @@ HomeCopy summary(const Hash& id, const std::vector<Entry>& entries) {
 
 }  // namespace
 
+void show_progress(const char* what, uint64_t done_bytes, uint64_t all_bytes) {
+  static int shown = -1;
+  if (!::isatty(STDERR_FILENO)) return;
+  const int percent = all_bytes != 0 ? static_cast<int>(done_bytes * 100 / all_bytes) : 100;
+  if (percent == shown) return;
+  shown = percent;
+  std::fprintf(stderr, "\r%s: %d %%   %s", what, percent, percent == 100 ? "\n" : "");
+}
+
 void drop_cached_pages(const std::string& file) {
   Fd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd) ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
@@ -175,12 +186,12 @@ Result<HomeCopy> copy_home(const std::string& home, const std::string& to, const
   uint64_t all = size_of(target / "store" / "data.mdb"), done = 0;
   for (const auto& name : names) all += size_of(source / name);
   std::vector<Entry> entries;
-  TRAM_TRY(store, hash_file(target / "store" / "data.mdb", "store/data.mdb", tools, done, all));
+  TRAM_TRY(store, hash_file(target / "store" / "data.mdb", "store/data.mdb", "copying", tools, done, all));
   entries.push_back(std::move(store));
   TRAM_OK(make_folder(target / "bodies"));
   for (const auto& name : names) {
     TRAM_OK(make_folder((target / name).parent_path()));
-    auto copied = copy_file(source / name, target / name, name, tools, done, all);
+    auto copied = copy_file(source / name, target / name, name, "copying", tools, done, all);
     if (!copied && copied.error().code == ErrorCode::not_found) continue;  // freed since the store was copied
     if (!copied) return fail(copied.error());
     entries.push_back(std::move(*copied));
@@ -200,7 +211,7 @@ Result<HomeCopy> verify_home_copy(const std::string& copy, const CopyTools& tool
   const HomeCopy all = summary(id, entries);
   uint64_t done = 0;
   for (const Entry& entry : entries) {
-    auto found = hash_file(fs::path(copy) / entry.path, entry.path, tools, done, all.bytes);
+    auto found = hash_file(fs::path(copy) / entry.path, entry.path, "reading back", tools, done, all.bytes);
     if (!found && found.error().code == ErrorCode::not_found) return fail(ErrorCode::store_corrupt, entry.path + " is missing");
     if (!found) return fail(found.error());
     if (found->bytes != entry.bytes || found->hash != entry.hash) return fail(ErrorCode::store_corrupt, entry.path + " is not what was copied");
@@ -233,7 +244,7 @@ Result<HomeCopy> restore_home(const std::string& copy, const std::string& home, 
     const fs::path to = (data ? fresh : target) / entry.path;
     if (!data && fs::exists(to, error)) continue;
     TRAM_OK(make_folder(to.parent_path()));
-    TRAM_TRY(copied, copy_file(source / entry.path, to, entry.path, tools, done, verified.bytes));
+    TRAM_TRY(copied, copy_file(source / entry.path, to, entry.path, "restoring", tools, done, verified.bytes));
     if (copied.hash != entry.hash) return fail(ErrorCode::store_corrupt, entry.path + " changed while it was read");
     TRAM_OK(sync_folder(to.parent_path()));
   }

@@ -11,21 +11,19 @@
 #include <string>
 #include <vector>
 
-#include "base/ids.h"
+#include "base/digest.h"
 #include "base/result.h"
 
 namespace tram::io {
 
-/// SHA-256, which base does not have: crypto::Sha256 behind an interface.
-class Digest {
- public:
-  virtual ~Digest() = default;
-  virtual void update(BytesView) = 0;
-  virtual Hash finish() = 0;
-};
+/// Called now and then while a copy is made or read back.
+using CopyProgress = std::function<void(const char* what, uint64_t done_bytes, uint64_t all_bytes)>;
+/// A line that rewrites itself on a terminal, nothing on a pipe.
+void show_progress(const char* what, uint64_t done_bytes, uint64_t all_bytes);
+
 struct CopyTools {
-  std::function<std::unique_ptr<Digest>()> digest;
-  std::function<void(uint64_t done_bytes, uint64_t all_bytes)> progress = [](uint64_t, uint64_t) {};
+  std::function<std::unique_ptr<Digest>()> digest;  // SHA-256, which base does not have
+  CopyProgress progress;
 };
 
 struct HomeCopy {

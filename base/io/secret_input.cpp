@@ -210,4 +210,29 @@ Result<Bytes> read_file(const std::string& path, size_t max) {
   return bytes;
 }
 
+/// A raw key may be written as 64 hex digits.
+static SecretBytes raw_key(SecretBytes secret) {
+  if (secret.size() != 64) return secret;
+  auto bytes = from_hex(text(secret.view()));
+  if (!bytes) return secret;
+  SecretBytes out(bytes->size());
+  std::copy(bytes->begin(), bytes->end(), out.writable().begin());
+  std::fill(bytes->begin(), bytes->end(), uint8_t{0});
+  return out;
+}
+
+Result<SecretBytes> read_unlock_secret(const UnlockSource& source, std::string_view prompt, bool confirm) {
+  const auto read = [&]() -> Result<SecretBytes> {
+    if (source.fd >= 0) return read_secret_fd(source.fd);
+    if (!source.credential.empty()) {
+      auto credential = read_credential(source.credential);
+      if (credential || credential.error().code != ErrorCode::not_found) return credential;
+    }
+    return prompt_passphrase(prompt, confirm);
+  };
+  TRAM_TRY(secret, read());
+  if (source.raw) return raw_key(std::move(secret));
+  return secret;
+}
+
 }  // namespace tram::io

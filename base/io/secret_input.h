@@ -43,6 +43,15 @@ Result<SecretBytes> read_secret_fd(int fd, size_t max = passphrase_bytes_max);
 /// $CREDENTIALS_DIRECTORY/<name> (systemd LoadCredential=); one trailing line end is dropped. Error: not_found.
 Result<SecretBytes> read_credential(std::string_view name, size_t max = passphrase_bytes_max);
 
+/// Where the secret that unlocks a key file comes from; never argv or the environment (K5).
+struct UnlockSource {
+  int fd = -1;             // read from this descriptor
+  std::string credential;  // systemd credential, tried when it is there
+  bool raw = false;        // 64 hex digits or 32 bytes instead of a passphrase
+};
+/// From the descriptor, else the credential, else the prompt. Errors: theirs.
+Result<SecretBytes> read_unlock_secret(const UnlockSource&, std::string_view prompt, bool confirm);
+
 /// A regular file owned by us (or root) that nobody else can read. Errors: not_found, unsafe_permissions (detail: the
 /// chmod that helps), too_large, io_failed.
 Result<SecretBytes> read_private_file(const std::string& path, size_t max);

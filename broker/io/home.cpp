@@ -24,31 +24,6 @@ constexpr size_t key_file_bytes_max = 65536;
 std::string key_path(const std::string& home) { return home + "/keys.tram"; }
 std::string request_path(const std::string& home) { return home + "/enrol.request"; }
 
-/// A raw key may be written as 64 hex digits.
-io::SecretBytes raw_key(io::SecretBytes secret) {
-  if (secret.size() != 64) return secret;
-  auto bytes = from_hex(text(secret.view()));
-  if (!bytes) return secret;
-  io::SecretBytes out(bytes->size());
-  std::copy(bytes->begin(), bytes->end(), out.writable().begin());
-  std::fill(bytes->begin(), bytes->end(), uint8_t{0});
-  return out;
-}
-
-Result<io::SecretBytes> read_unlock_secret(const UnlockSource& source, std::string_view prompt, bool confirm) {
-  auto read = [&]() -> Result<io::SecretBytes> {
-    if (source.fd >= 0) return io::read_secret_fd(source.fd);
-    if (!source.credential.empty()) {
-      auto credential = io::read_credential(source.credential);
-      if (credential || credential.error().code != ErrorCode::not_found) return credential;
-    }
-    return io::prompt_passphrase(prompt, confirm);
-  };
-  TRAM_TRY(secret, read());
-  if (source.raw) return raw_key(std::move(secret));
-  return secret;
-}
-
 /// tcp://host:port, as nodes connect to it.
 Result<void> check_endpoint(const std::string& endpoint, const char* option) {
   const auto colon = endpoint.rfind(':');
@@ -70,19 +45,7 @@ std::string listen_address(const std::string& endpoint) {
   return "tcp://0.0.0.0" + port;
 }
 
-class FileDigest final : public io::Digest {
- public:
-  void update(BytesView part) override { sha_.update(part); }
-  Hash finish() override { return sha_.finish(); }
-
- private:
-  crypto::Sha256 sha_;
-};
-
-io::CopyTools tools(const char* what, const Progress& progress) {
-  return {[] { return std::make_unique<FileDigest>(); },
-          [what, progress](uint64_t done, uint64_t all) { progress(what, done, all); }};
-}
+io::CopyTools tools(const io::CopyProgress& progress) { return {[] { return std::make_unique<crypto::Sha256>(); }, progress}; }
 
 Result<std::optional<proto::BrokerRecord>> read_self(ReadTxn& txn) {
   TRAM_TRY(row, txn.get(table::self, view(table::self_key)));
@@ -112,7 +75,7 @@ Result<std::string> init_home(const InitOptions& options) {
   if (::stat(key_path(options.directory).c_str(), &info) == 0) {
     return fail(ErrorCode::conflict, options.directory + " holds a broker's keys already");
   }
-  TRAM_TRY(secret, read_unlock_secret(options.unlock, "Passphrase for the new key file: ", true));
+  TRAM_TRY(secret, io::read_unlock_secret(options.unlock, "Passphrase for the new key file: ", true));
 
   io::SystemRandom random;
   const crypto::KeyRing ring = crypto::make_key_ring(random);
@@ -145,7 +108,7 @@ Result<crypto::KeyRing> open_key_ring(const std::string& directory, const Unlock
   TRAM_TRY(kind, crypto::key_file_unlock_kind(file.view()));
   UnlockSource matching = source;
   matching.raw = kind == crypto::UnlockKind::raw_key;
-  TRAM_TRY(secret, read_unlock_secret(matching, "Passphrase of the key file: ", false));
+  TRAM_TRY(secret, io::read_unlock_secret(matching, "Passphrase of the key file: ", false));
   return crypto::open_key_file(file.view(), secret.view());
 }
 
@@ -172,11 +135,7 @@ Result<Accepted> accept_approval(const std::string& home, const std::string& app
   TRAM_TRY(approval, proto::decode_approval(approval_bytes));
   TRAM_TRY(request_bytes, io::read_private_file(request_path(home), key_file_bytes_max));
   TRAM_TRY(request, proto::decode_enrol_request(request_bytes.view()));
-  if (approval.request != directory::enrol_request_hash(request.payload)) {
-    return fail(ErrorCode::bad_request, "this approval answers another request");
-  }
-  if (realm && *realm != approval.realm)
-    return fail(ErrorCode::wrong_realm, "the approval is of realm " + approval.realm.hex());
+  TRAM_OK(directory::check_answer(approval, request, realm));
   TRAM_TRY(config, io::read_config(config_path(home), config_keys()));
   TRAM_TRY(ring, open_key_ring(home, unlock));
   TRAM_TRY(opened, open_home(home, config, ring));
@@ -250,12 +209,12 @@ Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlo
 }
 
 Result<Backup> backup_home(const std::string& home, const std::string& to, const UnlockSource& unlock,
-                           const Progress& progress) {
+                           const io::CopyProgress& progress) {
   TRAM_TRY(config, io::read_config(config_path(home), config_keys()));
   TRAM_TRY(ring, open_key_ring(home, unlock));
   std::error_code error;
   auto made = [&]() -> Result<Backup> {
-    TRAM_TRY(copy, io::copy_home(home, to, tools("copying", progress)));
+    TRAM_TRY(copy, io::copy_home(home, to, tools(progress)));
     uint64_t rows = 0;
     {
       TRAM_TRY(opened, open_home(to, config, ring));
@@ -264,15 +223,15 @@ Result<Backup> backup_home(const std::string& home, const std::string& to, const
       rows = checked;
     }
     for (const char* name : {"lock", "lock.mdb"}) std::filesystem::remove(to + "/store/" + name, error);
-    TRAM_OK(io::verify_home_copy(to, tools("reading back", progress)));
+    TRAM_OK(io::verify_home_copy(to, tools(progress)));
     return Backup{copy, rows};
   }();
   if (!made && made.error().code != ErrorCode::conflict) std::filesystem::remove_all(to, error);
   return made;
 }
 
-Result<io::HomeCopy> restore_home(const std::string& copy, const std::string& home, const Progress& progress) {
-  return io::restore_home(copy, home, std::filesystem::path(doubt_path(home)).filename(), tools("restoring", progress));
+Result<io::HomeCopy> restore_home(const std::string& copy, const std::string& home, const io::CopyProgress& progress) {
+  return io::restore_home(copy, home, std::filesystem::path(doubt_path(home)).filename(), tools(progress));
 }
 
 }  // namespace tram::broker

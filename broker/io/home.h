@@ -11,12 +11,7 @@
 
 namespace tram::broker {
 
-/// Where the secret that unlocks the key file comes from; never argv or the environment (K5).
-struct UnlockSource {
-  int fd = -1;             // read from this descriptor
-  std::string credential;  // systemd credential, tried when it is there
-  bool raw = false;        // 64 hex digits or 32 bytes instead of a passphrase
-};
+using io::UnlockSource;
 
 struct InitOptions {
   std::string directory;
@@ -63,17 +58,15 @@ struct Recovered {
 };
 Result<Recovered> recover_home(const std::string& directory, const UnlockSource&, Log&);
 
-/// Called now and then while a copy is made or read back.
-using Progress = std::function<void(const char* what, uint64_t done_bytes, uint64_t all_bytes)>;
 /// Copies a home, running or not, reads the copy back and checks the MAC of every row (R24). Errors: conflict (`to` exists),
 /// store_corrupt, storage_full, io_failed. A copy that failed is removed.
 struct Backup {
   io::HomeCopy copy;
   uint64_t rows = 0;
 };
-Result<Backup> backup_home(const std::string& home, const std::string& to, const UnlockSource&, const Progress&);
+Result<Backup> backup_home(const std::string& home, const std::string& to, const UnlockSource&, const io::CopyProgress&);
 /// Puts a backup in the place of the store; recover_home() must follow. Errors: those of io::restore_home.
-Result<io::HomeCopy> restore_home(const std::string& copy, const std::string& home, const Progress&);
+Result<io::HomeCopy> restore_home(const std::string& copy, const std::string& home, const io::CopyProgress&);
 
 std::string config_path(const std::string& home);
 std::string status_path(const std::string& home);

@@ -1,8 +1,6 @@
 // tram-broker: takes custody of documents it cannot read. Commands: init, accept, run, backup, restore, recover, check,
 // status, print-config.
 #include <CLI/CLI.hpp>
-#include <unistd.h>
-
 #include <cstdio>
 
 #include "base/io/config_file.h"
@@ -89,18 +87,8 @@ int recover(const std::string& home, UnlockSource unlock) {
   return 0;
 }
 
-/// A line that rewrites itself on a terminal, nothing on a pipe.
-void show_progress(const char* what, uint64_t done, uint64_t all) {
-  static int shown = -1;
-  if (!::isatty(STDERR_FILENO)) return;
-  const int percent = all != 0 ? static_cast<int>(done * 100 / all) : 100;
-  if (percent == shown) return;
-  shown = percent;
-  std::fprintf(stderr, "\r%s: %d %%   %s", what, percent, percent == 100 ? "\n" : "");
-}
-
 int backup(const std::string& home, const std::string& to, const UnlockSource& unlock) {
-  auto made = backup_home(home, to, unlock, show_progress);
+  auto made = backup_home(home, to, unlock, io::show_progress);
   if (!made) return failed(made.error());
   std::printf("Backup: %s\n  id %s\n  %llu files, %llu bytes, %llu rows read back and found whole\n", to.c_str(),
               made->copy.id.hex().c_str(), static_cast<unsigned long long>(made->copy.files),
@@ -109,7 +97,7 @@ int backup(const std::string& home, const std::string& to, const UnlockSource& u
 }
 
 int restore(const std::string& copy, const std::string& home, const UnlockSource& unlock) {
-  auto restored = restore_home(copy, home, show_progress);
+  auto restored = restore_home(copy, home, io::show_progress);
   if (!restored) return failed(restored.error());
   std::printf("Restored: %s, %llu files\n", home.c_str(), static_cast<unsigned long long>(restored->files));
   return recover(home, unlock);

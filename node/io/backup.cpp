@@ -23,19 +23,7 @@ constexpr std::string_view word_label = "edx1/backup-word";
 
 std::string word_path(const std::string& home) { return home + "/backup.verified"; }
 
-class FileDigest final : public io::Digest {
- public:
-  void update(BytesView part) override { sha_.update(part); }
-  Hash finish() override { return sha_.finish(); }
-
- private:
-  crypto::Sha256 sha_;
-};
-
-io::CopyTools tools(const char* what, const Progress& progress) {
-  return {[] { return std::make_unique<FileDigest>(); },
-          [what, progress](uint64_t done, uint64_t all) { progress(what, done, all); }};
-}
+io::CopyTools tools(const io::CopyProgress& progress) { return {[] { return std::make_unique<crypto::Sha256>(); }, progress}; }
 
 /// A home's store and bodies, opened by a command.
 struct Opened {
@@ -112,16 +100,16 @@ Result<void> mark_recovering(const std::string& home, const crypto::KeyRing& rin
 
 std::string doubt_path(const std::string& home) { return home + "/needs-recovery"; }
 
-Result<Backup> backup_home(const std::string& home, const std::string& to, const UnlockSource& unlock, const Progress& progress) {
+Result<Backup> backup_home(const std::string& home, const std::string& to, const UnlockSource& unlock, const io::CopyProgress& progress) {
   TRAM_TRY(ring, open_key_ring(home, unlock));
   std::error_code error;
   for (int attempt = 1;; ++attempt) {
     auto made = [&]() -> Result<Backup> {
-      TRAM_TRY(copy, io::copy_home(home, to, tools("copying", progress)));
+      TRAM_TRY(copy, io::copy_home(home, to, tools(progress)));
       TRAM_TRY(checked, check(to, ring));
       remove_locks(to);
       if (!checked.bodies.damaged.empty()) return fail(ErrorCode::not_found, checked.bodies.damaged.front());
-      TRAM_OK(io::verify_home_copy(to, tools("reading back", progress)));
+      TRAM_OK(io::verify_home_copy(to, tools(progress)));
       checked.marks.id = copy.id;
       TRAM_OK(leave_word(home, checked.marks, ring.storage_key));
       return Backup{copy, checked.rows, checked.bodies.bodies, checked.marks.marks.size()};
@@ -134,9 +122,9 @@ Result<Backup> backup_home(const std::string& home, const std::string& to, const
   }
 }
 
-Result<Backup> restore_home(const std::string& copy, const std::string& home, const UnlockSource& unlock, const Progress& progress) {
+Result<Backup> restore_home(const std::string& copy, const std::string& home, const UnlockSource& unlock, const io::CopyProgress& progress) {
   TRAM_TRY(copy_ring, open_key_ring(copy, unlock));
-  TRAM_TRY(restored, io::restore_home(copy, home, "needs-recovery", tools("restoring", progress)));
+  TRAM_TRY(restored, io::restore_home(copy, home, "needs-recovery", tools(progress)));
   struct stat info {};
   if (::stat((home + "/keys.tram").c_str(), &info) != 0) return fail(ErrorCode::not_found, home + "/keys.tram");
   TRAM_TRY(checked, check(home, copy_ring));

@@ -22,31 +22,7 @@ constexpr size_t approval_bytes_max = 32u << 20;
 std::string key_path(const std::string& home) { return home + "/keys.tram"; }
 std::string request_path(const std::string& home) { return home + "/enrol.request"; }
 
-/// A raw key may be written as 64 hex digits.
-io::SecretBytes raw_key(io::SecretBytes secret) {
-  if (secret.size() != 64) return secret;
-  auto bytes = from_hex(text(secret.view()));
-  if (!bytes) return secret;
-  io::SecretBytes out(bytes->size());
-  std::copy(bytes->begin(), bytes->end(), out.writable().begin());
-  std::fill(bytes->begin(), bytes->end(), uint8_t{0});
-  return out;
-}
-
 }  // namespace
-
-Result<io::SecretBytes> read_unlock_secret(const UnlockSource& source, std::string_view prompt, bool confirm) {
-  auto read = [&]() -> Result<io::SecretBytes> {
-    if (source.fd >= 0) return io::read_secret_fd(source.fd);
-    if (!source.credential.empty())
-      if (auto credential = io::read_credential(source.credential); credential || credential.error().code != ErrorCode::not_found)
-        return credential;
-    return io::prompt_passphrase(prompt, confirm);
-  };
-  TRAM_TRY(secret, read());
-  if (source.raw) return raw_key(std::move(secret));
-  return secret;
-}
 
 Result<std::string> init_home(const InitOptions& options) {
   if (::mkdir(options.directory.c_str(), 0700) != 0 && errno != EEXIST)
@@ -56,7 +32,7 @@ Result<std::string> init_home(const InitOptions& options) {
   if (::stat(key_path(options.directory).c_str(), &info) == 0)
     return fail(ErrorCode::conflict, options.directory + " holds a node's keys already");
   if (options.name.empty()) return fail(ErrorCode::bad_request, "--name: the agency's name");
-  TRAM_TRY(secret, read_unlock_secret(options.unlock, "Passphrase for the new key file: ", true));
+  TRAM_TRY(secret, io::read_unlock_secret(options.unlock, "Passphrase for the new key file: ", true));
 
   io::SystemRandom random;
   const crypto::KeyRing ring = crypto::make_key_ring(random);
@@ -84,7 +60,7 @@ Result<crypto::KeyRing> open_key_ring(const std::string& directory, const Unlock
   TRAM_TRY(kind, crypto::key_file_unlock_kind(file.view()));
   UnlockSource matching = source;
   matching.raw = kind == crypto::UnlockKind::raw_key;
-  TRAM_TRY(secret, read_unlock_secret(matching, "Passphrase of the key file: ", false));
+  TRAM_TRY(secret, io::read_unlock_secret(matching, "Passphrase of the key file: ", false));
   return crypto::open_key_file(file.view(), secret.view());
 }
 
@@ -94,9 +70,7 @@ Result<Accepted> accept_approval(const std::string& home, const std::string& app
   TRAM_TRY(approval, proto::decode_approval(approval_bytes));
   TRAM_TRY(request_bytes, io::read_private_file(request_path(home), key_file_bytes_max));
   TRAM_TRY(request, proto::decode_enrol_request(request_bytes.view()));
-  if (approval.request != directory::enrol_request_hash(request.payload))
-    return fail(ErrorCode::bad_request, "this approval answers another request");
-  if (realm && *realm != approval.realm) return fail(ErrorCode::wrong_realm, "the approval is of realm " + approval.realm.hex());
+  TRAM_OK(directory::check_answer(approval, request, realm));
   TRAM_TRY(ring, open_key_ring(home, unlock));
   const crypto::SigningKey sig(ring.sig_seed);
 

@@ -7,13 +7,7 @@
 
 namespace tram::node {
 
-/// Where the secret that unlocks the key file comes from; never argv or the environment (K5).
-struct UnlockSource {
-  int fd = -1;                  // read from this descriptor
-  std::string credential;       // systemd credential, tried when it is there
-  bool raw = false;             // 64 hex digits or 32 bytes instead of a passphrase
-};
-Result<io::SecretBytes> read_unlock_secret(const UnlockSource&, std::string_view prompt, bool confirm);
+using io::UnlockSource;
 
 struct InitOptions {
   std::string directory;

@@ -1,8 +1,6 @@
 // tram-node: the node of one agency. Commands: init, accept, run, backup, restore, recover, token, print-config.
 #include <CLI/CLI.hpp>
 
-#include <unistd.h>
-
 #include <cstdio>
 
 #include "base/io/config_file.h"
@@ -83,18 +81,8 @@ int run(const std::string& home, UnlockSource unlock) {
   return code;
 }
 
-/// A line that rewrites itself on a terminal, nothing on a pipe.
-void show_progress(const char* what, uint64_t done, uint64_t all) {
-  static int shown = -1;
-  if (!::isatty(STDERR_FILENO)) return;
-  const int percent = all ? static_cast<int>(done * 100 / all) : 100;
-  if (percent == shown) return;
-  shown = percent;
-  std::fprintf(stderr, "\r%s: %d %%   %s", what, percent, percent == 100 ? "\n" : "");
-}
-
 int backup(const std::string& home, const std::string& to, const UnlockSource& unlock) {
-  auto made = backup_home(home, to, unlock, show_progress);
+  auto made = backup_home(home, to, unlock, io::show_progress);
   if (!made) return failed(made.error());
   std::printf("Backup: %s\n  id %s\n  %llu files, %llu bytes, %llu rows and %llu large bodies read back and found whole\n"
               "The running node tells the senders of %llu channels that their documents are in a backup.\n"
@@ -106,7 +94,7 @@ int backup(const std::string& home, const std::string& to, const UnlockSource& u
 }
 
 int restore(const std::string& copy, const std::string& home, const UnlockSource& unlock) {
-  auto restored = restore_home(copy, home, unlock, show_progress);
+  auto restored = restore_home(copy, home, unlock, io::show_progress);
   if (!restored) return failed(restored.error());
   std::printf("Restored: %s, %llu rows and %llu large bodies found whole\n"
               "What was in its place, if anything: store.before and bodies.before; remove them when all is well.\n"
