@@ -74,6 +74,13 @@ Result<void> Node::tell_sender(WriteTxn& txn, Time now, crypto::ReceiptEvent eve
 /// Hands the receipt to a worker, which seals it to the sender's key of the day; what cannot be sealed yet waits in to_post.
 Result<void> Node::answer(WriteTxn& txn, Time now, const EnvelopeId& env_id, const PartyId& sender, const DocId& doc_id, Bytes statement,
                           Bytes receipt, std::vector<PartyId> brokers, Effects& effects) {
+  if (!statement.empty()) {  // a worker is sealing it already: one cell for all brokers
+    auto [others, fresh] = answering_.try_emplace(env_id);
+    if (!fresh) {
+      others->second.insert(others->second.end(), brokers.begin(), brokers.end());
+      return {};
+    }
+  }
   AnswerJob::Item item;
   item.env_id = env_id;
   item.sender = sender;
@@ -112,15 +119,35 @@ Result<void> Node::on(WriteTxn& txn, Time now, AnswerDone& done, Effects& effect
       TRAM_OK(txn.put(table::to_post, row_key(item.doc_id, item.env_id, item.event), mail));
       continue;
     }
+    if (auto others = answering_.extract(item.env_id))
+      item.brokers.insert(item.brokers.end(), others.mapped().begin(), others.mapped().end());
     for (const PartyId& broker : item.brokers)
       if (links_[broker].connected) acks[broker].push_back({item.statement, item.cell});
+    if (!item.cell.empty()) keep_sealed(item.env_id, {std::move(item.statement), std::move(item.cell)}, now);
   }
-  for (auto& [broker, items] : acks)
-    for (size_t i = 0; i < items.size(); i += items_per_frame)
-      send(broker, proto::Endpoint::control,
-           proto::AckPut{{items.begin() + static_cast<ptrdiff_t>(i), items.begin() + static_cast<ptrdiff_t>(std::min(items.size(), i + items_per_frame))}},
-           effects);
+  for (auto& [broker, items] : acks) send_acks(broker, items, effects);
   return {};
+}
+
+void Node::send_acks(const PartyId& broker, const std::vector<proto::AckItem>& items, Effects& effects) {
+  for (size_t i = 0; i < items.size(); i += items_per_frame)
+    send(broker, proto::Endpoint::control,
+         proto::AckPut{{items.begin() + static_cast<ptrdiff_t>(i), items.begin() + static_cast<ptrdiff_t>(std::min(items.size(), i + items_per_frame))}},
+         effects);
+}
+
+void Node::keep_sealed(const EnvelopeId& env_id, proto::AckItem answer, Time now) {
+  if (!sealed_.emplace(env_id, Sealed{std::move(answer), now}).second) return;
+  sealed_order_.push_back(env_id);
+  if (sealed_order_.size() <= limits::sealed_answers_max) return;
+  sealed_.erase(sealed_order_.front());
+  sealed_order_.pop_front();
+}
+
+const proto::AckItem* Node::sealed_lately(const EnvelopeId& env_id, Time now) const {
+  const auto found = sealed_.find(env_id);
+  if (found == sealed_.end() || now < found->second.at || now - found->second.at > limits::sealed_answer_age) return nullptr;
+  return &found->second.answer;
 }
 
 Result<void> Node::repost_answers(WriteTxn& txn, Time now, Effects& effects) {
@@ -276,7 +303,8 @@ Result<void> Node::on(WriteTxn& txn, Time now, MailJobDone& done, Effects& effec
 // ---- receipts held ----------------------------------------------------------------------------------------------
 
 Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt& receipt, BytesView bytes, Effects& effects) {
-  TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, receipt.env_id));
+  TRAM_TRY(held, going_envelope(txn, receipt.env_id));
+  const auto envelope = held ? std::optional(*held) : std::nullopt;
   if (!envelope || receipt.realm != config_.realm || receipt.sender != config_.self || envelope->recipient != receipt.issuer ||
       receipt.recipient != receipt.issuer || receipt.answers != crypto::answers_hash(envelope->envelope)) {
     log_.warning("receipt.unrelated", {{"issuer", receipt.issuer}});

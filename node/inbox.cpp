@@ -16,10 +16,15 @@ constexpr uint32_t incarnations_passed_max = 64;  // whose late envelopes are st
 
 Result<void> Node::on_announce(WriteTxn& txn, Time now, const PartyId& broker, proto::Announce& announce, Effects& effects) {
   if (self_.recovery != proto::Recovery::none) return {};  // nothing is acknowledged before the senders know (R21)
+  std::vector<proto::AckItem> again;
   for (auto& item : announce.items) {
     auto envelope = crypto::decode_envelope(item.envelope);
     if (!envelope || envelope->realm != config_.realm || envelope->recipient != config_.self) {
       log_.warning("announce.malformed", {{"broker", broker}});
+      continue;
+    }
+    if (const proto::AckItem* sealed = sealed_lately(envelope->id, now)) {
+      again.push_back(*sealed);
       continue;
     }
     TRAM_TRY(answered, find<proto::AnswerRecord>(txn, table::answer, envelope->id));
@@ -40,6 +45,7 @@ Result<void> Node::on_announce(WriteTxn& txn, Time now, const PartyId& broker, p
     it->second.failed.erase(broker);
     if (it->second.stage == Arrival::Stage::wanted) fetch(now, it->second, effects);
   }
+  send_acks(broker, again, effects);
   return {};
 }
 
@@ -307,13 +313,15 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
 
   TRAM_TRY(known, find_u64(txn, table::incoming_by_doc, record.doc_id));
   uint64_t number = known.value_or(0);
+  // Nothing is missing before it: handed over in the same breath, its row written once.
+  const bool in_turn = !known && !late && channel && channel->inc == record.inc && channel->next_seq == record.seq;
   if (!known) {
     number = self_.next_arrival++;
     self_dirty_ = true;
     record.arrival = number;
     record.received = now;
     record.state = proto::InState::held;
-    TRAM_OK(save(txn, table::incoming, u64_value(number), record));
+    if (!in_turn) TRAM_OK(save(txn, table::incoming, u64_value(number), record));
     TRAM_OK(txn.put(table::incoming_by_doc, record.doc_id, u64_value(number)));
     if (record.inline_body) TRAM_OK(txn.put(table::body_inline, record.doc_id, inline_chunk));
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::document_stored, {env_id, record.doc_id}));
@@ -346,6 +354,14 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
   const uint32_t inc = record.inc;
   const uint64_t seq = record.seq;
   const DocId doc_id = record.doc_id;
+  if (in_turn) {
+    proto::InRecord mine = std::move(record);
+    arrivals_.erase(env_id);
+    ++channel->next_seq;
+    TRAM_OK(hand_over(txn, now, mine, false, effects));
+    TRAM_OK(drain_channel(txn, now, sender, lane, *channel, effects));
+    return finish_twins(txn, now, doc_id, effects);
+  }
   arrivals_.erase(env_id);
   if (!late) {
     TRAM_OK(consume(txn, now, sender, lane, inc, seq, known ? 0 : number, effects));

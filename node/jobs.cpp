@@ -10,9 +10,7 @@ ChunkJobDone run_chunk_job(ChunkJob&, Bodies&);
 ScanBodyDone run_scan_job(ScanBodyJob&, Bodies&);
 FinishBodyDone run_finish_job(FinishBodyJob&, Bodies&);
 
-namespace {
-
-WrapDone wrap(WrapJob& job, Random& random) {
+WrapDone run_wrap_job(WrapJob& job, Random& random) {
   WrapDone done;
   for (WrapRun& run : job.runs) {
     done.channels.emplace_back(run.recipient, run.lane);
@@ -45,6 +43,8 @@ WrapDone wrap(WrapJob& job, Random& random) {
   }
   return done;
 }
+
+namespace {
 
 CustodyDone check_custody(CustodyJob& job) {
   CustodyDone done;
@@ -107,7 +107,7 @@ JobResult run_job(Job& job, Bodies& bodies, Random& random) {
     Bodies& bodies;
     Random& random;
     JobResult operator()(SealJob& j) { return run_seal_job(j, bodies, random); }
-    JobResult operator()(WrapJob& j) { return wrap(j, random); }
+    JobResult operator()(WrapJob& j) { return run_wrap_job(j, random); }
     JobResult operator()(CustodyJob& j) { return check_custody(j); }
     JobResult operator()(OpenJob& j) { return run_open_job(j); }
     JobResult operator()(ChunkJob& j) { return run_chunk_job(j, bodies); }

@@ -91,7 +91,7 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
       return std::visit([&](auto& done) { return node.on(txn, now, done, effects); }, e);
     }
   };
-  forget_step();
+  trim_memory(now);
   heed_clock(now);
   Visitor visitor{*this, txn, now, effects};
   for (Event& event : events) TRAM_OK(std::visit(visitor, event));
@@ -105,14 +105,19 @@ Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
   ask_kx(now, effects);
   for (auto& [broker, link] : links_)
     if (link.greeted && self_.recovery != proto::Recovery::asking) TRAM_OK(pump(txn, now, broker, effects));
-  forget_step();
   if (self_dirty_) TRAM_OK(save(txn, table::self, self_key, self_));
   self_dirty_ = false;
   return audit_.store_head(txn);
 }
 
-void Node::forget_step() {
-  looked_ = {};
+/// What is remembered from the store is what was committed: after a step that failed there is a new Node.
+void Node::trim_memory(Time now) {
+  if (now < looked_.since || now - looked_.since >= limits::directory_memory) {
+    looked_ = {};
+    looked_.since = now;
+  }
+  if (going_bytes_ < limits::going_bytes_max) return;
+  going_bytes_ = 0;
   going_envelopes_.clear();
   going_documents_.clear();
 }

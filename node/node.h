@@ -5,6 +5,7 @@
 // recovery.cpp (incarnations, RECOVER, BACKED_UP), checkpoints.cpp (logs).
 // Not here: sockets, HTTP, threads (io/), rendering (api/). Thread: the loop's.
 #pragma once
+#include <deque>
 #include <map>
 #include <set>
 
@@ -176,13 +177,14 @@ class Node {
     std::vector<PendingRow> rows;
     Time sent;
   };
-  /// What all brokers are sent of one document: read once for them, forgotten when the step is settled.
+  /// What all brokers are sent of one document.
   struct Going {
     proto::OutRecord record;
     Bytes inline_chunk;
   };
-  /// What the directory said in this step; many documents of a step ask the same.
+  /// What the directory said a moment ago; many documents ask the same.
   struct Looked {
+    Time since;
     std::map<PartyId, std::optional<directory::AgencyState>> agencies;
     std::map<PartyId, std::optional<proto::KxEpoch>> kx;
     std::map<std::pair<PartyId, uint64_t>, std::optional<SigPublic>> sigs;
@@ -269,6 +271,8 @@ class Node {
   Result<void> retry_sealing(WriteTxn&, Effects&);
   Result<void> on(WriteTxn&, Time, SealDone&, Effects&);
   Result<void> on(WriteTxn&, Time, WrapDone&, Effects&);
+  Result<bool> wrap_at_once(WriteTxn&, Time, const proto::OutRecord&, const PartyId& recipient);
+  Result<void> place_envelope(WriteTxn&, Time, WrappedEnvelope&, const crypto::Envelope&);
   Result<void> on(WriteTxn&, Time, CustodyDone&, Effects&);
   Result<void> kick_channel(WriteTxn&, Time, const PartyId& recipient, Lane, Effects&);
   Result<void> kick_all_channels(WriteTxn&, Time, Effects&);
@@ -276,15 +280,20 @@ class Node {
   Result<void> recompute_accepted(WriteTxn&, Time, const proto::EnvelopeRecord&, Effects&);
   Result<void> close_envelope(WriteTxn&, const EnvelopeId&);
   Result<void> reissue(WriteTxn&, Time, const EnvelopeId&, Effects&);
+  WrapJob wrap_job(Time) const;
+  /// Where the channel stands in this incarnation.
+  Result<proto::ChannelOut> channel_to(ReadTxn&, const PartyId& recipient, Lane);
   void flush_wraps(Time, Effects&);
   // transfer.cpp
   Result<void> pump(WriteTxn&, Time, const PartyId& broker, Effects&);
   Result<const std::optional<directory::AgencyState>*> agency_of(ReadTxn&, Time, const PartyId&);
   Result<const std::optional<proto::KxEpoch>*> kx_of(ReadTxn&, Time, const PartyId&);
   Result<const std::optional<SigPublic>*> sig_of(ReadTxn&, Time, const PartyId&, uint64_t dir_size);
-  void forget_step();
+  void trim_memory(Time);
   Result<const proto::EnvelopeRecord*> going_envelope(ReadTxn&, const EnvelopeId&);
   Result<const Going*> going_document(ReadTxn&, const DocUuid&);
+  const proto::EnvelopeRecord* remember(proto::EnvelopeRecord);
+  const Going* remember(Going);
   Result<bool> wants_custody(ReadTxn&, Time, const proto::EnvelopeRecord*);
   Result<bool> pump_lane(WriteTxn&, Time, const PartyId& broker, Link&, Lane, Effects&);
   void pump_chunks(const PartyId& broker, Link&, Time, Effects&);
@@ -335,6 +344,10 @@ class Node {
   Result<void> answer(WriteTxn&, Time, const EnvelopeId&, const PartyId& sender, const DocId&, Bytes statement, Bytes receipt,
                       std::vector<PartyId> brokers, Effects&);
   Result<void> on(WriteTxn&, Time, AnswerDone&, Effects&);
+  /// The other brokers announce the envelope in the next moments, and get the same cell (R15).
+  void keep_sealed(const EnvelopeId&, proto::AckItem, Time);
+  const proto::AckItem* sealed_lately(const EnvelopeId&, Time) const;
+  void send_acks(const PartyId& broker, const std::vector<proto::AckItem>&, Effects&);
   Result<void> on(WriteTxn&, Time, MailJobDone&, Effects&);
   Result<void> on_mail(WriteTxn&, Time, const PartyId&, proto::MailDeliver&, Effects&);
   Result<void> apply_receipt(WriteTxn&, Time, const crypto::Receipt&, BytesView bytes, Effects&);
@@ -408,10 +421,19 @@ class Node {
   proto::NodeRecord self_;
   bool self_dirty_ = false;
   std::map<PartyId, Link> links_;
-  // Of this step only.
+  std::set<PartyId> linked_;                         // brokers in force when links were last looked at
   Looked looked_;
-  std::map<EnvelopeId, proto::EnvelopeRecord> going_envelopes_;
+  std::map<EnvelopeId, proto::EnvelopeRecord> going_envelopes_;  // open ones, as they stand in the store
   std::map<DocUuid, Going> going_documents_;
+  size_t going_bytes_ = 0;                           // about
+  std::map<EnvelopeId, std::vector<PartyId>> answering_;  // being sealed; brokers that asked meanwhile
+  struct Sealed {
+    proto::AckItem answer;
+    Time at;
+  };
+  std::map<EnvelopeId, Sealed> sealed_;              // answers of the last moments
+  std::deque<EnvelopeId> sealed_order_;
+  size_t wrapped_ = 0;                               // envelopes this step made itself
   std::set<DocUuid> seal_again_;                     // no room on the disk: tried again
   std::set<std::pair<PartyId, Lane>> wrapping_;
   std::vector<WrapRun> wraps_;                       // of this step, sent in batches

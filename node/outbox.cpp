@@ -190,7 +190,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, SealDone& done, Effects& effects)
   record.staged.clear();
   if (record.inline_body) TRAM_OK(txn.put(table::body_inline, record.doc_id, done.inline_chunk));
   TRAM_OK(save(txn, table::outgoing, record.uuid, record));
-  going_documents_.insert_or_assign(record.uuid, Going{record, std::move(done.inline_chunk)});
+  remember(Going{record, std::move(done.inline_chunk)});
   TRAM_OK(txn.put(table::outgoing_by_doc, record.doc_id, record.uuid));
   TRAM_OK(add_timer(txn, record.created + limits::retention, TimerKind::body_retention, record.uuid));
   std::vector<PartyId> recipients;
@@ -199,6 +199,8 @@ Result<void> Node::on(WriteTxn& txn, Time now, SealDone& done, Effects& effects)
     return {};
   }));
   for (const PartyId& recipient : recipients) {
+    TRAM_TRY(wrapped, wrap_at_once(txn, now, record, recipient));
+    if (wrapped) continue;
     TRAM_OK(add_todo(txn, recipient, record.lane, record.uuid));
     TRAM_OK(kick_channel(txn, now, recipient, record.lane, effects));
   }
@@ -223,10 +225,9 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
     kx_wanted_.insert(recipient);
     return {};
   }
-  TRAM_TRY(channel, find<proto::ChannelOut>(txn, table::channel_out, prefix));
-  if (!channel || channel->inc != self_.inc) channel = proto::ChannelOut{self_.inc, 1, {}};
+  TRAM_TRY(channel, channel_to(txn, recipient, lane));
   const Duration lifetime = milliseconds(static_cast<int64_t>(directory_.policy(now).time_to_live_ms));
-  WrapRun run{recipient, lane, channel->inc, channel->next_seq, channel->last, (*kx)->key, {}};
+  WrapRun run{recipient, lane, channel.inc, channel.next_seq, channel.last, (*kx)->key, {}};
   for (const Row& row : rows) {
     const auto uuid = id_at<DocUuid>(row.value, 0);
     TRAM_TRY(going, going_document(txn, uuid));
@@ -245,15 +246,52 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
   return {};
 }
 
-void Node::flush_wraps(Time now, Effects& effects) {
-  if (wraps_.empty()) return;
+/// The envelope of a document that nothing waits in front of is made in the step that takes the sealed document over: a
+/// commit and a worker's turn less for an ordinary letter (decision 29). False: it takes its turn.
+Result<bool> Node::wrap_at_once(WriteTxn& txn, Time now, const proto::OutRecord& record, const PartyId& recipient) {
+  if (wrapped_ >= limits::wraps_at_once_max || wrapping_.count({recipient, record.lane}) || self_.recovery == proto::Recovery::asking)
+    return false;
+  TRAM_TRY(state, agency_of(txn, now, recipient));
+  if (!*state || !(*state)->agency.keys || (*state)->status != proto::AgencyStatus::active) return false;
+  TRAM_TRY(kx, kx_of(txn, now, recipient));
+  if (!*kx) return false;
+  const Bytes prefix = row_key(recipient, record.lane);
+  TRAM_TRY(before, txn.scan(table::todo, prefix, prefix_end(prefix), 1));
+  if (!before.empty()) return false;
+  TRAM_TRY(channel, channel_to(txn, recipient, record.lane));
+  const Duration lifetime = milliseconds(static_cast<int64_t>(directory_.policy(now).time_to_live_ms));
+  WrapJob job = wrap_job(now);
+  job.runs.push_back({recipient, record.lane, channel.inc, channel.next_seq, channel.last, (*kx)->key, {}});
+  job.runs[0].targets.push_back({record.uuid, record.doc_id, crypto::Secret32(record.document_key),
+                                 std::min(record.not_after, now + lifetime), {}, 0});
+  WrapDone done = run_wrap_job(job, random_);
+  if (done.envelopes.empty()) return false;
+  TRAM_TRY(envelope, crypto::decode_envelope(done.envelopes[0].envelope));
+  TRAM_OK(place_envelope(txn, now, done.envelopes[0], envelope));
+  ++wrapped_;
+  return true;
+}
+
+Result<proto::ChannelOut> Node::channel_to(ReadTxn& txn, const PartyId& recipient, Lane lane) {
+  TRAM_TRY(channel, find<proto::ChannelOut>(txn, table::channel_out, row_key(recipient, lane)));
+  if (channel && channel->inc == self_.inc) return *channel;
+  return proto::ChannelOut{self_.inc, 1, {}};
+}
+
+WrapJob Node::wrap_job(Time now) const {
   WrapJob job;
   job.context = seal_context(now);
   job.dir_size = directory_.size();
   job.dir_root = directory_.root();
   job.now = now;
-  job.runs = std::move(wraps_);
-  wraps_.clear();
+  return job;
+}
+
+void Node::flush_wraps(Time now, Effects& effects) {
+  wrapped_ = 0;
+  if (wraps_.empty()) return;
+  WrapJob job = wrap_job(now);
+  job.runs = std::exchange(wraps_, {});
   effects.jobs.push_back(std::move(job));
 }
 
@@ -268,42 +306,15 @@ Result<void> Node::kick_all_channels(WriteTxn& txn, Time now, Effects& effects) 
 }
 
 Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects) {
-  const auto brokers = directory_.brokers(now);
   for (auto& wrapped : done.envelopes) {
     TRAM_TRY(envelope, crypto::decode_envelope(wrapped.envelope));
     // A run from before the node was rebuilt may come after its repeat: a position is given once (R10).
     const Bytes todo_key = row_key(wrapped.recipient, wrapped.lane, wrapped.order);
     TRAM_TRY(wanted, txn.get(table::todo, todo_key));
-    TRAM_TRY(channel, find<proto::ChannelOut>(txn, table::channel_out, row_key(wrapped.recipient, wrapped.lane)));
-    if (!channel || channel->inc != self_.inc) channel = proto::ChannelOut{self_.inc, 1, {}};
-    if (!wanted || envelope.inc != channel->inc || envelope.seq != channel->next_seq || envelope.prev != channel->last) continue;
-    const Bytes item_key = row_key(wrapped.uuid, wrapped.recipient);
-    TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
+    TRAM_TRY(channel, channel_to(txn, wrapped.recipient, wrapped.lane));
+    if (!wanted || envelope.inc != channel.inc || envelope.seq != channel.next_seq || envelope.prev != channel.last) continue;
     TRAM_OK(txn.erase(table::todo, todo_key));
-    proto::EnvelopeRecord record{wrapped.env_id, wrapped.uuid, wrapped.recipient, wrapped.envelope, wrapped.officer_blob, false};
-    TRAM_OK(save(txn, table::envelope, wrapped.env_id, record));
-    going_envelopes_.insert_or_assign(wrapped.env_id, std::move(record));
-    TRAM_OK(txn.put(table::open_envelope, wrapped.env_id, {}));
-    const bool again = item.issue > 0;
-    if (!item.received.ms && item.state == proto::ItemState::waiting) item.state = proto::ItemState::queued;  // else an answer came meanwhile
-    item.env_id = wrapped.env_id;
-    item.issue++;
-    item.inc = envelope.inc;
-    item.seq = wrapped.seq;
-    item.waiting_reason = 0;
-    item.custodies = 0;
-    item.queued = now;
-    TRAM_OK(save(txn, table::item, item_key, item));
-    TRAM_OK(save(txn, table::channel_out, row_key(wrapped.recipient, wrapped.lane),
-                 proto::ChannelOut{envelope.inc, wrapped.seq + 1, wrapped.env_id}));
-    for (const auto& broker : brokers) {
-      TRAM_TRY(order, next_order(txn));
-      TRAM_OK(txn.put(table::pending, row_key(broker.record.id, wrapped.lane, order), wrapped.env_id));
-      links_[broker.record.id].cursors[static_cast<size_t>(wrapped.lane)].more = true;
-    }
-    TRAM_OK(add_timer(txn, envelope.not_after, TimerKind::envelope_expiry, wrapped.env_id));
-    TRAM_OK(log_leaf(txn, now, again ? audit::LeafKind::reissued : audit::LeafKind::outbox_stored,
-                     {wrapped.env_id, envelope.doc_id}));
+    TRAM_OK(place_envelope(txn, now, wrapped, envelope));
   }
   for (const auto& channel : done.channels) {
     wrapping_.erase(channel);
@@ -312,15 +323,46 @@ Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects)
   return {};
 }
 
+/// The outbox item gets its envelope and the channel its next position in one commit (R10); every broker is to have it.
+Result<void> Node::place_envelope(WriteTxn& txn, Time now, WrappedEnvelope& wrapped, const crypto::Envelope& envelope) {
+  const Bytes item_key = row_key(wrapped.uuid, wrapped.recipient);
+  TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
+  proto::EnvelopeRecord record{wrapped.env_id, wrapped.uuid, wrapped.recipient, std::move(wrapped.envelope), std::move(wrapped.officer_blob),
+                               false};
+  TRAM_OK(save(txn, table::envelope, wrapped.env_id, record));
+  remember(std::move(record));
+  TRAM_OK(txn.put(table::open_envelope, wrapped.env_id, {}));
+  const bool again = item.issue > 0;
+  if (!item.received.ms && item.state == proto::ItemState::waiting) item.state = proto::ItemState::queued;  // else an answer came meanwhile
+  item.env_id = wrapped.env_id;
+  item.issue++;
+  item.inc = envelope.inc;
+  item.seq = wrapped.seq;
+  item.waiting_reason = 0;
+  item.custodies = 0;
+  item.queued = now;
+  TRAM_OK(save(txn, table::item, item_key, item));
+  TRAM_OK(save(txn, table::channel_out, row_key(wrapped.recipient, wrapped.lane),
+               proto::ChannelOut{envelope.inc, wrapped.seq + 1, wrapped.env_id}));
+  for (const auto& broker : directory_.brokers(now)) {
+    TRAM_TRY(order, next_order(txn));
+    TRAM_OK(txn.put(table::pending, row_key(broker.record.id, wrapped.lane, order), wrapped.env_id));
+    links_[broker.record.id].cursors[static_cast<size_t>(wrapped.lane)].more = true;
+  }
+  TRAM_OK(add_timer(txn, envelope.not_after, TimerKind::envelope_expiry, wrapped.env_id));
+  return log_leaf(txn, now, again ? audit::LeafKind::reissued : audit::LeafKind::outbox_stored, {wrapped.env_id, envelope.doc_id});
+}
+
 Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effects) {
   if (done.forged) log_.warning("custody.forged", {{"count", done.forged}});
   std::map<PartyId, std::pair<Epoch, uint64_t>> logs;
+  std::set<EnvelopeId> changed;
   for (auto& item : done.valid) {
     TRAM_TRY(custody, crypto::decode_custody(item.custody));
     Link& link = links_[item.broker];
     link.in_flight.erase(custody.env_id);
     TRAM_OK(txn.erase(table::pending, row_key(item.broker, item.lane, item.order)));
-    TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, custody.env_id));
+    TRAM_TRY(envelope, going_envelope(txn, custody.env_id));
     if (!envelope || custody.realm != config_.realm) continue;
     auto& [epoch, log_size] = logs[item.broker];
     if (epoch != custody.epoch) log_size = 0;
@@ -329,7 +371,11 @@ Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effec
     proto::CustodyRecord record{item.broker, custody.epoch, std::move(item.custody), false};
     TRAM_OK(save(txn, table::custody, row_key(custody.env_id, item.broker), record));
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_held, {custody.env_id, item.broker}));
-    TRAM_TRY(counts, wants_custody(txn, now, &*envelope));
+    changed.insert(custody.env_id);
+  }
+  for (const EnvelopeId& env_id : changed) {
+    TRAM_TRY(envelope, going_envelope(txn, env_id));
+    TRAM_TRY(counts, wants_custody(txn, now, envelope));
     if (counts) TRAM_OK(recompute_accepted(txn, now, *envelope, effects));
   }
   // The longest log that each broker has signed for: a shorter one at its next Hello is a store put back (R7, R8).
@@ -371,11 +417,12 @@ Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const proto::Enve
 }
 
 Result<void> Node::close_envelope(WriteTxn& txn, const EnvelopeId& env_id) {
-  TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
-  if (!envelope || envelope->closed) return {};
-  envelope->closed = true;
-  going_envelopes_.erase(env_id);
-  TRAM_OK(save(txn, table::envelope, env_id, *envelope));
+  TRAM_TRY(held, going_envelope(txn, env_id));
+  if (!held || held->closed) return {};
+  proto::EnvelopeRecord envelope = *held;
+  envelope.closed = true;
+  TRAM_OK(save(txn, table::envelope, env_id, envelope));
+  remember(std::move(envelope));
   return txn.erase(table::open_envelope, env_id);
 }
 

@@ -83,7 +83,7 @@ Result<const proto::EnvelopeRecord*> Node::going_envelope(ReadTxn& txn, const En
   if (auto held = going_envelopes_.find(env_id); held != going_envelopes_.end()) return &held->second;
   TRAM_TRY(record, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
   if (!record) return nullptr;
-  return &going_envelopes_.emplace(env_id, std::move(*record)).first->second;
+  return remember(std::move(*record));
 }
 
 Result<const Node::Going*> Node::going_document(ReadTxn& txn, const DocUuid& uuid) {
@@ -94,7 +94,17 @@ Result<const Node::Going*> Node::going_document(ReadTxn& txn, const DocUuid& uui
     TRAM_TRY(chunk, txn.get(table::body_inline, going.record.doc_id));
     if (chunk) going.inline_chunk = std::move(*chunk);
   }
-  return &going_documents_.emplace(uuid, std::move(going)).first->second;
+  return remember(std::move(going));
+}
+
+const proto::EnvelopeRecord* Node::remember(proto::EnvelopeRecord record) {
+  going_bytes_ += sizeof record + record.envelope.size() + record.officer_blob.size();
+  return &going_envelopes_.insert_or_assign(record.env_id, std::move(record)).first->second;
+}
+
+const Node::Going* Node::remember(Going going) {
+  going_bytes_ += sizeof going + going.record.header.size() + going.record.metadata.size() + going.inline_chunk.size();
+  return &going_documents_.insert_or_assign(going.record.uuid, std::move(going)).first->second;
 }
 
 /// A receipt ends an envelope, but the proof that it was accepted wants W custodies also then (R5).
