@@ -283,6 +283,7 @@ class Node {
   Result<const std::optional<proto::KxEpoch>*> kx_of(ReadTxn&, Time, const PartyId&);
   Result<const std::optional<SigPublic>*> sig_of(ReadTxn&, Time, const PartyId&, uint64_t dir_size);
   void forget_step();
+  bool may_put() const;
   Result<const proto::EnvelopeRecord*> going_envelope(ReadTxn&, const EnvelopeId&);
   Result<const Going*> going_document(ReadTxn&, const DocUuid&);
   Result<bool> wants_custody(ReadTxn&, Time, const proto::EnvelopeRecord*);

@@ -82,6 +82,7 @@ Result<void> Node::begin_recovery(WriteTxn& txn, Time now, Effects& effects) {
   self_dirty_ = true;
   reports_.clear();
   arrivals_.clear();
+  fetches_.clear();
   log_.warning("recovery.begun", {{"inc", self_.inc}, {"rinc", self_.rinc}});
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::recovery_begun, {u64_value(self_.rinc)}));
   for (auto& [broker, link] : links_) {
@@ -124,13 +125,11 @@ Result<void> Node::open_incarnation(WriteTxn& txn, Time now, Effects& effects) {
   if (reports_.size() < answers_wanted(now)) return {};
   for (const auto& [id, link] : links_)
     if (link.greeted && link.directory_size > directory_.size()) return {};
-  for (const auto& [from, one] : reports_) {
-    self_.inc = std::max(self_.inc, one.inc);
-    self_.rinc = std::max(self_.rinc, one.rinc);
-  }
+  // One number for both: who receives only is fenced too, and no life takes the number of one that sent nothing.
+  uint32_t known = std::max(self_.inc, self_.rinc);
+  for (const auto& [from, one] : reports_) known = std::max({known, one.inc, one.rinc});
   reports_.clear();
-  ++self_.inc;
-  ++self_.rinc;
+  self_.inc = self_.rinc = known + 1;
   // Feeds are numbered: brokers hold some that this store no longer knows.
   self_.kx_feed = std::max(self_.kx_feed, uint64_t{self_.rinc} << 32);
   self_.recovery = proto::Recovery::telling;
@@ -245,6 +244,7 @@ Result<void> Node::tell_passed(WriteTxn& txn, Time now, const crypto::Notice& as
   TRAM_TRY(channel, find<proto::ChannelOut>(txn, table::channel_out, row_key(asked.issuer, lane)));
   if (!channel || channel->inc != self_.inc || channel->next_seq == 1) return {};
   crypto::Notice notice = new_notice(crypto::NoticeKind::passed, asked.issuer, now);
+  notice.env_id = asked.env_id;
   notice.lane = lane;
   notice.inc = channel->inc;
   notice.seq = channel->next_seq - 1;
