@@ -140,6 +140,8 @@ Result<void> Node::open_incarnation(WriteTxn& txn, Time now, Effects& effects) {
   kx_feed_.clear();
   TRAM_OK(rotate_kx(txn, now, effects));
   old_envelopes_from_ = Bytes{};
+  // What an earlier life had to tell brokers may have taken meanwhile: nobody would say so again.
+  TRAM_OK(for_each(txn, table::recover_mail, {}, [&](const Row& row) { return txn.erase(table::recover_mail, row.key); }));
   TRAM_OK(tell_senders(txn, now, effects));
   TRAM_OK(kick_all_channels(txn, now, effects));
   return end_telling(txn, now, effects);
