@@ -242,6 +242,7 @@ Result<void> OwnLog::post(ReadTxn& txn, Time now, const PartyId& id, Peer& peer,
   if (!newest_ || !connected_.contains(id) || !peer.answered || now < peer.not_before || !signs()) return {};
   if (peer.asked.ms != 0 && now - peer.asked < answer_overdue) return {};
   const crypto::Checkpoint& checkpoint = newest_->checkpoint;
+  if (checkpoint.origin.generation != audit_.generation()) return {};  // the tree that goes on is not signed yet
   const bool holds = peer.generation == checkpoint.origin.generation;
   const uint64_t mirrored = holds ? peer.mirrored : 0;
   const bool fresh = peer.cosigned.ms != 0 && now - peer.cosigned < cosign_again_after;

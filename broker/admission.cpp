@@ -281,7 +281,7 @@ Result<proto::PutResult> Broker::State::admit_envelope(Step& step, VerifyPutDone
   if (to.status == proto::AgencyStatus::closed) return refused(envelope.id, ErrorCode::closed_agency, {}, to.entry);
   if (!to.has_keys) return refused(envelope.id, ErrorCode::no_node, minutes(10), to.entry);
   TRAM_TRY(from, party(step, sender));
-  if (envelope.inc < from->inc) return refused(envelope.id, ErrorCode::fenced);
+  if (envelope.inc < std::max(from->inc, from->rinc)) return refused(envelope.id, ErrorCode::fenced);
   const Bytes position = table::position_key(sender, envelope.recipient, envelope.lane, envelope.inc, envelope.seq);
   TRAM_TRY(holder, step.txn.get(table::position, position));
   if (holder) {

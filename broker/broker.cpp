@@ -190,13 +190,14 @@ Result<void> Broker::State::on_hello(Step& step, const FrameReceived& event, con
     if (proof) reply.incarnation = std::move(*proof);
     TRAM_TRY(notice, step.txn.get(table::recovery, event.peer));
     if (notice) reply.recovery = std::move(*notice);
-  } else if (here.kind == PeerKind::agency && hello.inc > 0) {
-    TRAM_TRY(known, party(step, event.peer));
-    if (hello.inc < known->inc) {
-      refuse(step, asker, ErrorCode::fenced, {}, "incarnation " + std::to_string(known->inc) + " is known");
+  } else if (here.kind == PeerKind::agency) {
+    TRAM_TRY(is_fenced, fenced(step, event.peer, hello.inc));
+    if (is_fenced) {
+      refuse(step, asker, ErrorCode::fenced, {}, "a later incarnation is known");
       return {};
     }
   }
+  here.inc = hello.recovering ? 0 : hello.inc;
   if (here.kind == PeerKind::agency && event.session.endpoint == proto::Endpoint::control)
     TRAM_OK(own_log.vouched(step.txn, step.now, event.peer, hello.seen));
   send(step, asker, std::move(reply));
@@ -265,6 +266,12 @@ Result<void> Broker::State::on_frame(Step& step, FrameReceived& event) {
     return misplaced();
   }
   if (auto* put = std::get_if<proto::Put>(&frame_body)) return on_put(step, event, *put);
+  // A copy that was greeted before the other one recovered must not take what is the other one's (R13).
+  TRAM_TRY(is_fenced, fenced(step, event.peer, live.at(event.session).inc));
+  if (is_fenced) {
+    refuse(step, asker, ErrorCode::fenced);
+    return {};
+  }
   if (auto* fetch = std::get_if<proto::Fetch>(&frame_body)) return on_fetch(step, asker, *fetch);
   if (auto* put = std::get_if<proto::AckPut>(&frame_body)) return on_ack_put(step, event, *put);
   if (auto* post = std::get_if<proto::MailPost>(&frame_body)) return on_mail_post(step, event, *post);

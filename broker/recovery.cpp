@@ -1,5 +1,7 @@
 // What a broker does for a recipient whose store was put back, and what it may forget when a backup holds it (R6, R21, R22);
 // the incarnations of senders, with the proof of each (R13).
+#include <algorithm>
+
 #include "broker/state.h"
 
 namespace tram::broker {
@@ -78,6 +80,12 @@ Result<void> Broker::State::on_backed_up(Step& step, const crypto::Notice& notic
   return each_acknowledged(*this, step, std::move(from), until, [&](const EnvelopeId& env_id, StoredEnvelope& record) {
     return retire(step, env_id, record, GoneReason::acked);
   });
+}
+
+/// R13: a later life of this agency is known, by an envelope or by its `recover` notice; 0 is none in particular.
+Result<bool> Broker::State::fenced(Step& step, const PartyId& agency, uint32_t inc) {
+  TRAM_TRY(known, party(step, agency));
+  return inc != 0 && inc < std::max(known->inc, known->rinc);
 }
 
 /// Of the sender's highest incarnation one envelope is kept, so that a restored sender need not take our word for it.

@@ -70,6 +70,7 @@ struct Session {
   PeerKind kind = PeerKind::unknown;
   Time heard;
   uint64_t hello = 0;  // order of its Hello, 0: none
+  uint32_t inc = 0;    // an agency's, as its Hello said; 0 while it recovers
   bool busy = false;
   uint32_t reads = 0;  // chunk reads in flight
 };
@@ -282,6 +283,7 @@ struct Broker::State {
   // recovery.cpp
   Result<void> on_recover(Step&, const crypto::Notice&, BytesView notice_bytes);
   Result<void> on_backed_up(Step&, const crypto::Notice&);
+  Result<bool> fenced(Step&, const PartyId& agency, uint32_t inc);
   Result<void> note_incarnation(Step&, PartyRecord& sender, uint32_t inc, BytesView envelope);
   // witness.cpp
   bool may_promise() const;

@@ -496,6 +496,9 @@ Result<void> Node::enter_incarnation(WriteTxn& txn, Time now, const PartyId& sen
 
 /// Our store was put back: positions we had are passed over, so that the channel does not wait for them (R21).
 Result<void> Node::on_passed(WriteTxn& txn, Time now, const crypto::Notice& notice, Effects& effects) {
+  // The answer to an earlier life of ours settles nothing: what that one was sent again, this one lost again.
+  const auto rinc = crypto::rinc_of(notice.env_id);
+  if (!rinc || *rinc != self_.rinc) return {};
   TRAM_TRY(found, find<proto::ChannelIn>(txn, table::channel_in, row_key(notice.issuer, notice.lane)));
   proto::ChannelIn channel = found.value_or(proto::ChannelIn{});
   if (notice.inc < channel.inc) return {};

@@ -104,10 +104,16 @@ Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
   request_chunks(now, effects);
   ask_kx(now, effects);
   for (auto& [broker, link] : links_)
-    if (link.greeted && self_.recovery != proto::Recovery::asking) TRAM_OK(pump(txn, now, broker, effects));
+    if (link.greeted && may_put()) TRAM_OK(pump(txn, now, broker, effects));
   if (self_dirty_) TRAM_OK(save(txn, table::self, self_key, self_));
   self_dirty_ = false;
   return audit_.store_head(txn);
+}
+
+/// Not before it is known whether this store is an old copy, whose numbers may be used already (R13, R23); and what an
+/// earlier incarnation left is issued anew first.
+bool Node::may_put() const {
+  return self_.recovery != proto::Recovery::asking && own_log_.standing() != audit::OwnLog::Standing::unknown && !old_envelopes_from_;
 }
 
 /// What is remembered from the store is what was committed: after a step that failed there is a new Node.

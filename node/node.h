@@ -290,6 +290,7 @@ class Node {
   Result<const std::optional<proto::KxEpoch>*> kx_of(ReadTxn&, Time, const PartyId&);
   Result<const std::optional<SigPublic>*> sig_of(ReadTxn&, Time, const PartyId&, uint64_t dir_size);
   void trim_memory(Time);
+  bool may_put() const;
   Result<const proto::EnvelopeRecord*> going_envelope(ReadTxn&, const EnvelopeId&);
   Result<const Going*> going_document(ReadTxn&, const DocUuid&);
   const proto::EnvelopeRecord* remember(proto::EnvelopeRecord);

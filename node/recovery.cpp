@@ -82,6 +82,7 @@ Result<void> Node::begin_recovery(WriteTxn& txn, Time now, Effects& effects) {
   self_dirty_ = true;
   reports_.clear();
   arrivals_.clear();
+  fetches_.clear();
   log_.warning("recovery.begun", {{"inc", self_.inc}, {"rinc", self_.rinc}});
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::recovery_begun, {u64_value(self_.rinc)}));
   for (auto& [broker, link] : links_) {
@@ -124,13 +125,11 @@ Result<void> Node::open_incarnation(WriteTxn& txn, Time now, Effects& effects) {
   if (reports_.size() < answers_wanted(now)) return {};
   for (const auto& [id, link] : links_)
     if (link.greeted && link.directory_size > directory_.size()) return {};
-  for (const auto& [from, one] : reports_) {
-    self_.inc = std::max(self_.inc, one.inc);
-    self_.rinc = std::max(self_.rinc, one.rinc);
-  }
+  // One number for both: who receives only is fenced too, and no life takes the number of one that sent nothing.
+  uint32_t known = std::max(self_.inc, self_.rinc);
+  for (const auto& [from, one] : reports_) known = std::max({known, one.inc, one.rinc});
   reports_.clear();
-  ++self_.inc;
-  ++self_.rinc;
+  self_.inc = self_.rinc = known + 1;
   // Feeds are numbered: brokers hold some that this store no longer knows.
   self_.kx_feed = std::max(self_.kx_feed, uint64_t{self_.rinc} << 32);
   self_.recovery = proto::Recovery::telling;
@@ -141,6 +140,8 @@ Result<void> Node::open_incarnation(WriteTxn& txn, Time now, Effects& effects) {
   kx_feed_.clear();
   TRAM_OK(rotate_kx(txn, now, effects));
   old_envelopes_from_ = Bytes{};
+  // What an earlier life had to tell brokers may have taken meanwhile: nobody would say so again.
+  TRAM_OK(for_each(txn, table::recover_mail, {}, [&](const Row& row) { return txn.erase(table::recover_mail, row.key); }));
   TRAM_OK(tell_senders(txn, now, effects));
   TRAM_OK(kick_all_channels(txn, now, effects));
   return end_telling(txn, now, effects);
@@ -245,6 +246,7 @@ Result<void> Node::tell_passed(WriteTxn& txn, Time now, const crypto::Notice& as
   TRAM_TRY(channel, find<proto::ChannelOut>(txn, table::channel_out, row_key(asked.issuer, lane)));
   if (!channel || channel->inc != self_.inc || channel->next_seq == 1) return {};
   crypto::Notice notice = new_notice(crypto::NoticeKind::passed, asked.issuer, now);
+  notice.env_id = asked.env_id;
   notice.lane = lane;
   notice.inc = channel->inc;
   notice.seq = channel->next_seq - 1;

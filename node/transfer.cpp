@@ -1,6 +1,7 @@
 // Getting envelopes and bodies into the custody of each broker: lanes by deficit round robin, credit for chunks,
 // resumption by chunk (R39, R41). Every broker has its own durable queue (table::pending).
 #include <algorithm>
+#include <utility>
 
 #include "base/limits.h"
 #include "node/node.h"
@@ -246,6 +247,9 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
       link.look_again();
       continue;
     }
+    // Another envelope of ours has this number: this store is an old copy that no witness knew for one. Once a life, so that
+    // a broker cannot use up the numbers.
+    if (code == ErrorCode::equivocation && !recovered_) TRAM_OK(begin_recovery(txn, now, effects));
     body_held = true;
     TRAM_OK(txn.erase(table::pending, row_key(broker, row.lane, row.order)));
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_voided, {row.env_id, broker}));
@@ -269,7 +273,9 @@ Result<void> Node::on_refused(WriteTxn&, Time now, const PartyId& broker, Link& 
                               const proto::Refused& refused, Effects&) {
   const Duration wait = milliseconds(static_cast<int64_t>(std::clamp<uint64_t>(refused.retry_after_ms, 500, 60000)));
   log_.warning("request.refused", {{"broker", broker}, {"error", error_info(static_cast<ErrorCode>(refused.code)).name}});
-  if (refused.code == static_cast<uint16_t>(ErrorCode::fenced) && !link.greeted && !fenced_) {
+  // Greeted before a later incarnation of us was known there: the next tick asks again.
+  const bool greeted = std::exchange(link.greeted, link.greeted && refused.code != static_cast<uint16_t>(ErrorCode::fenced));
+  if (refused.code == static_cast<uint16_t>(ErrorCode::fenced) && !greeted && !fenced_) {
     fenced_ = true;
     log_.error("node.fenced", {{"broker", broker}, {"inc", self_.inc}});
   }

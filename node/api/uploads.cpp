@@ -270,8 +270,9 @@ Result<void> upkeep(WriteTxn& txn, Time now, Effects& effects, UpkeepCursor& cur
 Result<void> sweep_uploads(ReadTxn& txn, Bodies& bodies) {
   TRAM_TRY(names, bodies.list());
   const std::string prefix = upload_name("");
+  const size_t length = upload_name(FixedId<16, struct UploadTag>{}.hex()).size();
   for (const auto& name : names) {
-    if (name.substr(0, prefix.size()) != prefix) continue;
+    if (name.size() != length || name.substr(0, prefix.size()) != prefix) continue;  // a document's id may begin like this
     TRAM_TRY(row, txn.get(table::upload, view(std::string_view(name).substr(prefix.size()))));
     if (!row) TRAM_OK(bodies.remove(name));
   }

@@ -214,6 +214,18 @@ void Checker::node_sends(NodeHost& host, const node::Send& send) {
     }
 }
 
+void Checker::OfCopies::node_sends(NodeHost&, const node::Send& send) {
+  if (const auto* put = std::get_if<proto::Put>(&send.frame.body))
+    for (const auto& item : put->items)
+      if (const auto envelope = crypto::decode_envelope(item.envelope))
+        checker.sent_.insert_or_assign(envelope->id, Sent{envelope->sender, envelope->recipient, envelope->not_after});
+  if (const auto* put = std::get_if<proto::AckPut>(&send.frame.body))
+    for (const auto& item : put->items) {
+      if (const auto ack = crypto::decode_ack(item.statement)) checker.answered_.insert(ack->env_id);
+      if (const auto notice = crypto::decode_notice(item.statement)) checker.answered_.insert(notice->env_id);
+    }
+}
+
 // ---- brokers -----------------------------------------------------------------------------------------------------
 
 void Checker::broker_sends(BrokerHost& host, const PartyId&, const broker::Send& send) {
@@ -325,8 +337,21 @@ void Checker::hourly() {
   if (std::exchange(commits_swept_, commits) != commits) sweep();
 }
 
+/// I10: who was honest is not accused, whatever was put back or copied.
+void Checker::check_accused(BrokerHost& host) {
+  if (host.damaged()) return;
+  auto txn = host.store().begin_read().value();
+  SIM_REQUIRE(for_each(*txn, rows::conflict, {}, [&](const Row& row) -> Result<void> {
+                auto envelope = crypto::decode_envelope(row.value);
+                SIM_REQUIRE(envelope && excused_.contains(envelope->sender), host.name(), "I10: accuses",
+                            envelope ? realm_.name(envelope->sender) : "nobody");
+                return {};
+              }), "conflict");
+}
+
 void Checker::sweep() {
   world_.count("scans of all stores");
+  for (auto& host : *brokers_) check_accused(*host);
   for (auto& host : *nodes_) {
     auto txn = host->store().begin_read().value();
     SIM_REQUIRE(for_each(*txn, table::custody, {}, [&](const Row& row) -> Result<void> {

@@ -36,6 +36,10 @@ class Checker final : public Observer {
   /// An operator puts a backup in the place of this node's store: what it said since is forgotten there, and only there.
   void node_will_be_restored(NodeHost&);
   void node_was_restored(NodeHost&);
+  /// A second machine says what it likes in this node's name.
+  void cloned(const NodeHost& host) { restored_.insert(host.party().id); }
+  /// Watches such machines: nothing is asked of them, and what they answered is known.
+  Observer& of_copies() { return of_copies_; }
   /// Custody and copies, over all stores (I1, I4).
   void sweep();
   /// Nothing is on its way any more; says what is, else is empty.
@@ -44,6 +48,13 @@ class Checker final : public Observer {
   void finish();
 
  private:
+  struct OfCopies final : Observer {
+    explicit OfCopies(Checker& all) : checker(all) {}
+    void node_committed(NodeHost&, const node::Effects&) override {}
+    void node_sends(NodeHost&, const node::Send&) override;
+    void broker_sends(BrokerHost&, const PartyId&, const broker::Send&) override {}
+    Checker& checker;
+  };
   struct Seen {
     proto::InState state = proto::InState::held;
     uint64_t arrival = 0;
@@ -52,6 +63,7 @@ class Checker final : public Observer {
     uint64_t seq = 0;
     bool any = false;
   };
+  void check_accused(BrokerHost&);
   void check_custody(BrokerHost&, const crypto::Custody&, std::string_view when);
   void check_accepted(NodeHost&, ReadTxn&, const proto::ItemRecord&);
   void check_stored(NodeHost&, const EnvelopeId&, const DocId&, bool acknowledged);
@@ -93,6 +105,7 @@ class Checker final : public Observer {
   std::map<std::pair<const MemBodies*, std::string>, std::pair<uint64_t, std::vector<ChunkId>>> bodies_seen_;  // whole when last read
   std::set<PartyId> restored_;
   std::set<EnvelopeId> answered_;
+  OfCopies of_copies_{*this};
 };
 
 }  // namespace tram::sim

@@ -45,6 +45,7 @@ void Simulation::each_wire(const Host& one, const Host* other, Each&& each) {
   };
   for (auto& node : nodes_) look(node->wires());
   for (auto& broker : brokers_) look(broker->peer_wires());
+  for (auto& witness : witnesses_) look(witness->wires());
 }
 
 void Simulation::block(Host& one, const Host* other, bool out, bool in) {
@@ -95,7 +96,21 @@ void Simulation::inject(Fault fault) {
     case old_backup:
     case old_backup_in_silence:
     case commits_lost: return put_back(any_broker(), fault);
-    case node_restored: return put_back(any_node());
+    case node_restored:
+    case node_in_silence: return put_back(any_node(), fault);
+    case machine_cloned: return clone(any_node());
+    case node_commit_failed:
+    case node_commit_unsure: {
+      NodeHost& node = any_node();
+      if (!node.up()) return;
+      world_.injected(fault);
+      if (fault == node_commit_failed) node.raw().fail_next_commit(ErrorCode::io_failed);
+      else node.raw().fail_next_commit_unsure(ErrorCode::io_failed);
+      return;
+    }
+    case witness_killed:
+    case witness_lost:
+    case witness_lies: return disturb_witness(fault);
     case commit_failed:
     case commit_unsure:
     case value_flipped: return damage(any_broker(), fault);
@@ -175,14 +190,93 @@ void Simulation::put_back(BrokerHost& broker, Fault fault) {
   });
 }
 
-/// A node is put back to its last backup, of which the others may have been told (R21, R22).
-void Simulation::put_back(NodeHost& host) {
+/// A node is put back to its last backup, of which the others may have been told (R21, R22); in silence only where its
+/// witnesses have seen more than the backup holds (R23).
+void Simulation::put_back(NodeHost& host, Fault fault) {
   auto backup = node_backups_.find(&host);
   if (backup == node_backups_.end() || !host.installed()) return;
-  world_.injected(Fault::node_restored);
+  const NodeHost::Image& image = *backup->second;
+  const bool in_silence = fault == Fault::node_in_silence;
+  if (in_silence) {
+    if (!host.up() || host.node().recovery() != proto::Recovery::none) return;
+    const auto& log = host.own_log();
+    const bool seen = host.log_generation() > image.log_generation || log.checkpoint_size() > image.log_size;
+    if (!seen || !log.signs() || log.cosigners() < checker_->in_force()) return;
+    host.log().expect("node.fenced");  // a copy from before an earlier recovery
+  }
+  world_.injected(fault);
   checker_->node_will_be_restored(host);
-  host.restore(*backup->second);
+  if (in_silence) host.restore_in_silence(image);
+  else host.restore(image);
   checker_->node_was_restored(host);
+}
+
+/// The machine was cloned, as by a snapshot that somebody started: both run. On the one that shall go on `recover` was
+/// said; the other one must come to a stop by itself (R13), and is found and switched off some time later.
+void Simulation::clone(NodeHost& host) {
+  if (!host.up() || host.node().recovery() != proto::Recovery::none || host.seals()) return;
+  world_.injected(Fault::machine_cloned);
+  world_.stay_awake(minutes(1));
+  world_.trace(host.name(), "-- cloned");
+  host.recover();
+  checker_->cloned(host);
+  copies_.push_back(std::make_unique<NodeHost>(world_, network_, host_faults_, *realm_, host.party(), checker_->of_copies(), world_.random.next()));
+  NodeHost& copy = *copies_.back();
+  for (auto& broker : brokers_) copy.connect_to(*broker);
+  const auto image = host.image();
+  copy.raw().restore(image.store);
+  copy.bodies().restore(image.bodies);
+  host.log().expect("node.fenced");
+  copy.log().expect("node.fenced");
+  start_copy(copy, host);
+}
+
+/// When the other one has recovered: before, two of equal right would speak, and what they sign convicts them.
+void Simulation::start_copy(NodeHost& copy, NodeHost& host) {
+  later(world_.random.within(milliseconds(500), seconds(60)), [this, &copy, &host] {
+    if (!host.up() || host.node().recovery() != proto::Recovery::none) return start_copy(copy, host);
+    world_.trace(copy.name(), "-- its copy starts");
+    copy.return_after({});
+    later(a_while(), [this, &copy] {
+      if (copy.fenced()) world_.count("rare: a copy was fenced");
+      copy.crash(false);
+    });
+  });
+}
+
+void Simulation::disturb_witness(Fault fault) {
+  auto& random = world_.random;
+  WitnessHost& witness = *witnesses_[0];
+  if (!witness.up()) return;
+  if (fault == Fault::witness_lost) {
+    world_.injected(fault);
+    return witness.lose_disk();
+  }
+  if (fault == Fault::witness_killed) {
+    world_.injected(fault);
+    witness.crash(random.chance(500));
+    return witness.return_after(a_while());
+  }
+  if (witness.tamper) return;
+  world_.trace(witness.name(), "-- lies");
+  auto old = std::make_shared<std::vector<Bytes>>();
+  witness.tamper = [this, old](audit::Watcher::Send& send) {
+    auto* put = std::get_if<proto::CosignaturePut>(&send.frame.body);
+    if (!put) return true;
+    auto& chance = world_.random;
+    world_.injected(Fault::witness_lies);
+    if (old->size() < 100) old->push_back(put->note);
+    switch (chance.below(3)) {
+      case 0: return false;
+      case 1: put->note = (*old)[chance.below(old->size())]; break;
+      default: put->note[chance.below(put->note.size())] ^= 1;
+    }
+    return true;
+  };
+  later(a_while(), [&witness] {
+    witness.tamper = nullptr;
+    if (witness.up()) witness.crash_and_return(false);
+  });
 }
 
 void Simulation::damage(BrokerHost& broker, Fault fault) {
@@ -465,6 +559,7 @@ void Simulation::switch_all_off() {
     host.return_after(off + world_.random.within({}, seconds(30)));
   };
   for (auto& node : nodes_) each(*node);
+  for (auto& witness : witnesses_) each(*witness);
   for (auto& broker : brokers_)
     if (checker_->in_force(*broker)) each(*broker);
 }
@@ -485,8 +580,16 @@ void Simulation::all_up() {
     each(*node);
     if (node->tamper && node->up()) node->crash(false);
     node->spoil = nullptr;
+    if (node->fenced()) node->recover();
     node->tamper = nullptr;
     node->return_after(seconds(1));
+  }
+  for (auto& copy : copies_) copy->crash(false);
+  for (auto& witness : witnesses_) {
+    each(*witness);
+    if (witness->tamper && witness->up()) witness->crash(false);
+    witness->tamper = nullptr;
+    witness->return_after(seconds(1));
   }
   for (auto& broker : brokers_) {
     each(*broker);

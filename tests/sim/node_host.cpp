@@ -10,6 +10,7 @@ using namespace tram::node;
 
 namespace {
 bool is_full(ErrorCode code) { return code == ErrorCode::storage_full || code == ErrorCode::map_full; }
+bool is_broken(ErrorCode code) { return code == ErrorCode::io_failed; }
 }  // namespace
 
 NodeHost::NodeHost(World& world, Network& network, HostFaults& faults, const Realm& realm, const Party& party,
@@ -44,9 +45,11 @@ Wire* NodeHost::wire(const PartyId& broker, proto::Endpoint endpoint) {
 
 void NodeHost::boot() {
   if (up_) return;
+  if (in_doubt_) mark_recovering();
   up_ = true;
   world_.trace(name(), "++ starts");
   if (auto rebuilt = rebuild(); !rebuilt) {
+    if (is_broken(rebuilt.error().code)) return stop_on(rebuilt.error());
     SIM_REQUIRE(is_full(rebuilt.error().code), name(), "start:", describe(rebuilt.error()));
     world_.count("a start on a full store failed");
     crash(false);
@@ -71,7 +74,9 @@ NodeHost::Image NodeHost::image() {
   proto::NodeRecord self;
   auto row = store_->begin_read().value()->get(table::self, view("self")).value();
   SIM_REQUIRE(row && proto::decode_record(*row, self), name(), "has no record of itself");
-  return {raw_.dump(), bodies_.dump(), self.rinc};
+  audit::Log log;
+  SIM_REQUIRE(log.load(*store_->begin_read().value()), name(), "log");
+  return {raw_.dump(), bodies_.dump(), self.rinc, log.generation(), log.size()};
 }
 
 node::BackupMarks NodeHost::marks(const Image& image) {
@@ -93,13 +98,48 @@ void NodeHost::restore(const Image& image) {
   world_.trace(name(), "-- restored");
   raw_.restore(image.store);
   bodies_.restore(image.bodies);
+  mark_recovering();
+  return_after(world_.random.within(seconds(1), seconds(60)));
+}
+
+void NodeHost::restore_in_silence(const Image& image) {
+  crash(true);
+  world_.trace(name(), "-- restored in silence");
+  raw_.restore(image.store);
+  bodies_.restore(image.bodies);
+  in_doubt_ = false;
+  return_after(world_.random.within(seconds(1), seconds(60)));
+}
+
+void NodeHost::mark_recovering() {
   raw_.set_capacity_bytes(UINT64_MAX);  // an operator who restores makes room first
   bodies_.set_capacity_bytes(UINT64_MAX);
+  in_doubt_ = false;
   auto txn = store_->begin_write().value();
   SIM_REQUIRE(Node::mark_restored(*txn), name(), "mark_restored");
   SIM_REQUIRE(txn->commit(), name(), "mark_restored");
-  return_after(world_.random.within(seconds(1), seconds(60)));
 }
+
+void NodeHost::recover() {
+  crash(false);
+  raw_.revive();
+  world_.trace(name(), "-- recover");
+  in_doubt_ = true;
+  return_after(world_.random.within(milliseconds(100), seconds(10)));
+}
+
+/// Exit 74 (R2): nothing more leaves, and the process stays down until an operator has looked.
+void NodeHost::stop_on(const Error& error) {
+  SIM_REQUIRE(is_broken(error.code), name(), "node.stopped:", describe(error));
+  world_.trace(name(), "-- stopped, exit 74: " + describe(error));
+  world_.count("a node stopped with exit 74");
+  crash(false);
+  raw_.revive();
+  in_doubt_ = true;
+  return_after(world_.random.within(seconds(5), minutes(10)));
+}
+
+bool NodeHost::seals() { return !store_->begin_read().value()->scan(table::sealing, {}, {}, 1).value().empty(); }
 
 /// Loop::restart_node.
 Result<void> NodeHost::rebuild() {
@@ -189,6 +229,7 @@ void NodeHost::step() {
   auto effects = std::make_shared<Effects>();
   CrashPoint crash_point = CrashPoint::none;
   Result<void> outcome;
+  const uint64_t commits = raw_.commits();
   {
     auto txn = store_->begin_write().value();
     outcome = node_->step(*txn, now, events, *effects);
@@ -205,6 +246,11 @@ void NodeHost::step() {
     }
     if (outcome) outcome = txn->commit();
   }
+  if (!outcome && is_broken(outcome.error().code)) {
+    raw_.revive();
+    if (raw_.commits() != commits) observer_.node_committed(*this, *effects);  // it is on the disk all the same
+    return stop_on(outcome.error());
+  }
   if (!outcome) {
     SIM_REQUIRE(is_full(outcome.error().code), name(), "node.stopped:", describe(outcome.error()));
     world_.count("step aborted by a full store (node)");
@@ -212,6 +258,7 @@ void NodeHost::step() {
     for (auto& one : *acts) one.done(outcome);
     pause(seconds(1));
     if (auto rebuilt = rebuild(); !rebuilt) {
+      if (is_broken(rebuilt.error().code)) return stop_on(rebuilt.error());
       SIM_REQUIRE(is_full(rebuilt.error().code), name(), "restart:", describe(rebuilt.error()));
       crash(false);
       return_after(seconds(10));

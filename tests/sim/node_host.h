@@ -23,15 +23,22 @@ class NodeHost final : public Host, public ClientEnd {
   struct Image {
     std::map<std::string, std::map<Bytes, Bytes>> store;
     std::map<std::string, Bytes> bodies;
-    uint32_t rinc = 0;
+    uint32_t rinc = 0, log_generation = 0;
+    uint64_t log_size = 0;
   };
   /// A backup as of now; restore() puts it in the place of everything (`tram-node backup`, `restore`).
   Image image();
   void restore(const Image&);
+  /// The same, and nobody says so (R23).
+  void restore_in_silence(const Image&);
+  /// `recover`: the store is read back, and what may have been lost is asked for anew (R2, R13).
+  void recover();
   /// Every position of the image: what BACKED_UP may say of it.
   node::BackupMarks marks(const Image&);
   node::Node& node() { return *node_; }
   bool installed() const { return raw_.used_bytes() > 0; }
+  /// A document is being sealed: a copy made now would give it another id.
+  bool seals();
 
   using Act = std::function<Result<void>(node::Node&, WriteTxn&, Time, node::Effects&)>;
   /// An act of the local API in the next step's transaction. `done` hears of the outcome after the commit; it hears
@@ -39,6 +46,8 @@ class NodeHost final : public Host, public ClientEnd {
   void act(Act act, std::function<void(const Result<void>&)> done);
   const directory::Directory& directory() const { return *directory_; }
   const audit::OwnLog& own_log() const { return node_->own_log(); }
+  uint32_t log_generation() const { return audit_->generation(); }
+  bool fenced() const { return node_ && node_->fenced(); }
   std::vector<std::unique_ptr<Wire>>& wires() { return wires_; }
 
   /// Byzantine, or broken memory: changes jobs on their way to the workers, and frames on their way out; a frame for which
@@ -65,6 +74,8 @@ class NodeHost final : public Host, public ClientEnd {
   void forget() override;
   void step() override;
   Result<void> rebuild();
+  void mark_recovering();
+  void stop_on(const Error&);
   void connect_brokers();
   /// False when the process died on the way.
   bool let_out(node::Effects&, CrashPoint);
@@ -82,6 +93,7 @@ class NodeHost final : public Host, public ClientEnd {
   std::map<PartyId, Queues> queues_;
   std::deque<node::Event> inbox_;
   std::deque<PendingAct> acts_;
+  bool in_doubt_ = false;  // exit 74: no start before `recover`
 };
 
 }  // namespace tram::sim

@@ -21,6 +21,7 @@ Realm::Realm(const RealmPlan& plan, Random& random, Time now) : now_(now - days(
   make(officers_, "O", 4);
   make(brokers_, "B", plan.brokers);
   make(agencies_, "A", plan.agencies);
+  make(witnesses_, "W", plan.witness ? 1 : 0);
 
   proto::RootChange root;
   root.realm_name = "Simulated realm";
@@ -41,6 +42,8 @@ Realm::Realm(const RealmPlan& plan, Random& random, Time now) : now_(now - days(
   apply(sign({{now_, plan.policy}}, 3));
   std::vector<proto::Change> changes;
   for (size_t i = 0; i + (plan.late_broker ? 1 : 0) < brokers_.size(); ++i) changes.push_back({now_, broker_record(i)});
+  for (const auto& party : witnesses_)
+    changes.push_back({now_, proto::WitnessChange{party.id, party.name, "inspectorate", party.keys.log->public_key(), false, party.keys.curve.public_key}});
   for (size_t i = 0; i < agencies_.size(); ++i) {
     proto::Agency agency;
     agency.id = agencies_[i].id;
@@ -103,14 +106,14 @@ void Realm::apply(Bytes entry) {
 }
 
 const Party& Realm::party(const PartyId& id) const {
-  for (const auto* list : {&brokers_, &agencies_})
+  for (const auto* list : {&brokers_, &agencies_, &witnesses_})
     for (const auto& party : *list)
       if (party.id == id) return party;
   throw Broken("unknown party " + brief(id));
 }
 
 std::string Realm::name(const PartyId& id) const {
-  for (const auto* list : {&brokers_, &agencies_})
+  for (const auto* list : {&brokers_, &agencies_, &witnesses_})
     for (const auto& party : *list)
       if (party.id == id) return party.name;
   return brief(id);

@@ -29,6 +29,7 @@ struct RealmPlan {
   size_t agencies = 4;
   bool late_agency = false;  // the last one has no keys in the first entries
   bool late_broker = false;  // the last one is not in the first entries
+  bool witness = false;      // an independent one
   proto::PolicyChange policy;
 };
 
@@ -39,6 +40,7 @@ class Realm {
   const RealmId& id() const { return directory_->realm(); }
   const std::vector<Party>& brokers() const { return brokers_; }
   const std::vector<Party>& agencies() const { return agencies_; }
+  const std::vector<Party>& witnesses() const { return witnesses_; }
   const Party& party(const PartyId&) const;
   std::string name(const PartyId& id) const;
   /// The officers decide something more: one entry, signed, at the end of entries().
@@ -56,7 +58,7 @@ class Realm {
   void apply(Bytes entry);
   Time now_;
   proto::PolicyChange policy_;
-  std::vector<Party> officers_, brokers_, agencies_;
+  std::vector<Party> officers_, brokers_, agencies_, witnesses_;
   MemStore store_;
   std::unique_ptr<directory::Directory> directory_;
   std::vector<Bytes> entries_;

@@ -3,6 +3,7 @@
 // Thread: one.
 #pragma once
 #include "tests/sim/checker.h"
+#include "tests/sim/witness_host.h"
 
 namespace tram::sim {
 
@@ -54,7 +55,10 @@ class Simulation {
   void inject_one();
   void inject(Fault);
   void put_back(BrokerHost&, Fault);
-  void put_back(NodeHost&);
+  void put_back(NodeHost&, Fault);
+  void clone(NodeHost&);
+  void start_copy(NodeHost& copy, NodeHost& host);
+  void disturb_witness(Fault);
   void damage(BrokerHost&, Fault);
   void disturb_clock(Fault);
   void disturb_links(Fault);
@@ -63,6 +67,7 @@ class Simulation {
   void switch_all_off();
   void calm();
   void all_up();
+  bool watched(const NodeHost&);
   /// The officers decide, and what they decided reaches the brokers.
   void decide(std::vector<proto::Change>);
   void publish(BrokerHost&);
@@ -88,6 +93,8 @@ class Simulation {
   std::unique_ptr<Checker> checker_;
   std::vector<std::unique_ptr<BrokerHost>> brokers_;
   std::vector<std::unique_ptr<NodeHost>> nodes_;
+  std::vector<std::unique_ptr<WitnessHost>> witnesses_;
+  std::vector<std::unique_ptr<NodeHost>> copies_;  // of machines that were cloned
   std::vector<std::unique_ptr<Clerk>> clerks_;
   std::vector<PlannedDocument> documents_;
   ClerkHabits habits_;

@@ -27,9 +27,9 @@ Bytes said(World& world, crypto::NoticeKind kind, uint32_t rinc, Lane lane, uint
   return crypto::encode_notice(notice, world.members[recipient].key);
 }
 
-size_t posted(World& world, Bytes notice) {
+size_t posted(World& world, Bytes notice, uint64_t session = 1 + recipient) {
   const auto replies = World::only<proto::MailPosted>(
-      world.ask(World::control(1 + recipient), world.members[recipient].id, proto::MailPost{{{world.members[sender].id, std::move(notice)}}}));
+      world.ask(World::control(session), world.members[recipient].id, proto::MailPost{{{world.members[sender].id, std::move(notice)}}}));
   return replies.empty() ? 0 : replies[0].ids.size();
 }
 
@@ -120,4 +120,29 @@ TEST_CASE("R13: a recovering sender is told what it signed itself, and is not fe
   CHECK(other[0].incarnation.empty());
   REQUIRE(!other[0].recovery.empty());
   CHECK(crypto::rinc_of(crypto::decode_notice(other[0].recovery)->env_id).value() == 7);
+}
+
+TEST_CASE("R13: a copy that only receives is fenced too, also on a session that was greeted before") {
+  World world;
+  const Letter letter = world.send(sender, recipient);
+  const PartyId& party = world.members[recipient].id;
+  constexpr uint64_t copy = 1 + recipient, other = 20;
+  auto hello = [&](uint64_t session, uint32_t inc, bool recovering) {
+    return world.ask(World::control(session), party, proto::Hello{proto::wire_version, inc, 0, "", recovering});
+  };
+  auto answers = [&](uint64_t session) {
+    return world.ask(World::control(session), party, proto::AckPut{{{world.ack(letter, recipient), {}}}});
+  };
+  REQUIRE(World::announced(hello(copy, 1, false)).size() == 1);
+  REQUIRE(World::only<proto::HelloReply>(hello(other, 1, true)).size() == 1);
+  CHECK(posted(world, said(world, crypto::NoticeKind::recover, 2, Lane::normal, 1, 0), other) == 1);
+  CHECK(World::refusal(answers(copy)) == number(ErrorCode::fenced));
+  CHECK(posted(world, said(world, crypto::NoticeKind::backed_up, 2, Lane::normal, 1, 9), copy) == 0);
+  CHECK(World::refusal(hello(copy, 1, false)) == number(ErrorCode::fenced));
+  CHECK(world.stored(letter.envelope.id)->state == EnvelopeState::stored);
+  // The one that recovered goes on, before and after it says its new number.
+  CHECK(posted(world, said(world, crypto::NoticeKind::recover, 2, Lane::urgent, 1, 0), other) == 1);
+  REQUIRE(World::announced(hello(other, 2, false)).size() == 1);
+  CHECK(World::only<proto::AckReply>(answers(other)).size() == 1);
+  CHECK(world.stored(letter.envelope.id)->state != EnvelopeState::stored);
 }

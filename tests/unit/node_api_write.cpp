@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "tests/unit/node_api_fixture.h"
 
 using namespace tram;
@@ -212,4 +214,25 @@ TEST_CASE("old answers and unfinished uploads are forgotten") {
   CHECK(world.dump()["upload"].empty());
   sweep(world.now + days(8));
   CHECK(world.dump()["idempotency"].empty());
+}
+TEST_CASE("a start removes the uploads that no row knows, and no body whose id begins like theirs") {
+  World world;
+  DocId doc;
+  doc.bytes.fill(0x0f);
+  const std::string known(32, 'a'), unknown(32, 'b');
+  for (const auto& name : {body_name(doc), manifest_name(body_name(doc)), upload_name(known), upload_name(unknown)})
+    REQUIRE(world.bodies.create(name, 10));
+  {
+    auto txn = world.realm.store.begin_write().value();
+    proto::UploadRecord record;
+    record.id = known;
+    REQUIRE(save(*txn, table::upload, view(known), record));
+    REQUIRE(txn->commit());
+  }
+  REQUIRE(api::sweep_uploads(*world.realm.read(), world.bodies));
+  auto left = world.bodies.list().value();
+  std::sort(left.begin(), left.end());
+  std::vector<std::string> wanted{body_name(doc), manifest_name(body_name(doc)), upload_name(known)};
+  std::sort(wanted.begin(), wanted.end());
+  CHECK(left == wanted);
 }
