@@ -334,7 +334,7 @@ class Damage(RealmTest):
                     room = os.statvfs(store)
                     file.write(b"\0" * (room.f_bavail * room.f_frsize))
                 # More than the pages that lie free inside the store's file.
-                documents.extend(self.send("gov", ["M01"], [("cong-van.pdf", PDF + b"x" * 40000)]) for _ in range(12))
+                documents.extend(self.send("gov", ["M01"], [("cong-van.pdf", PDF + b"x" * 20000)]) for _ in range(24))
                 try:
                     wait_until(lambda: "store.was_full" in broker.log(), 4, "a step is taken back")
                     return True
