@@ -28,6 +28,7 @@ enum class LeafKind : uint16_t {
   body_freed = 20,
   mail_expired = 21,
   requeued = 22,
+  custody_void = 30,  // env_id: its body was found damaged here, its sender was told (R7, 3.9)
   // node
   document_submitted = 40,
   outbox_stored = 41,
@@ -53,6 +54,8 @@ enum class LeafKind : uint16_t {
   recovery_ended = 61,
   redelivered = 62,
   backed_up = 63,
+  body_damaged = 70,   // doc_id: what the scrub found
+  body_repaired = 71,
   // both
   directory_applied = 80,
   kx_feed_stored = 81,

@@ -13,6 +13,19 @@ Result<std::optional<Bytes>> decode_value(ValueCodec& codec, const Table& table,
   return std::optional<Bytes>(std::move(plain));
 }
 
+Result<CheckedRows> check_values(ValueCodec& codec, const Table& table, Result<std::vector<Row>> coded, size_t limit) {
+  TRAM_TRY(rows, std::move(coded));
+  CheckedRows checked;
+  checked.rows = rows.size();
+  for (Row& row : rows)
+    if (!codec.decode(table, row.key, row.value)) checked.damaged.push_back(row.key);
+  if (rows.size() == limit) {
+    checked.next = std::move(rows.back().key);
+    checked.next.push_back(0);
+  }
+  return checked;
+}
+
 Result<std::vector<Row>> decode_rows(ValueCodec& codec, const Table& table, Result<std::vector<Row>> coded) {
   TRAM_TRY(rows, std::move(coded));
   for (Row& row : rows) {
@@ -32,6 +45,9 @@ class CodedReadTxn final : public ReadTxn {
                                 Direction direction) override {
     return decode_rows(codec_, table, raw_->scan(table, from, until, limit, direction));
   }
+  Result<CheckedRows> check(const Table& table, BytesView from, size_t limit) override {
+    return check_values(codec_, table, raw_->scan(table, from, {}, limit, Direction::forward), limit);
+  }
 
  private:
   std::unique_ptr<ReadTxn> raw_;
@@ -47,6 +63,9 @@ class CodedWriteTxn final : public WriteTxn {
   Result<std::vector<Row>> scan(const Table& table, BytesView from, BytesView until, size_t limit,
                                 Direction direction) override {
     return decode_rows(codec_, table, raw_->scan(table, from, until, limit, direction));
+  }
+  Result<CheckedRows> check(const Table& table, BytesView from, size_t limit) override {
+    return check_values(codec_, table, raw_->scan(table, from, {}, limit, Direction::forward), limit);
   }
   Result<void> put(const Table& table, BytesView key, BytesView value) override {
     if (value.size() + 64 > limits::value_bytes_max) return fail(ErrorCode::too_large, std::string(table.name));
@@ -90,21 +109,32 @@ std::unique_ptr<Store> coded_store(Store& raw, ValueCodec& codec) {
   return std::make_unique<CodedStore>(raw, codec);
 }
 
-Result<uint64_t> check_rows(ReadTxn& txn, std::span<const Table> tables) {
+Result<CheckedRows> ReadTxn::check(const Table& table, BytesView from, size_t limit) {
+  TRAM_TRY(rows, scan(table, from, {}, limit));
+  CheckedRows checked;
+  checked.rows = rows.size();
+  if (rows.size() == limit) {
+    checked.next = std::move(rows.back().key);
+    checked.next.push_back(0);
+  }
+  return checked;
+}
+
+std::string describe(const DamagedRow& row) { return std::string(row.table.name) + " " + to_hex(row.key); }
+
+Result<RowCheck> check_rows(ReadTxn& txn, std::span<const Table> tables) {
   constexpr size_t page = 256;
-  uint64_t rows = 0;
+  RowCheck check;
   for (const Table& table : tables) {
     Bytes from;
-    for (;;) {
-      auto read = txn.scan(table, from, {}, page);
-      if (!read) return fail(read.error().code, std::string(table.name) + ": " + read.error().detail);
-      rows += read->size();
-      if (read->size() < page) break;
-      from = read->back().key;
-      from.push_back(0);
-    }
+    do {
+      TRAM_TRY(read, txn.check(table, from, page));
+      check.rows += read.rows;
+      for (Bytes& key : read.damaged) check.damaged.push_back({table, std::move(key)});
+      from = std::move(read.next);
+    } while (!from.empty());
   }
-  return rows;
+  return check;
 }
 
 }  // namespace tram

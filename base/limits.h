@@ -64,7 +64,7 @@ inline constexpr size_t held_items_max = 10000;
 inline constexpr uint64_t broker_retained_body_bytes_max = 4u << 20;  // R6
 inline constexpr Duration kx_epoch = days(1);
 inline constexpr uint32_t kx_epochs_ahead = 7;
-inline constexpr uint32_t poison_attempts_max = 3;            // R44
+inline constexpr uint32_t poison_attempts_max = 3;            // R44: the fourth time it is put aside
 
 // Disk watermarks in percent of the map or file system (R42)
 inline constexpr unsigned disk_refuse_bulk_percent = 80;
@@ -77,6 +77,14 @@ inline constexpr size_t files_per_document_max = 64;
 inline constexpr size_t file_name_bytes_max = 255;
 inline constexpr size_t recipients_per_document_max = 12000;
 inline constexpr size_t organ_code_chars_max = 35;
+
+// Scrub: how slowly everything is read, and how often at least (R24, 3.9)
+inline constexpr size_t scrub_rows_per_second = 64;
+inline constexpr uint64_t scrub_bytes_per_second = 4u << 20;  // of body files
+inline constexpr size_t scrub_bodies_per_second = 32;
+inline constexpr Duration scrub_every = days(3);              // from the start of a pass to the start of the next
+inline constexpr Duration scrub_overdue = days(7);            // every row and body at least once in so long
+inline constexpr uint32_t scrub_put_off_max = 9;              // busy seconds that are passed over for one that is not
 
 // Directory (R25)
 inline constexpr size_t directory_entry_bytes_max = 61440;

@@ -26,6 +26,13 @@ struct Row {
 
 enum class Direction { forward, backward };
 
+/// Rows that were looked at one after the other, whatever their values are worth.
+struct CheckedRows {
+  size_t rows = 0;
+  std::vector<Bytes> damaged;  // keys of values that do not carry their code
+  Bytes next;                  // where to go on; empty: that was the last row
+};
+
 /// Reads of one consistent snapshot. Everything is copied out (L8). Errors: store_corrupt, io_failed.
 class ReadTxn {
  public:
@@ -34,6 +41,8 @@ class ReadTxn {
   /// Up to `limit` rows with from <= key < until (an empty `until` means no end), in key order or backwards.
   virtual Result<std::vector<Row>> scan(const Table&, BytesView from, BytesView until, size_t limit,
                                         Direction = Direction::forward) = 0;
+  /// Up to `limit` rows from `from` on, each value checked by itself: one that is damaged hides no other (3.9).
+  virtual Result<CheckedRows> check(const Table&, BytesView from, size_t limit);
 };
 
 /// The single writer's transaction: sees its own writes. Destroying it without commit aborts.
@@ -69,9 +78,19 @@ class ValueCodec {
 /// A store whose values pass through `codec`. Both must outlive it.
 std::unique_ptr<Store> coded_store(Store& raw, ValueCodec& codec);
 
-/// Reads every row of these tables, so that the codec checks each (3.9); how many there are. Errors: store_corrupt (the
-/// detail names the table), io_failed.
-Result<uint64_t> check_rows(ReadTxn&, std::span<const Table> tables);
+struct DamagedRow {
+  Table table;
+  Bytes key;
+};
+/// "table key", the key in hex: enough for an operator to tell one from another.
+std::string describe(const DamagedRow&);
+struct RowCheck {
+  uint64_t rows = 0;
+  std::vector<DamagedRow> damaged;
+};
+/// Reads every row of these tables, so that the codec checks each (3.9). Errors: io_failed; store_corrupt when the tables
+/// themselves cannot be read.
+Result<RowCheck> check_rows(ReadTxn&, std::span<const Table> tables);
 
 // ---- bodies -----------------------------------------------------------------------------------------------
 

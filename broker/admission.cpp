@@ -7,7 +7,6 @@ namespace tram::broker {
 namespace {
 
 constexpr Duration quota_retry = seconds(30);
-constexpr Duration storage_retry = seconds(20);  // all is final a minute after there is room again (I16)
 constexpr Duration busy_retry = milliseconds(500);
 
 EnvelopeId envelope_id(BytesView envelope) {
@@ -31,6 +30,11 @@ proto::PutResult refused(const EnvelopeId& env_id, ErrorCode code, Duration retr
 size_t sealed_size(const Upload& upload, uint32_t index) {
   if (index + 1 < upload.chunks) return limits::sealed_chunk_bytes;
   return static_cast<size_t>(upload.bytes - uint64_t{upload.chunks - 1} * limits::sealed_chunk_bytes);
+}
+
+Bytes body_of(const StoredEnvelope& record) {
+  const BytesView envelope = record.envelope;
+  return table::body_key(*PartyId::from(envelope.subspan(40, PartyId::size)), *DocId::from(envelope.subspan(120, DocId::size)));
 }
 
 /// The epoch inside the unsigned bytes of a custody receipt.
@@ -386,6 +390,8 @@ Result<void> Broker::State::on_reconcile(Step& step, const Asker& asker, const p
       const bool own = equal(BytesView(record->envelope).subspan(40, 16), asker.peer);
       // A queued envelope whose custody is of an earlier epoch is put again, and gets a custody of this one.
       missing = !own || (record->state == EnvelopeState::stored && !custody_of_epoch(record->custody, self.epoch));
+      // So is one whose body rotted here.
+      missing = missing || (record->state == EnvelopeState::stored && !damaged.empty() && damaged.contains(body_of(*record)));
     }
     if (missing) reply.missing.push_back(env_id);
   }
@@ -609,6 +615,7 @@ Result<void> Broker::State::on_body_synced(Step& step, SyncBodyDone& done) {
   if (done.outcome) {
     of.lease.until = step.now + limits::lease;
     TRAM_OK(step.txn.put(table::lease, key, proto::encode_record(of.lease)));
+    if (of.lease.present == of.chunks) TRAM_OK(body_whole_again(step, key));
   }
   start_sync(step, done.sender, done.doc_id, of);
   return {};

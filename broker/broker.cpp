@@ -206,6 +206,7 @@ Result<void> Broker::State::on_hello(Step& step, const FrameReceived& event, con
     mailboxes[event.peer] = Mailbox{};
     mailboxes[event.peer].session = event.session;
     dirty_mailboxes.insert(event.peer);
+    TRAM_OK(tell_damaged(step, event.peer));
   }
   return {};
 }
@@ -296,6 +297,7 @@ Result<void> Broker::State::on_job(Step& step, JobDone& done) {
   if (auto* result = std::get_if<VerifyAckDone>(&done)) return on_acks_verified(step, *result);
   if (auto* result = std::get_if<VerifyMailDone>(&done)) return on_mail_verified(step, *result);
   if (auto* result = std::get_if<ListBodiesDone>(&done)) return on_files_listed(step, *result);
+  if (auto* result = std::get_if<ScrubDone>(&done)) return on_scrubbed(step, *result);
   if (auto* result = std::get_if<RemoveBodiesDone>(&done)) {
     for (const auto& name : result->names) removing.erase(name);
     if (!result->outcome && result->outcome.error().code == ErrorCode::io_failed) return fail(result->outcome.error());
@@ -422,6 +424,7 @@ Result<void> Broker::State::finish(Step& step) {
     post(step, sends);
     TRAM_OK(run_timers(step));
     TRAM_OK(sync_peers(step));
+    TRAM_OK(scrub_turn(step));
     std::vector<SessionKey> idle;
     for (const auto& [session_key, one] : live) {
       if (one.heard + session_idle_max < step.now) idle.push_back(session_key);
@@ -443,12 +446,7 @@ Result<void> Broker::State::finish(Step& step) {
   TRAM_OK(serve_contents(step));
   start_bulk_jobs(step);
 
-  for (const PartyId& id : dirty_parties) {
-    CachedParty& cached = parties.at(id);
-    TRAM_OK(step.txn.put(table::party, id, proto::encode_record(cached.record)));
-    cached.dirty = false;
-  }
-  dirty_parties.clear();
+  TRAM_OK(write_parties(step));
   if (parties.size() > cached_parties_max) parties.clear();
   if (docs.size() > cached_parties_max) docs.clear();
   if (self_dirty) {
@@ -498,6 +496,7 @@ Result<void> Broker::State::forget_caches(ReadTxn& txn) {
   self_dirty = false;
   if (self.party != config.self || self.realm != config.realm) return fail(ErrorCode::wrong_realm, "store");
   TRAM_OK(directory.load(txn));
+  TRAM_OK(load_scrub(txn));
   return audit_log.load(txn);
 }
 
@@ -542,7 +541,7 @@ Result<void> Broker::start(WriteTxn& txn, Time now, Effects& effects) {
 }
 
 Result<void> Broker::step(WriteTxn& txn, Time now, std::span<Event> events, Effects& effects) {
-  Step step{txn, now, effects, {}, {}, {}, false};
+  Step step{txn, now, effects, {}, {}, {}, false, events.size() > busy_step_events};
   state_->started = {};
   for (size_t i = 0; i < events.size(); ++i) {
     auto done = state_->on_event(step, events[i]);
@@ -558,8 +557,39 @@ Result<void> Broker::step(WriteTxn& txn, Time now, std::span<Event> events, Effe
   return state_->finish(step);
 }
 
-Result<void> Broker::reload(ReadTxn& txn, Time) {
+namespace {
+
+/// Whom an event of an aborted step would have brought an answer. Askers are plain values: they outlive what was moved out
+/// of the events meanwhile.
+void collect_askers(const Event& event, std::vector<Asker>& askers) {
+  if (const auto* frame = std::get_if<FrameReceived>(&event)) {
+    askers.push_back({frame->session, frame->peer, frame->frame.request});
+    return;
+  }
+  const auto* job = std::get_if<JobDone>(&event);
+  if (job == nullptr) return;
+  if (const auto* puts = std::get_if<VerifyPutDone>(job))
+    for (const auto& item : puts->items) askers.push_back(item.asked.asker);
+  if (const auto* acks = std::get_if<VerifyAckDone>(job))
+    for (const auto& item : acks->items) askers.push_back(item.asked.asker);
+  if (const auto* mail = std::get_if<VerifyMailDone>(job)) askers.push_back(mail->asked.asker);
+  if (const auto* offer = std::get_if<OfferDone>(job)) askers.push_back(offer->asked.asker);
+}
+
+}  // namespace
+
+Result<void> Broker::reload(ReadTxn& txn, Time, std::span<const Event> aborted, Effects& effects) {
   State& s = *state_;
+  std::vector<Asker> askers;
+  for (const Event& event : aborted) collect_askers(event, askers);
+  for (const Asker& asker : askers) {
+    if (asker.request == 0) continue;
+    ++s.counters.refusals;
+    proto::Refused refused;
+    refused.code = number(ErrorCode::storage_full);
+    refused.retry_after_ms = static_cast<uint64_t>(storage_retry.ms);
+    effects.sends.push_back({asker.session, proto::Frame{asker.request, std::move(refused)}, {}});
+  }
   TRAM_OK(s.forget_caches(txn));
   TRAM_OK(s.own_log.load(txn));
   // The jobs of the aborted step never ran, and the chunks that waited in memory are sent again by their owners.
@@ -593,5 +623,8 @@ const Epoch& Broker::epoch() const { return state_->self.epoch; }
 const audit::OwnLog& Broker::own_log() const { return state_->own_log; }
 const Counters& Broker::counters() const { return state_->counters; }
 size_t Broker::sessions() const { return state_->live.size(); }
+const Scrub& Broker::scrub() const { return state_->scrub; }
+const std::vector<DamagedRow>& Broker::damaged_rows() const { return state_->damaged_rows; }
+size_t Broker::damaged_bodies() const { return state_->damaged.size(); }
 
 }  // namespace tram::broker

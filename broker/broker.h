@@ -4,11 +4,13 @@
 // an envelope is freed only by its recipient's statement, its sender's cancel before hand-over, or time (R16); at most
 // K unanswered envelopes a recipient and lane (R17); a pinned body is never freed (R40); lanes are served 8:4:2:1
 // (R39); nothing depends on a classification, which a broker cannot see (R46). Parts: admission.cpp (Put, Offer, chunks
-// in), delivery.cpp (announce, fetch, chunks out, ACK), mail.cpp, upkeep.cpp (timers, directory, peers), witness.cpp (logs), broker.cpp
+// in), delivery.cpp (announce, fetch, chunks out, ACK), mail.cpp, upkeep.cpp (timers, directory, peers), witness.cpp (logs),
+// scrub.cpp (rot: found, told, mended), recovery.cpp and repair.cpp (stores put back, stores with damaged rows), broker.cpp
 // (sessions, dispatch), jobs.h (long work). Not here: sockets, threads, files (io/). Opening anything: the broker has
 // no code that could. Thread: the loop's.
 #pragma once
 #include "audit/own_log.h"
+#include "base/scrub.h"
 #include "base/limits.h"
 #include "broker/jobs.h"
 #include "directory/directory.h"
@@ -32,6 +34,7 @@ struct Config {
   Quotas quotas;
   Duration body_linger = hours(1);  // an unpinned body file outlives its last pin by this at most
   Duration peer_sync = seconds(30);
+  Duration scrub_every = limits::scrub_every;
 };
 
 // ---- events -------------------------------------------------------------------------------------------------
@@ -93,7 +96,7 @@ struct Effects {
 
 struct Counters {
   uint64_t puts = 0, custodies = 0, repeats = 0, refusals = 0, acks = 0, mails = 0, chunks_in = 0, chunks_out = 0,
-           contents = 0, expired = 0, hostile = 0;
+           contents = 0, expired = 0, hostile = 0, damaged = 0, repaired = 0;
 };
 
 class Broker {
@@ -110,15 +113,22 @@ class Broker {
   /// the new epoch when they are whole: the caller re-reads every file through `bodies`. Envelopes whose body is
   /// damaged are dropped, so that Reconcile reports them missing. Works in its own transactions of `store`. `seen`: how
   /// long witnesses saw the log (R8), for the leaf that says so; sessions hear of the new epoch in the next step.
-  Result<uint64_t> recover(Store& store, Bodies& bodies, Time now, std::optional<uint64_t> seen = {});
+  /// A damaged row is dropped with all that belongs to it, or made anew from what is left; its sender or author brings it
+  /// again (3.9). Error: store_corrupt when no copy of a damaged row can exist elsewhere; the detail names the rows.
+  struct Recovered {
+    uint64_t dropped = 0;             // envelopes
+    std::vector<DamagedRow> repaired;
+  };
+  Result<Recovered> recover(Store& store, Bodies& bodies, Time now, std::optional<uint64_t> seen = {});
 
   /// Start-up: reads the epoch, the directory and the log, forgets every session. Error: not_found (no epoch yet).
   Result<void> start(WriteTxn&, Time now, Effects&);
   /// Errors: only those of the store. The caller aborts, then calls reload() (storage_full, map_full) or stops
   /// (others).
   Result<void> step(WriteTxn&, Time now, std::span<Event>, Effects&);
-  /// After an aborted step: rebuilds the caches; sessions stay, requests of that step are lost and repeated by peers.
-  Result<void> reload(ReadTxn&, Time now);
+  /// After a step aborted by a full store: rebuilds the caches; sessions stay. Who asked something in that step is told to
+  /// ask again when there may be room (R42), instead of waiting for an answer that never comes.
+  Result<void> reload(ReadTxn&, Time now, std::span<const Event> aborted, Effects&);
 
   /// Whether the loop should read more from the sockets: bounds what jobs and queues hold in memory.
   bool control_room() const;
@@ -129,6 +139,11 @@ class Broker {
   const Counters& counters() const;
   const audit::OwnLog& own_log() const;
   size_t sessions() const;
+  const Scrub& scrub() const;
+  /// Rows that the walk under way or the last one found damaged, at most 100: they wait for `recover`.
+  const std::vector<DamagedRow>& damaged_rows() const;
+  /// Bodies found damaged and not yet sent again by their senders.
+  size_t damaged_bodies() const;
 
   struct State;
 

@@ -216,6 +216,14 @@ Result<void> Broker::State::on_chunk_get(Step& step, const Asker& asker, const p
   TRAM_TRY(record, body(step.txn, table::body_key(*sender, get.doc_id)));
   if (!record || record->inline_body) return no(ErrorCode::not_found);
   if (uint64_t{get.first} + get.count > record->chunks) return no(ErrorCode::bad_request);
+  const Bytes key = table::body_key(*sender, get.doc_id);
+  if (!damaged.empty() && damaged.contains(key)) {
+    TRAM_TRY(row, step.txn.get(table::lease, key));
+    LeaseRecord lease;
+    if (row) TRAM_OK(proto::decode_record(*row, lease));
+    for (uint32_t i = get.first; i < get.first + get.count; ++i)
+      if (i / 8 >= lease.have.size() || (lease.have[i / 8] >> (i % 8) & 1) == 0) return no(ErrorCode::not_found);
+  }
   if (chunk_reads.pending(asker.session) + get.count > limits::chunk_requests_per_session_max * limits::chunk_credit) {
     refuse(step, asker, ErrorCode::busy, busy_retry);
     return {};
@@ -266,7 +274,10 @@ Result<void> Broker::State::on_chunk_read(Step& step, ReadChunkDone& done) {
   if (!done.chunk) {
     // The rows go before the file does, so this is a body that was freed meanwhile, or a lost file.
     TRAM_TRY(sender, sender_of(step, done.asker.peer, done.doc_id, nullptr));
-    if (sender) log.error("chunk.was_missing", {{"doc_id", done.doc_id}, {"index", done.index}});
+    if (sender) {
+      log.error("chunk.was_missing", {{"doc_id", done.doc_id}, {"index", done.index}});
+      suspect(table::body_key(*sender, done.doc_id));
+    }
     answer.refusal = number(ErrorCode::not_found);
     send(step, done.asker, std::move(answer));
     return {};

@@ -171,6 +171,13 @@ JobDone run(RemoveBodiesJob&& job, Bodies& bodies) {
 
 JobDone run(ListBodiesJob&&, Bodies& bodies) { return ListBodiesDone{bodies.list()}; }
 
+JobDone run(ScrubJob&& job, Bodies& bodies) {
+  ScrubDone done;
+  for (const auto& item : job.items) done.checks.push_back(crypto::check_body(item.part, bodies));
+  done.asked = std::move(job);
+  return done;
+}
+
 VerifyAckDone::Part check_statement(const VerifyAckJob::Item& asked, const proto::AckItem& item) {
   VerifyAckDone::Part part;
   if (!item.cell.empty() && item.cell.size() != limits::cell_bytes) {

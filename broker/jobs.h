@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "base/ports.h"
+#include "crypto/body_check.h"
 #include "crypto/formats.h"
 #include "proto/wire.h"
 
@@ -154,6 +155,23 @@ struct ListBodiesDone {
   Result<std::vector<std::string>> names;
 };
 
+/// Body files compared with their manifests (3.9); parts of at most limits::scrub_bytes_per_second in all.
+struct ScrubJob {
+  struct Item {
+    Bytes key;           // of the body's row
+    crypto::BodyPart part;
+    bool last = false;   // the body's last part
+  };
+  std::vector<Item> items;
+  bool walk = true;      // of the walk; else a body that could not be served
+  Bytes next;            // where the walk goes on, and with which chunk
+  uint32_t next_chunk = 0;
+};
+struct ScrubDone {
+  ScrubJob asked;
+  std::vector<Result<crypto::BodyPartCheck>> checks;  // one an item
+};
+
 // ---- answers and mail ---------------------------------------------------------------------------------------
 
 /// ACKs and NACK notices of a recipient.
@@ -197,9 +215,9 @@ struct VerifyMailDone {
 };
 
 using Job = std::variant<VerifyPutJob, SignJob, OfferJob, WriteChunkJob, SyncBodyJob, ReadChunkJob, ReadManifestJob,
-                         RemoveBodiesJob, ListBodiesJob, VerifyAckJob, VerifyMailJob>;
+                         RemoveBodiesJob, ListBodiesJob, VerifyAckJob, VerifyMailJob, ScrubJob>;
 using JobDone = std::variant<VerifyPutDone, SignDone, OfferDone, WriteChunkDone, SyncBodyDone, ReadChunkDone,
-                             ReadManifestDone, RemoveBodiesDone, ListBodiesDone, VerifyAckDone, VerifyMailDone>;
+                             ReadManifestDone, RemoveBodiesDone, ListBodiesDone, VerifyAckDone, VerifyMailDone, ScrubDone>;
 
 /// Runs one job to its end. Errors are inside the results.
 JobDone run_job(Job&&, Bodies&);

@@ -31,7 +31,11 @@ inline constexpr size_t mail_items_per_frame_max = 48;
 inline constexpr size_t inline_in_body_row_bytes_max = 60000;
 inline constexpr uint64_t conflicts_kept_max = 1000;
 inline constexpr size_t cached_parties_max = 16384;
+inline constexpr size_t busy_step_events = 32;
+inline constexpr size_t damaged_rows_named_max = 100;
+inline constexpr size_t suspects_max = 64;
 inline constexpr Duration info_kept = seconds(60);
+inline constexpr Duration storage_retry = seconds(20);  // all is final a minute after there is room again (I16)
 inline constexpr Duration allow_list_every = minutes(5);
 inline constexpr Duration session_idle_max = hours(24);
 inline constexpr Duration standing_wait = seconds(1);  // until it is known whether this store is an old copy (R8)
@@ -140,6 +144,7 @@ struct Step {
   VerifyAckJob acks;
   std::vector<SignJob::Item> to_sign;
   bool tick = false;
+  bool busy = false;  // many events: what can wait, waits
 };
 
 struct Broker::State {
@@ -147,7 +152,8 @@ struct Broker::State {
         directory::Directory& d, audit::Log& a, Log& l, Random& r)
       : config(std::move(c)), signing_key(std::move(k)), directory(d), audit_log(a), log(l), random(r),
         own_log(crypto::LogKind::broker, config.self, lk, d, a, l, r),
-        witness(config.realm, crypto::cosigner_name(config.realm, crypto::LogKind::broker, config.self), lk, l) {}
+        witness(config.realm, crypto::cosigner_name(config.realm, crypto::LogKind::broker, config.self), lk, l),
+        scrub(table::all(), table::scrub, config.scrub_every) {}
 
   Config config;
   std::shared_ptr<const crypto::SigningKey> signing_key;
@@ -157,6 +163,7 @@ struct Broker::State {
   Random& random;
   audit::OwnLog own_log;
   audit::Witness witness;
+  Scrub scrub;
   bool fresh_epoch = false;  // opened because this store turned out to be an old copy
   bool tell_epoch = false;   // sessions have not heard of it
 
@@ -198,6 +205,16 @@ struct Broker::State {
   FairQueue<ChunkItem> chunk_reads;
   std::map<PartyId, PeerState> peers;
   Time clock_seen;
+  Time scrub_due, tell_damaged_due;
+  uint32_t scrub_chunk = 0;  // of the body at the walk's cursor
+  std::set<Bytes> damaged;   // body keys: the rows of table::damaged
+  std::vector<DamagedRow> damaged_rows;
+  struct Suspect {
+    Bytes key;
+    uint32_t first = 0;
+  };
+  std::deque<Suspect> suspects;  // could not be served: looked at first
+  bool suspect_out = false;
   Time allow_list_due;
   std::vector<PartyId> agencies;  // all of the directory, for asking peers for KX feeds
   uint64_t agencies_size = 0;     // of the directory then
@@ -285,6 +302,11 @@ struct Broker::State {
   Result<void> on_backed_up(Step&, const crypto::Notice&);
   Result<bool> fenced(Step&, const PartyId& agency, uint32_t inc);
   Result<void> note_incarnation(Step&, PartyRecord& sender, uint32_t inc, BytesView envelope);
+  // repair.cpp
+  /// Rows that do not carry their code, and all that belongs to them; how many envelopes were dropped.
+  Result<uint64_t> repair(Store&, Time now, const std::vector<DamagedRow>&);
+  Result<void> drop_envelope(Step&, const EnvelopeId&, const StoredEnvelope&);
+  Result<void> write_parties(Step&);
   // witness.cpp
   bool may_promise() const;
   void set_witnesses(Time now);
@@ -296,6 +318,16 @@ struct Broker::State {
   Result<void> on_cosignature_put(Step&, const Asker&, const proto::CosignaturePut&);
   Result<void> see_note(Step&, BytesView note);
 
+  // scrub.cpp
+  Result<void> load_scrub(ReadTxn&);
+  Result<void> scrub_turn(Step&);
+  Result<void> start_scrub_job(Step&);
+  Result<void> start_suspect_job(Step&);
+  Result<void> on_scrubbed(Step&, ScrubDone&);
+  Result<bool> body_damaged(Step&, const Bytes& key, const crypto::BodyPartCheck&);
+  Result<void> body_whole_again(Step&, const Bytes& key);
+  Result<void> tell_damaged(Step&, const PartyId& sender);
+  void suspect(const Bytes& key);
   // upkeep.cpp
   Result<void> run_timers(Step&);
   Result<void> envelope_ends(Step&, const EnvelopeId&);

@@ -19,7 +19,7 @@ Bytes joined(std::initializer_list<BytesView> parts) {
 
 std::vector<Table> collect() {
   std::vector<Table> tables{self, party, body,     body_inline, lease, access,  envelope,
-                            blob, queue, position, conflict, incarnation, recovery,    mail,  mail_id, timer};
+                            blob, queue, position, conflict, incarnation, recovery,    mail,  mail_id, timer, scrub, damaged};
   for (const Table& one : directory::tables()) tables.push_back(one);
   for (const Table& one : audit::tables()) tables.push_back(one);
   return tables;

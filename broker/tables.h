@@ -23,6 +23,8 @@ inline constexpr Table recovery{"recovery"};        // recipient -> its recover 
 inline constexpr Table mail{"mail"};          // addressee || u64 serial -> StoredMail
 inline constexpr Table mail_id{"mail_id"};    // mail id || addressee -> u64 serial
 inline constexpr Table timer{"timer"};        // u64 at ms || u8 kind || id -> (one byte)
+inline constexpr Table scrub{"scrub"};        // "scrub" -> where the walk stands (base/scrub.h)
+inline constexpr Table damaged{"damaged"};    // sender || doc_id -> u64 found ms: bodies whose sender shall send again
 
 /// All of the above, the directory's and the log's: what the store is opened with.
 std::span<const Table> all();

@@ -124,6 +124,7 @@ Result<void> Broker::State::free_body(Step& step, const PartyId& sender, const D
   TRAM_OK(step.txn.erase(table::body, key));
   TRAM_OK(step.txn.erase(table::body_inline, key));
   TRAM_OK(step.txn.erase(table::lease, key));
+  if (damaged.erase(key) > 0) TRAM_OK(step.txn.erase(table::damaged, key));
   docs.erase(key);
   uploads.erase(key);
   TRAM_OK(append(step, audit::LeafKind::body_freed, {doc_id}));
@@ -378,18 +379,6 @@ Result<bool> whole(ReadTxn& txn, Bodies& bodies, BytesView key, const BodyRecord
   lease->present = 0;
   auto header = crypto::decode_header(record.header);
   if (!header || header->id != doc_of_key(key) || header->sender != sender_of_key(key)) return false;
-  Bytes manifest_bytes = record.manifest;
-  if (manifest_bytes.empty()) {
-    manifest_bytes.resize(16 + size_t{record.chunks} * ChunkId::size);
-    auto read = bodies.read(manifest_name(header->id), 0, manifest_bytes);
-    if (!read) {
-      if (read.error().code == ErrorCode::io_failed) return fail(read.error());
-      return false;
-    }
-  }
-  if (crypto::manifest_id(manifest_bytes) != header->manifest_id) return false;
-  auto manifest = crypto::decode_manifest(manifest_bytes);
-  if (!manifest || manifest->chunks.size() != record.chunks) return false;
   if (record.inline_body) {
     Bytes chunk = record.inline_chunk;
     if (chunk.empty()) {
@@ -397,30 +386,33 @@ Result<bool> whole(ReadTxn& txn, Bodies& bodies, BytesView key, const BodyRecord
       if (!row) return false;
       chunk = std::move(*row);
     }
-    return record.chunks == 1 && crypto::chunk_id(chunk) == manifest->chunks[0];
+    auto manifest = crypto::decode_manifest(record.manifest);
+    return manifest && crypto::manifest_id(record.manifest) == header->manifest_id && manifest->chunks.size() == 1 &&
+           record.chunks == 1 && crypto::chunk_id(chunk) == manifest->chunks[0];
   }
-  Bytes chunk;
-  for (uint32_t index = 0; index < record.chunks; ++index) {
-    const auto mask = static_cast<uint8_t>(1u << (index % 8));
-    if ((had[index / 8] & mask) == 0) continue;
-    chunk.resize(crypto::sealed_chunk_size(*manifest, index));
-    auto read = bodies.read(body_name(header->id), uint64_t{index} * limits::sealed_chunk_bytes, chunk);
-    if (!read && read.error().code == ErrorCode::io_failed) return fail(read.error());
-    if (!read || crypto::chunk_id(chunk) != manifest->chunks[index]) continue;
-    lease->have[index / 8] = static_cast<uint8_t>(lease->have[index / 8] | mask);
-    ++lease->present;
-  }
+  crypto::BodyPart part{body_name(header->id), record.manifest, manifest_name(header->id), header->manifest_id, record.chunks, 0,
+                        record.chunks, had};
+  TRAM_TRY(check, crypto::check_body(part, bodies));
+  if (!check.manifest_good) return false;
+  for (const uint32_t index : check.damaged) had[index / 8] = static_cast<uint8_t>(had[index / 8] & ~(1u << (index % 8)));
+  for (uint32_t index = 0; index < record.chunks; ++index) lease->present += had[index / 8] >> (index % 8) & 1;
+  lease->have = std::move(had);
   return lease->present == record.chunks;
 }
 
 }  // namespace
 
-Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now, std::optional<uint64_t> seen) {
+Result<Broker::Recovered> Broker::recover(Store& store, Bodies& bodies, Time now, std::optional<uint64_t> seen) {
   State& s = *state_;
-  uint64_t dropped = 0;
+  Recovered recovered;
   {  // every value, so that a flipped bit is found now, and named, instead of on some later day (R2, 3.9)
     TRAM_TRY(txn, store.begin_read());
-    TRAM_OK(check_rows(*txn, table::all()));
+    TRAM_TRY(check, check_rows(*txn, table::all()));
+    recovered.repaired = std::move(check.damaged);
+  }
+  if (!recovered.repaired.empty()) {
+    TRAM_TRY(gone, s.repair(store, now, recovered.repaired));
+    recovered.dropped = gone;
   }
   {
     TRAM_TRY(txn, store.begin_write());
@@ -428,6 +420,9 @@ Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now, std::op
     const Epoch old = s.self.epoch;
     s.self.epoch = s.random.id<Epoch>();
     s.self.opened = now;
+    // All bodies are judged anew below.
+    for (const Bytes& key : s.damaged) TRAM_OK(txn->erase(table::damaged, key));
+    s.damaged.clear();
     TRAM_OK(txn->put(table::self, view(table::self_key), proto::encode_record(s.self)));
     Bytes entry;
     Writer(entry).raw(s.self.epoch).raw(old);
@@ -442,7 +437,7 @@ Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now, std::op
     TRAM_TRY(rows, txn->scan(table::body, from, {}, recovery_page_rows));
     if (rows.empty()) break;
     Effects effects;
-    Step step{*txn, now, effects, {}, {}, {}, false};
+    Step step{*txn, now, effects, {}, {}, {}, false, false};
     for (const Row& row : rows) {
       if (!table::is_body_key(row.key)) continue;
       BodyRecord record;
@@ -468,22 +463,13 @@ Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now, std::op
           const EnvelopeId env_id = *EnvelopeId::from(BytesView(pin.key).last(EnvelopeId::size));
           TRAM_TRY(envelope, s.stored(*txn, env_id));
           if (!envelope || envelope->state == EnvelopeState::gone) continue;
-          if (envelope->state == EnvelopeState::stored) TRAM_OK(s.leave_queue(step, *envelope));
-          const PartyId recipient = *PartyId::from(BytesView(envelope->envelope).subspan(56, 16));
-          TRAM_OK(txn->erase(table::access, table::access_key(recipient, doc_of_key(row.key), env_id)));
-          TRAM_OK(txn->erase(table::position, envelope->position));
-          TRAM_OK(txn->erase(table::blob, table::blob_key(envelope->blob)));
-          TRAM_OK(txn->erase(table::envelope, env_id));
-          ++dropped;
+          TRAM_OK(s.drop_envelope(step, env_id, *envelope));
+          ++recovered.dropped;
         }
       }
       TRAM_OK(s.body_unpinned(step, sender_of_key(row.key), doc_of_key(row.key)));
     }
-    for (const PartyId& id : s.dirty_parties) {
-      TRAM_OK(txn->put(table::party, id, proto::encode_record(s.parties.at(id).record)));
-      s.parties.at(id).dirty = false;
-    }
-    s.dirty_parties.clear();
+    TRAM_OK(s.write_parties(step));
     TRAM_OK(s.audit_log.store_head(*txn));
     from = rows.back().key;
     from.push_back(0);
@@ -497,7 +483,8 @@ Result<uint64_t> Broker::recover(Store& store, Bodies& bodies, Time now, std::op
     box.session = session;
     s.dirty_mailboxes.insert(peer);
   }
-  return dropped;
+  s.damaged_rows.clear();
+  return recovered;
 }
 
 }  // namespace tram::broker

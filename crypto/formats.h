@@ -181,6 +181,9 @@ enum class NoticeKind : uint8_t {
   backed_up = 5,  // what I have of the lane up to (inc, seq) is in a backup that was read back; doc_id is its id (R22)
   // The sender's answer to recover: every position of the lane up to (inc, seq) is settled, what was lost comes above it.
   passed = 6,
+  // A recipient to the sender: the content of doc_id, which I had acknowledged under env_id, was damaged on my disk. Send it
+  // again (3.9).
+  resend = 7,
 };
 /// The recipient's incarnation in a recover or backed_up notice.
 EnvelopeId rinc_field(uint32_t rinc);

@@ -252,6 +252,13 @@ Result<void> Node::on_mail(WriteTxn& txn, Time now, const PartyId& broker, proto
       done.ids.push_back(id);
       continue;
     }
+    if (!attempts_.empty() && is_poison(id)) {
+      log_.error("mail.put_aside", {{"author", item.to}});
+      TRAM_OK(txn.put(table::mail_seen, id, u64_value(now.wire())));
+      TRAM_OK(cleared(txn, id));
+      done.ids.push_back(id);
+      continue;
+    }
     auto [opening, fresh] = mail_opening_.try_emplace(id);
     opening->second.push_back(broker);
     if (!fresh) continue;
@@ -293,6 +300,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, MailJobDone& done, Effects& effec
       TRAM_OK(apply_notice(txn, now, *item.notice, effects));
     }
     TRAM_OK(txn.put(table::mail_seen, item.mail_id, u64_value(now.wire())));
+    TRAM_OK(cleared(txn, item.mail_id));
     for (const PartyId& broker : item.brokers) confirm[broker].ids.push_back(item.mail_id);
   }
   for (auto& [broker, message] : confirm)
@@ -405,6 +413,7 @@ Result<void> Node::apply_notice(WriteTxn& txn, Time now, const crypto::Notice& n
   if (notice.kind == crypto::NoticeKind::recover) return on_recover(txn, now, notice, effects);
   if (notice.kind == crypto::NoticeKind::backed_up) return on_backed_up(txn, notice);
   if (notice.kind == crypto::NoticeKind::passed) return on_passed(txn, now, notice, effects);
+  if (notice.kind == crypto::NoticeKind::resend) return on_resend(txn, now, notice, effects);
   if (notice.kind != crypto::NoticeKind::voided) return {};
   TRAM_TRY(answered, txn.get(table::answer, notice.env_id));
   if (answered) return {};

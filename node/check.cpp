@@ -1,6 +1,5 @@
 #include "node/check.h"
 
-#include "base/limits.h"
 #include "crypto/formats.h"
 #include "node/jobs.h"
 #include "node/rows.h"
@@ -9,52 +8,56 @@ namespace tram::node {
 
 namespace {
 
-/// Whether file and manifest are whole and are those that the header committed to.
-Result<bool> whole(Bodies& bodies, const std::string& name, uint32_t chunks, BytesView header_bytes, BodyCheck& check) {
-  auto readable = [](const Result<void>& read) -> Result<bool> {
-    if (read) return true;
-    if (read.error().code == ErrorCode::io_failed) return fail(read.error());
-    return false;
-  };
+Result<std::optional<crypto::BodyPart>> part_of(BytesView header_bytes, const std::string& name, uint32_t chunks, uint32_t first,
+                                                uint32_t count) {
   TRAM_TRY(header, crypto::decode_header(header_bytes));
-  Bytes manifest_bytes(16 + 32 * size_t{chunks});
-  TRAM_TRY(there, readable(bodies.read(manifest_name(name), 0, manifest_bytes)));
-  if (!there || crypto::manifest_id(manifest_bytes) != header.manifest_id) return false;
-  TRAM_TRY(manifest, crypto::decode_manifest(manifest_bytes));
-  Bytes chunk;
-  for (uint32_t i = 0; i < manifest.chunks.size(); ++i) {
-    chunk.resize(crypto::sealed_chunk_size(manifest, i));
-    TRAM_TRY(read, readable(bodies.read(name, uint64_t{i} * limits::sealed_chunk_bytes, chunk)));
-    if (!read || crypto::chunk_id(chunk) != manifest.chunks[i]) return false;
-    check.bytes += chunk.size();
-  }
-  return true;
+  crypto::BodyPart part;
+  part.name = name;
+  part.manifest_name = manifest_name(name);
+  part.manifest_id = header.manifest_id;
+  part.chunks = chunks;
+  part.first = first;
+  part.count = count;
+  return std::optional<crypto::BodyPart>(std::move(part));
 }
 
 }  // namespace
 
+Result<std::optional<crypto::BodyPart>> body_part(const proto::OutRecord& record, uint32_t first, uint32_t count) {
+  if (record.state != proto::OutState::sent || !record.body_kept || record.inline_body) return std::optional<crypto::BodyPart>{};
+  return part_of(record.header, record.body_name, record.chunks, first, count);
+}
+
+Result<std::optional<crypto::BodyPart>> body_part(const proto::InRecord& record, uint32_t first, uint32_t count) {
+  if (!record.body_kept || record.inline_body) return std::optional<crypto::BodyPart>{};
+  return part_of(record.header, body_name(record.doc_id), record.chunks, first, count);
+}
+
+std::string describe(const DamagedBody& body) { return (body.sent ? "sent " : "received ") + body.doc_id.hex(); }
+
 Result<BodyCheck> check_bodies(ReadTxn& txn, Bodies& bodies) {
   BodyCheck check;
-  const auto sent = for_each(txn, table::outgoing, {}, [&](const Row& row) -> Result<void> {
+  const auto look = [&](const auto& record, bool sent) -> Result<void> {
+    TRAM_TRY(part, body_part(record, 0, record.chunks));
+    if (!part) return {};
+    ++check.bodies;
+    TRAM_TRY(found, crypto::check_body(*part, bodies));
+    check.bytes += found.bytes;
+    if (!found.good()) check.damaged.push_back({sent, record.doc_id});
+    return {};
+  };
+  const auto outgoing_walked = for_each(txn, table::outgoing, {}, [&](const Row& row) -> Result<void> {
     proto::OutRecord record;
     TRAM_OK(proto::decode_record(row.value, record));
-    if (record.state != proto::OutState::sent || !record.body_kept || record.inline_body) return {};
-    ++check.bodies;
-    TRAM_TRY(good, whole(bodies, record.body_name, record.chunks, record.header, check));
-    if (!good) check.damaged.push_back("sent " + record.doc_id.hex());
-    return {};
+    return look(record, true);
   });
-  TRAM_OK(sent);
-  const auto received = for_each(txn, table::incoming, {}, [&](const Row& row) -> Result<void> {
+  TRAM_OK(outgoing_walked);
+  const auto incoming_walked = for_each(txn, table::incoming, {}, [&](const Row& row) -> Result<void> {
     proto::InRecord record;
     TRAM_OK(proto::decode_record(row.value, record));
-    if (!record.body_kept || record.inline_body) return {};
-    ++check.bodies;
-    TRAM_TRY(good, whole(bodies, body_name(record.doc_id), record.chunks, record.header, check));
-    if (!good) check.damaged.push_back("received " + record.doc_id.hex());
-    return {};
+    return look(record, false);
   });
-  TRAM_OK(received);
+  TRAM_OK(incoming_walked);
   return check;
 }
 

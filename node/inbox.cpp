@@ -51,6 +51,7 @@ Result<void> Node::on_announce(WriteTxn& txn, Time now, const PartyId& broker, p
 
 /// Asks one source that has not failed; a random one, so that brokers share the load (R32).
 void Node::fetch(Time now, Arrival& arrival, Effects&) {
+  if (arrival.gave_up) return;
   std::vector<PartyId> candidates;
   for (const auto& [broker, seen] : arrival.sources)
     if (!arrival.failed.count(broker) && links_[broker].greeted) candidates.push_back(broker);
@@ -83,6 +84,10 @@ void Node::source_failed(Time now, Arrival& arrival, Effects& effects) {
   requests -= std::min(requests, static_cast<uint32_t>(arrival.requested.size()));
   arrival.requested.clear();
   arrival.failed.insert(arrival.source);
+  if (arrival.mends && arrival.failed.size() >= arrival.sources.size()) {
+    arrival.gave_up = true;
+    return;
+  }
   if (arrival.failed.size() >= arrival.sources.size()) {
     arrival.failed.clear();  // all failed: start over, later
     arrival.asked = now;
@@ -108,6 +113,15 @@ Result<void> Node::on_content(WriteTxn& txn, Time now, const PartyId& broker, pr
   if (content.refusal) {
     source_failed(now, arrival, effects);
     return {};
+  }
+  if (arrival.mends) return on_mending_content(txn, now, arrival, content, effects);
+  if (!attempts_.empty()) {
+    if (is_poison(Hash{content.env_id.bytes})) return put_aside(txn, now, arrival, effects);
+    if (opens_alone(content.env_id)) {
+      arrival.stage = Arrival::Stage::wanted;  // fetched again in a while
+      arrival.asked = now;
+      return {};
+    }
   }
   if (arrival.envelope.dir_size > directory_.size()) {
     // The sender has seen more of the directory than we have: learn first, then judge (R27).
@@ -155,7 +169,10 @@ Result<void> Node::on(WriteTxn& txn, Time now, OpenDone& done, Effects& effects)
   if (arrival.record.inline_body) return store_document(txn, now, arrival, std::move(done.inline_chunk), effects);
 
   TRAM_TRY(known, find_u64(txn, table::incoming_by_doc, arrival.record.doc_id));
-  if (known) return store_document(txn, now, arrival, {}, effects);  // re-issued: the body is here already
+  if (known && !damaged_.contains(arrival.record.doc_id)) {
+    TRAM_TRY(row, txn.get(table::incoming, u64_value(*known)));
+    if (row) return store_document(txn, now, arrival, {}, effects);  // re-issued: the body is here already
+  }
   arrival.failed.clear();
   arrival.asked = now;
   if (body_coming(arrival)) {
@@ -262,7 +279,7 @@ Result<void> Node::on(WriteTxn& txn, Time now, ChunkJobDone& done, Effects& effe
   if (!done.outcome) {
     const ErrorCode code = done.outcome.error().code;
     if (code == ErrorCode::io_failed) return fail(done.outcome.error());
-    if (code == ErrorCode::cannot_open) return reject(txn, now, arrival, done.outcome.error(), effects);
+    if (code == ErrorCode::cannot_open && !arrival.mends) return reject(txn, now, arrival, done.outcome.error(), effects);
     if (code == ErrorCode::storage_full) arrival.not_before = now + seconds(10);  // asked again when there may be room
     else source_failed(now, arrival, effects);
     return {};
@@ -285,7 +302,18 @@ Result<void> Node::on(WriteTxn& txn, Time now, FinishBodyDone& done, Effects& ef
       arrival.asked = now;
       return {};
     }
+    if (arrival.mends) {
+      arrival.gave_up = true;
+      return {};
+    }
     return reject(txn, now, arrival, done.outcome.error(), effects);
+  }
+  if (arrival.mends) {  // the row may have changed meanwhile: only the file was at fault
+    const DocId doc_id = arrival.envelope.doc_id;
+    const uint64_t number = arrival.record.arrival;
+    arrivals_.erase(it);
+    TRAM_OK(mended(txn, now, doc_id, number, effects));
+    return finish_twins(txn, now, doc_id, effects);
   }
   arrival.record = std::move(done.record);
   return store_document(txn, now, arrival, {}, effects);
@@ -311,13 +339,22 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
     if (!left) return reject(txn, now, arrival, {ErrorCode::equivocation, "position already used"}, effects);
   }
 
-  TRAM_TRY(known, find_u64(txn, table::incoming_by_doc, record.doc_id));
-  uint64_t number = known.value_or(0);
+  TRAM_TRY(numbered, find_u64(txn, table::incoming_by_doc, record.doc_id));
+  uint64_t number = numbered.value_or(0);
+  bool known = numbered.has_value();
+  if (known && !damaged_.empty() && damaged_.contains(record.doc_id)) {
+    TRAM_TRY(row, txn.get(table::incoming, u64_value(number)));
+    known = row.has_value();  // else a recovery dropped it, and it takes its old place again
+    if (known && record.inline_body) TRAM_OK(txn.put(table::body_inline, record.doc_id, inline_chunk));
+    TRAM_OK(mended(txn, now, record.doc_id, number, effects));
+  }
   // Nothing is missing before it: handed over in the same breath, its row written once.
-  const bool in_turn = !known && !late && channel && channel->inc == record.inc && channel->next_seq == record.seq;
+  const bool in_turn = !numbered && !late && channel && channel->inc == record.inc && channel->next_seq == record.seq;
   if (!known) {
-    number = self_.next_arrival++;
-    self_dirty_ = true;
+    if (!numbered) {
+      number = self_.next_arrival++;
+      self_dirty_ = true;
+    }
     record.arrival = number;
     record.received = now;
     record.state = proto::InState::held;
@@ -357,12 +394,14 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
   if (in_turn) {
     proto::InRecord mine = std::move(record);
     arrivals_.erase(env_id);
+    TRAM_OK(cleared(txn, Hash{env_id.bytes}));
     ++channel->next_seq;
     TRAM_OK(hand_over(txn, now, mine, false, effects));
     TRAM_OK(drain_channel(txn, now, sender, lane, *channel, effects));
     return finish_twins(txn, now, doc_id, effects);
   }
   arrivals_.erase(env_id);
+  TRAM_OK(cleared(txn, Hash{env_id.bytes}));
   if (!late) {
     TRAM_OK(consume(txn, now, sender, lane, inc, seq, known ? 0 : number, effects));
     return finish_twins(txn, now, doc_id, effects);
@@ -433,6 +472,7 @@ Result<void> Node::reject(WriteTxn& txn, Time now, Arrival& arrival, const Error
   TRAM_OK(answer(txn, now, envelope.id, envelope.sender, envelope.doc_id, std::move(stored.statement), std::move(stored.receipt),
                  std::move(brokers), effects));
   arrivals_.erase(envelope.id);
+  TRAM_OK(cleared(txn, Hash{envelope.id.bytes}));
   // The same document may be here, or on its way, in another envelope.
   TRAM_TRY(stored_as, find_u64(txn, table::incoming_by_doc, envelope.doc_id));
   const bool coming = std::any_of(arrivals_.begin(), arrivals_.end(),
@@ -607,6 +647,7 @@ Result<void> Node::destroy_content(WriteTxn& txn, Time now, proto::InRecord& rec
   record.pending_change = 0;
   record.decided = now;
   record.body_kept = false;
+  TRAM_OK(forget_damage(txn, record.doc_id));
   record.document_key.assign(32, 0);
   if (record.inline_body) TRAM_OK(txn.erase(table::body_inline, record.doc_id));
   else {

@@ -100,6 +100,13 @@ MailJobDone open_all_mail(MailJob& job) {
   return done;
 }
 
+ScrubDone check_bodies(ScrubJob& job, Bodies& bodies) {
+  ScrubDone done;
+  for (const auto& item : job.items) done.checks.push_back(crypto::check_body(item.part, bodies));
+  done.asked = std::move(job);
+  return done;
+}
+
 }  // namespace
 
 JobResult run_job(Job& job, Bodies& bodies, Random& random) {
@@ -115,8 +122,30 @@ JobResult run_job(Job& job, Bodies& bodies, Random& random) {
     JobResult operator()(FinishBodyJob& j) { return run_finish_job(j, bodies); }
     JobResult operator()(AnswerJob& j) { return seal_answers(j, random); }
     JobResult operator()(MailJob& j) { return open_all_mail(j); }
+    JobResult operator()(ScrubJob& j) { return check_bodies(j, bodies); }
   };
   return std::visit(Runner{bodies, random}, job);
+}
+
+namespace {
+
+template <class Variant, class Open, class Chunk, class Finish, class Mail>
+std::vector<Hash> opened(const Variant& of) {
+  const auto envelope = [](const EnvelopeId& id) { return std::vector<Hash>{Hash{id.bytes}}; };
+  if (const auto* one = std::get_if<Open>(&of)) return envelope(one->env_id);
+  if (const auto* one = std::get_if<Chunk>(&of)) return envelope(one->env_id);
+  if (const auto* one = std::get_if<Finish>(&of)) return envelope(one->env_id);
+  std::vector<Hash> ids;
+  if (const auto* mail = std::get_if<Mail>(&of))
+    for (const auto& item : mail->items) ids.push_back(item.mail_id);
+  return ids;
+}
+
+}  // namespace
+
+std::vector<Hash> opened_by(const Job& job) { return opened<Job, OpenJob, ChunkJob, FinishBodyJob, MailJob>(job); }
+std::vector<Hash> opened_by(const JobResult& result) {
+  return opened<JobResult, OpenDone, ChunkJobDone, FinishBodyDone, MailJobDone>(result);
 }
 
 std::string body_name(const DocId& id) { return id.hex(); }

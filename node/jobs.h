@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "base/ports.h"
+#include "crypto/body_check.h"
 #include "crypto/seal.h"
 #include "proto/document.h"
 #include "proto/records_node.h"
@@ -153,6 +154,23 @@ struct FinishBodyDone {
   proto::InRecord record;
 };
 
+/// Body files compared with their manifests (3.9); parts of at most limits::scrub_bytes_per_second in all.
+struct ScrubJob {
+  struct Item {
+    DocId doc_id;
+    bool sent = false;   // of the outbox, else received
+    crypto::BodyPart part;
+    bool last = false;   // the body's last part
+  };
+  std::vector<Item> items;
+  Bytes next;            // where the walk goes on, and with which chunk
+  uint32_t next_chunk = 0;
+};
+struct ScrubDone {
+  ScrubJob asked;
+  std::vector<Result<crypto::BodyPartCheck>> checks;  // one an item
+};
+
 /// Seals issued receipts for the original senders, anew for each sending (4.2).
 struct AnswerJob {
   struct Item {
@@ -207,12 +225,16 @@ struct MailJobDone {
   std::vector<Item> items;
 };
 
-using Job = std::variant<SealJob, WrapJob, CustodyJob, OpenJob, ChunkJob, ScanBodyJob, FinishBodyJob, AnswerJob, MailJob>;
-using JobResult = std::variant<SealDone, WrapDone, CustodyDone, OpenDone, ChunkJobDone, ScanBodyDone, FinishBodyDone, AnswerDone, MailJobDone>;
+using Job = std::variant<SealJob, WrapJob, CustodyJob, OpenJob, ChunkJob, ScanBodyJob, FinishBodyJob, AnswerJob, MailJob, ScrubJob>;
+using JobResult = std::variant<SealDone, WrapDone, CustodyDone, OpenDone, ChunkJobDone, ScanBodyDone, FinishBodyDone, AnswerDone, MailJobDone, ScrubDone>;
 
 JobResult run_job(Job&, Bodies&, Random&);
 /// Short enough for a step when it is one envelope: 85 us.
 WrapDone run_wrap_job(WrapJob&, Random&);
+
+/// What came from outside and is opened by a job: ids of envelopes and of small mail (R44). The same for its result.
+std::vector<Hash> opened_by(const Job&);
+std::vector<Hash> opened_by(const JobResult&);
 
 /// Names of a body's file, of the side file that holds its manifest, and of a staged upload: hex digits (Bodies).
 std::string body_name(const DocId&);

@@ -7,6 +7,7 @@ namespace tram::node {
 
 namespace {
 const Bytes self_key = to_bytes(std::string_view("self"));
+constexpr size_t busy_step_events = 64;
 
 /// What `map` holds for this key, asked for when it holds nothing; an error leaves nothing behind.
 template <class Map, class Ask>
@@ -22,7 +23,8 @@ Result<const typename Map::mapped_type*> remembered(Map& map, const typename Map
 
 Node::Node(Identity config, Keys keys, directory::Directory& directory, audit::Log& audit, Log& log, Random& random)
     : config_(std::move(config)), keys_(std::move(keys)), directory_(directory), audit_(audit), log_(log), random_(random),
-      own_log_(crypto::LogKind::node, config_.self, keys_.log, directory, audit, log, random) {}
+      own_log_(crypto::LogKind::node, config_.self, keys_.log, directory, audit, log, random),
+      scrub_(table::all(), table::scrub, config_.scrub_every) {}
 
 Result<void> Node::initialize(WriteTxn& txn, const Identity& config) {
   TRAM_TRY(held, txn.get(table::self, self_key));
@@ -48,6 +50,8 @@ Result<void> Node::start(WriteTxn& txn, Time now, Effects& effects) {
     return {};
   }));
   TRAM_OK(own_log_.start(txn, now));
+  TRAM_OK(load_scrub(txn));
+  TRAM_OK(load_attempts(txn));
   TRAM_OK(rotate_kx(txn, now, effects));
   TRAM_OK(refresh_links(txn, now, effects));
   TRAM_OK(for_each(txn, table::sealing, {}, [&](const Row& row) -> Result<void> {
@@ -93,6 +97,7 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
   };
   trim_memory(now);
   heed_clock(now);
+  busy_ = events.size() > busy_step_events;
   Visitor visitor{*this, txn, now, effects};
   for (Event& event : events) TRAM_OK(std::visit(visitor, event));
   return {};

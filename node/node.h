@@ -2,7 +2,8 @@
 // after its commit (R1). The store is the authority; members are caches that start() rebuilds.
 // Parts: outbox.cpp (submit, wrap, custody), transfer.cpp (uploads to brokers), inbox.cpp (fetch, open, order),
 // answers.cpp (ACK, receipts, mail), acts.cpp (register, refuse, status, recall), upkeep.cpp (timers, keys, directory),
-// recovery.cpp (incarnations, RECOVER, BACKED_UP), checkpoints.cpp (logs).
+// recovery.cpp (incarnations, RECOVER, BACKED_UP), checkpoints.cpp (logs), scrub.cpp (rot: found, fetched again), repair.cpp
+// (stores with damaged rows), poison.cpp (what kills the process that opens it).
 // Not here: sockets, HTTP, threads (io/), rendering (api/). Thread: the loop's.
 #pragma once
 #include <deque>
@@ -10,6 +11,8 @@
 #include <set>
 
 #include "audit/own_log.h"
+#include "base/limits.h"
+#include "base/scrub.h"
 #include "directory/directory.h"
 #include "node/jobs.h"
 #include "proto/document.h"
@@ -23,6 +26,7 @@ struct Identity {
   PartyId self;
   RealmId realm;
   std::string software = "tram";
+  Duration scrub_every = limits::scrub_every;
 };
 
 struct Keys {
@@ -114,6 +118,14 @@ class Node {
   static Result<void> initialize(WriteTxn&, const Identity&);
   /// A backup was put in the store's place: the next start recovers (R13, R21).
   static Result<void> mark_restored(WriteTxn&);
+  /// A store at rest some of whose rows do not carry their code (3.9): each is made anew from rows that say the same, or
+  /// dropped where brokers, senders or the new incarnation that must follow bring it again. Error: store_corrupt when no copy
+  /// can exist elsewhere; the detail names the rows, nothing was changed.
+  static Result<void> repair(WriteTxn&, Time now, const std::vector<DamagedRow>&);
+  /// A body found damaged while the node did not run: the next run sees to it.
+  static Result<void> note_damaged(WriteTxn&, Time now, const DocId&, bool sent);
+  /// The process died while these were being opened (R44): before start(), in a transaction of its own.
+  static Result<void> count_attempts(WriteTxn&, Time now, std::span<const Hash> ids, Log&);
   /// Start-up and recovery are one: rebuilds caches, resumes sealing, wrapping, sending.
   Result<void> start(WriteTxn&, Time now, Effects&);
   Result<void> step(WriteTxn&, Time now, std::span<Event>, Effects&);
@@ -163,6 +175,11 @@ class Node {
   /// When the last receiving key of our feed ends.
   Time kx_until() const { return kx_until_; }
   void set_clock_ok(bool ok) { clock_ok_ = ok; }
+  const Scrub& scrub() const { return scrub_; }
+  /// Rows that the walk under way or the last one found damaged, at most 100: they wait for `recover`.
+  const std::vector<DamagedRow>& damaged_rows() const { return damaged_rows_; }
+  /// Bodies mended in this life of the process.
+  uint64_t repaired_bodies() const { return repaired_bodies_; }
 
  private:
   // ---- caches over the store
@@ -261,6 +278,14 @@ class Node {
     std::vector<bool> have;
     std::set<uint32_t> requested, writing;
     uint32_t done = 0;
+    bool mends = false;                // of a stored document whose body rotted: nothing is answered
+    bool gave_up = false;              // no broker has it any more
+  };
+  /// A row of table::damaged.
+  struct Damage {
+    bool sent = false;
+    Time found, asked;                 // asked: the sender, last
+    Time tried;                        // the brokers, last, in this life
   };
   enum class TimerKind : uint8_t { envelope_expiry = 1, mail_expiry = 2, gap = 3, body_retention = 4 };
 
@@ -322,6 +347,13 @@ class Node {
   void source_failed(Time, Arrival&, Effects&);
   Result<void> store_document(WriteTxn&, Time, Arrival&, Bytes inline_chunk, Effects&);
   Result<void> reject(WriteTxn&, Time, Arrival&, const Error&, Effects&);
+  // poison.cpp
+  Result<void> load_attempts(ReadTxn&);
+  bool is_poison(const Hash& id) const;
+  /// Whether it must wait: what may have killed us is opened alone, so that the innocent are cleared.
+  bool opens_alone(const EnvelopeId&);
+  Result<void> cleared(WriteTxn&, const Hash& id);
+  Result<void> put_aside(WriteTxn&, Time, Arrival&, Effects&);
   Result<void> consume(WriteTxn&, Time, const PartyId& sender, Lane, uint32_t inc, uint64_t seq, uint64_t arrival, Effects&);
   Result<void> finish_twins(WriteTxn&, Time, const DocId&, Effects&);
   Result<bool> take_skipped(WriteTxn&, const proto::InRecord&, const EnvelopeId&);
@@ -376,6 +408,20 @@ class Node {
   Result<void> redeliver_document(WriteTxn&, Time, const Row& item, Lane, uint32_t inc, uint64_t seq, Effects&);
   Result<void> repeat_receipt(WriteTxn&, const Row&, const PartyId& sender, Time since);
   Result<void> on_backed_up(WriteTxn&, const crypto::Notice&);
+  Result<void> on_resend(WriteTxn&, Time, const crypto::Notice&, Effects&);
+  // scrub.cpp
+  Result<void> load_scrub(ReadTxn&);
+  Result<void> scrub_turn(WriteTxn&, Time, Effects&);
+  Result<void> start_scrub_job(WriteTxn&, Time, Effects&);
+  Result<void> on(WriteTxn&, Time, ScrubDone&, Effects&);
+  Result<void> body_damaged(WriteTxn&, Time, const DocId&, bool sent, Effects&);
+  Result<void> keep_damage(WriteTxn&, const DocId&, const Damage&);
+  Result<void> forget_damage(WriteTxn&, const DocId&);
+  Result<void> mend_bodies(WriteTxn&, Time, Effects&);
+  Result<void> begin_mending(WriteTxn&, Time, const DocId&, Damage&, Effects&);
+  Result<void> ask_sender_again(WriteTxn&, Time, const proto::InRecord&, Damage&, Effects&);
+  Result<void> on_mending_content(WriteTxn&, Time, Arrival&, proto::Content&, Effects&);
+  Result<void> mended(WriteTxn&, Time, const DocId&, uint64_t arrival, Effects&);
   // upkeep.cpp
   Result<void> on_frame(WriteTxn&, Time, FrameArrived&, Effects&);
   Result<void> on_hello(WriteTxn&, Time, const PartyId&, Link&, const proto::HelloReply&, Effects&);
@@ -418,6 +464,15 @@ class Node {
   Random& random_;
   bool clock_ok_ = true;
   audit::OwnLog own_log_;
+  Scrub scrub_;
+  Time scrub_due_;
+  uint32_t scrub_chunk_ = 0;                         // of the body at the walk's cursor
+  bool busy_ = false;                                // many events in this step: what can wait, waits
+  std::map<DocId, Damage> damaged_;                  // the rows of table::damaged
+  std::vector<DamagedRow> damaged_rows_;
+  uint64_t repaired_bodies_ = 0;
+  std::map<Hash, uint32_t> attempts_;                // the rows of table::attempt; empty unless a process died
+  std::optional<EnvelopeId> suspect_;                // being opened
 
   proto::NodeRecord self_;
   bool self_dirty_ = false;

@@ -307,6 +307,17 @@ Result<void> Node::redeliver_document(WriteTxn& txn, Time now, const Row& row, L
   return kick_channel(txn, now, item.recipient, record.lane, effects);
 }
 
+/// Its disk damaged what it had acknowledged: the one document again (3.9, R6).
+Result<void> Node::on_resend(WriteTxn& txn, Time now, const crypto::Notice& notice, Effects& effects) {
+  log_.warning("recipient.lost_content", {{"agency", notice.issuer}, {"document", notice.doc_id}});
+  TRAM_TRY(uuid, txn.get(table::outgoing_by_doc, notice.doc_id));
+  if (!uuid) return {};
+  const Bytes key = row_key(id_at<DocUuid>(*uuid, 0), notice.issuer);
+  TRAM_TRY(item, txn.get(table::item, key));
+  if (!item) return {};
+  return redeliver_document(txn, now, {key, std::move(*item)}, Lane::control, 0, 0, effects);
+}
+
 /// What we answered it after its backup, it has lost too.
 Result<void> Node::repeat_receipt(WriteTxn& txn, const Row& row, const PartyId& sender, Time since) {
   proto::ReceiptRecord held;

@@ -42,6 +42,11 @@ inline constexpr Table upload{"upload"};          // id -> UploadRecord
 inline constexpr Table idempotency{"idempotency"};     // principal || 0 || key -> IdempotencyRecord
 inline constexpr Table token{"token"};            // SHA-256 of the token -> TokenRecord
 
+inline constexpr Table scrub{"scrub"};            // "scrub" -> where the walk stands (base/scrub.h)
+inline constexpr Table damaged{"damaged"};        // doc_id -> u8 sent || u64 found ms || u64 sender asked ms: bodies that rotted here
+inline constexpr Table attempt{"attempt"};        // envelope or mail id -> u32 times || u64 last ms: the process died while it was being opened
+inline constexpr Table quarantine{"quarantine"};  // env_id -> u32 times || u64 ms || envelope(400): put aside for an officer (R44)
+
 /// All of the above, the directory's and the log's: what the store is opened with.
 std::span<const Table> all();
 

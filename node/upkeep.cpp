@@ -477,6 +477,7 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
           break;
         }
         record->body_kept = false;
+        TRAM_OK(forget_damage(txn, record->doc_id));
         if (record->inline_body) TRAM_OK(txn.erase(table::body_inline, record->doc_id));
         else {
           effects.remove_bodies.push_back(record->body_name);
@@ -510,7 +511,7 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_OK(redeliver(txn, now, effects));
   for (auto& [id, arrival] : arrivals_) {
     using Stage = Arrival::Stage;
-    if (now - arrival.asked < refetch_after) continue;
+    if (now - arrival.asked < refetch_after || arrival.gave_up) continue;
     if (arrival.stage == Stage::twin && !body_coming(arrival)) arrival.stage = Stage::wanted;  // the other one came to nothing
     if (arrival.stage == Stage::wanted) fetch(now, arrival, effects);
     else if (arrival.stage == Stage::chunks && arrival.done == arrival.have.size()) TRAM_OK(finish_if_whole(arrival, effects));
@@ -527,10 +528,16 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
     }
   }
   TRAM_OK(tick_own_log(txn, now, effects));
+  TRAM_OK(scrub_turn(txn, now, effects));
+  TRAM_OK(mend_bodies(txn, now, effects));
   if (now - last_upkeep_ >= upkeep_every || now < last_upkeep_) {
     last_upkeep_ = now;
     TRAM_OK(rotate_kx(txn, now, effects));
     TRAM_OK(kick_all_channels(txn, now, effects));
+    if (clock_ok_ && !attempts_.empty()) {  // what was not tried again for so long is not coming any more
+      TRAM_OK(drop_old(txn, table::attempt, now - limits::retention, [](const Row& row) { return Time{static_cast<int64_t>(Reader(BytesView(row.value).subspan(4)).u64())}; }));
+      TRAM_OK(load_attempts(txn));
+    }
     if (clock_ok_) TRAM_OK(drop_old(txn, table::mail_seen, now - (limits::time_to_live + limits::grace + days(1)), [](const Row& row) { return Time{static_cast<int64_t>(read_u64(row.value))}; }));
   }
   if (!effects.wake_at) effects.wake_at = now + seconds(1);

@@ -27,6 +27,8 @@ std::span<const ConfigKey> config_keys() {
        "Envelopes a second of a sender."},
       {"peers.sync", ConfigType::duration, "30s", 1000, 3600000, "",
        "How often other brokers are asked for directory entries."},
+      {"scrub.every", ConfigType::duration, "3d", 1000, 604800000, "",
+       "How often everything stored is read once and compared with its codes."},
       {"log.level", ConfigType::string, "info", 4, 7, "", "debug, info, warning or error."},
       {"log.file", ConfigType::string, "", 0, 4096, "path", "Log file; empty: standard error."},
       {"unlock.credential", ConfigType::string, "tram-broker-key", 1, 128, "name",

@@ -203,9 +203,9 @@ Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlo
                 std::make_shared<crypto::LogKey>(ring.log_seed), directory, audit_log, log, random);
   // Half of a recovery is none: until it has ended, `run` refuses.
   TRAM_OK(io::write_private_file_atomic(doubt_path(home), view("recover\n")));
-  TRAM_TRY(dropped, broker.recover(*opened.store, *opened.bodies, io::wall_now()));
+  TRAM_TRY(recovered, broker.recover(*opened.store, *opened.bodies, io::wall_now()));
   if (::unlink(doubt_path(home).c_str()) != 0 && errno != ENOENT) return fail(ErrorCode::io_failed, doubt_path(home));
-  return Recovered{broker.epoch(), dropped};
+  return Recovered{broker.epoch(), recovered.dropped, std::move(recovered.repaired)};
 }
 
 Result<Backup> backup_home(const std::string& home, const std::string& to, const UnlockSource& unlock,
@@ -220,7 +220,8 @@ Result<Backup> backup_home(const std::string& home, const std::string& to, const
       TRAM_TRY(opened, open_home(to, config, ring));
       TRAM_TRY(txn, opened.store->begin_read());
       TRAM_TRY(checked, check_rows(*txn, table::all()));
-      rows = checked;
+      if (!checked.damaged.empty()) return fail(ErrorCode::store_corrupt, describe(checked.damaged.front()));
+      rows = checked.rows;
     }
     for (const char* name : {"lock", "lock.mdb"}) std::filesystem::remove(to + "/store/" + name, error);
     TRAM_OK(io::verify_home_copy(to, tools(progress)));

@@ -54,7 +54,8 @@ Result<Accepted> accept_approval(const std::string& directory, const std::string
 /// Reads everything back and opens a new epoch (R2, R7, R8). Errors: wrong_state (not accepted), store_corrupt.
 struct Recovered {
   Epoch epoch;
-  uint64_t dropped = 0;  // envelopes whose body was damaged
+  uint64_t dropped = 0;  // envelopes that were damaged, or whose body was
+  std::vector<DamagedRow> repaired;
 };
 Result<Recovered> recover_home(const std::string& directory, const UnlockSource&, Log&);
 

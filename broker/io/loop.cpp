@@ -54,6 +54,7 @@ Result<std::unique_ptr<Loop>> Loop::open(const std::string& home, const ::tram::
   broker_config.realm = self.realm;
   broker_config.software = std::string("tram ") + TRAM_VERSION;
   broker_config.peer_sync = config.duration("peers.sync");
+  broker_config.scrub_every = config.duration("scrub.every");
   broker_config.quotas.pinned_bytes_max = config.byte_size("quota.pinned_bytes");
   broker_config.quotas.unpinned_bytes_max = config.byte_size("quota.unpinned_bytes");
   broker_config.quotas.unacked_max = static_cast<uint64_t>(config.integer("quota.unacked_envelopes"));
@@ -317,8 +318,11 @@ Result<void> Loop::step(std::vector<Event>& events, Time now) {
   if (files_.raw_store->fatal_error() || files_.body_files->failed() || !is_full(outcome.error().code)) return outcome;
   // R42: nothing was acknowledged, so peers repeat; until space is free again only acknowledgements are taken.
   log_.error("store.was_full", {{"used_percent", static_cast<uint64_t>(disk_percent_)}});
+  ++full_steps_;
   TRAM_TRY(txn, files_.store->begin_read());
-  TRAM_OK(broker_->reload(*txn, now));
+  Effects refusals;
+  TRAM_OK(broker_->reload(*txn, now, events, refusals));
+  let_out(refusals);
   next_events_.emplace_back(Tick{100, clock_reading_.ok()});
   next_disk_ = io::monotonic_now() + seconds(1);
   return {};
@@ -336,7 +340,7 @@ Result<void> Loop::recover_if_restored(Time now) {
     return {};  // tried again after the next step
   }
   restored_copy_.reset();
-  log_.warning("epoch.was_opened", {{"epoch", broker_->epoch()}, {"dropped", *dropped}});
+  log_.warning("epoch.was_opened", {{"epoch", broker_->epoch()}, {"dropped", dropped->dropped}});
   next_events_.emplace_back(Tick{disk_percent_, clock_reading_.ok()});
   return {};
 }
@@ -371,15 +375,22 @@ void Loop::write_status(Time now) {
   static constexpr const char* standings[] = {"unknown", "sound", "restored"};
   const audit::OwnLog& own = broker_->own_log();
   const Counters& c = broker_->counters();
+  const Scrub& scrub = broker_->scrub();
+  const ScrubCounts& seen = scrub.last();
+  std::string named;
+  for (const auto& row : broker_->damaged_rows()) named += (named.empty() ? "\"" : ",\"") + describe(row) + "\"";
   const std::string text = fmt::format(
       R"({{"party":"{}","epoch":"{}","time_ms":{},"up_since_ms":{},"sessions":{},"log_size":{},"directory_size":{},)"
       R"("disk_used_percent":{},"clock_ok":{},"puts":{},"custodies":{},"repeats":{},"refusals":{},"acks":{},"mails":{},)"
-      R"("contents":{},"chunks_in":{},"chunks_out":{},"expired":{},"hostile":{},"standing":"{}","checkpoint":{},"cosigners":{},"evidence":{}}})"
+      R"("contents":{},"chunks_in":{},"chunks_out":{},"expired":{},"hostile":{},"standing":"{}","checkpoint":{},"cosigners":{},"evidence":{},)"
+      R"("storage_full":{},"scrub":{{"ended_ms":{},"rows":{},"bodies":{},"bytes":{},"damaged_rows":{},"damaged_bodies":{},"open_bodies":{},)"
+      R"("repaired_bodies":{},"damaged":[{}]}}}})"
       "\n",
       broker_->config().self.hex(), broker_->epoch().hex(), now.ms, start_.ms, broker_->sessions(), audit_log_->size(),
       directory_->size(), disk_percent_, clock_reading_.ok(), c.puts, c.custodies, c.repeats, c.refusals, c.acks,
       c.mails, c.contents, c.chunks_in, c.chunks_out, c.expired, c.hostile, standings[static_cast<size_t>(own.standing())],
-      own.checkpoint_size(), own.cosigners(), evidence_);
+      own.checkpoint_size(), own.cosigners(), evidence_, full_steps_, scrub.last_ended().ms, seen.rows, seen.bodies, seen.bytes,
+      broker_->damaged_rows().size(), seen.damaged_bodies, broker_->damaged_bodies(), c.repaired, named);
   if (auto written = io::write_private_file_atomic(status_path(home_), view(text)); !written) {
     log_.warning("status.was_not_written", {{"error", describe(written.error())}});
   }

@@ -88,6 +88,7 @@ class Loop {
   Time next_second_, next_disk_, next_status_, next_minute_, next_allow_list_, start_;
   Time last_job_;
   unsigned disk_percent_ = 0;
+  uint64_t full_steps_ = 0;  // aborted because nothing could be written (R42)
   uint64_t evidence_ = 0;
   bool allow_list_changed_ = true;
   bool stopping_ = false;

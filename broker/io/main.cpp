@@ -80,14 +80,17 @@ int recover(const std::string& home, UnlockSource unlock) {
   if (unlock.credential.empty()) unlock.credential = prepared->config.string("unlock.credential");
   auto recovered = recover_home(home, unlock, *prepared->log);
   if (!recovered) return failed(recovered.error());
+  for (const auto& row : recovered->repaired) std::printf("damaged: %s\n", describe(row).c_str());
   std::printf(
-      "New epoch: %s\nEnvelopes dropped because their body was damaged: %llu\n"
+      "New epoch: %s\nDamaged rows dropped or made anew: %zu\nEnvelopes dropped because they or their body were damaged: %llu\n"
       "Senders put again what is missing.\nNext: tram-broker run --dir %s\n",
-      recovered->epoch.hex().c_str(), static_cast<unsigned long long>(recovered->dropped), home.c_str());
+      recovered->epoch.hex().c_str(), recovered->repaired.size(), static_cast<unsigned long long>(recovered->dropped), home.c_str());
   return 0;
 }
 
-int backup(const std::string& home, const std::string& to, const UnlockSource& unlock) {
+int backup(const std::string& home, const std::string& to, UnlockSource unlock) {
+  if (unlock.credential.empty())
+    if (auto config = io::read_config(config_path(home), config_keys())) unlock.credential = config->string("unlock.credential");
   auto made = backup_home(home, to, unlock, io::show_progress);
   if (!made) return failed(made.error());
   std::printf("Backup: %s\n  id %s\n  %llu files, %llu bytes, %llu rows read back and found whole\n", to.c_str(),

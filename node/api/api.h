@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/ports.h"
+#include "base/scrub.h"
 #include "proto/records_node.h"
 
 namespace tram::directory {
@@ -75,6 +76,12 @@ struct HealthView {
   Time certificate_expires;  // 0: no TLS
   Time started;
   std::string version;
+  Time scrub_ended;          // of the last whole pass; 0: none yet
+  ScrubCounts scrub;         // what it saw
+  std::vector<std::string> damaged_rows;
+  uint64_t repaired_bodies = 0;
+  uint64_t full_steps = 0;   // aborted by a full store or disk since the start
+  Time full_at;              // the last of them
 };
 
 struct ReadContext {

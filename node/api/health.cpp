@@ -16,6 +16,7 @@ constexpr Duration directory_age_alarm = hours(24);       // R28
 constexpr Duration directory_age_last_alarm = hours(72);
 constexpr Duration unwitnessed_alarm = hours(24);
 constexpr Duration backup_age_alarm = days(7);
+constexpr Duration full_alarm = minutes(1);
 constexpr int64_t clock_offset_alarm_ms = 5000;
 constexpr size_t backlog_rows_max = 1000;  // a broker; beyond it "or more"
 
@@ -244,6 +245,53 @@ Result<Json> check_log(const ReadContext& context, Problems& problems) {
   return json;
 }
 
+/// Rot (3.9): what the scrub found, what is being mended, what needs somebody.
+Result<Json> check_scrub(const ReadContext& context, Problems& problems) {
+  const auto& view = context.health;
+  Json received = Json::array(), sent = Json::array();
+  bool sender_asked = false;
+  TRAM_TRY(rows, context.txn.scan(table::damaged, {}, {}, limits::page_items_max));
+  for (const Row& row : rows) {
+    Reader reader(row.value);
+    const bool ours = reader.u8() != 0;
+    reader.u64();
+    sender_asked |= !ours && reader.u64() != 0;
+    (ours ? sent : received).push_back(to_hex(row.key));
+  }
+  if (!view.damaged_rows.empty())
+    problems.add(Severity::error, "rows_damaged", std::to_string(view.damaged_rows.size()) + " dòng trong kho bị hỏng trên đĩa.",
+                 std::to_string(view.damaged_rows.size()) + " rows of the store are damaged on the disk.",
+                 "Kiểm tra đĩa. Dừng nút, chạy `tram-node recover`, rồi chạy lại.",
+                 "Check the disk. Stop the node, run `tram-node recover`, start it again.");
+  if (!received.empty())
+    problems.add(Severity::warning, "bodies_damaged", "Nội dung của " + std::to_string(received.size()) + " văn bản đến bị hỏng trên đĩa.",
+                 "The content of " + std::to_string(received.size()) + " received documents is damaged on the disk.",
+                 sender_asked ? "Kiểm tra đĩa. Trạm không còn bản nào; nơi gửi đã được yêu cầu gửi lại."
+                              : "Kiểm tra đĩa. Nội dung đang được lấy lại từ các trạm, nếu không thì từ nơi gửi.",
+                 sender_asked ? "Check the disk. Brokers hold no copy; the senders were asked to send again."
+                              : "Check the disk. It is fetched again from brokers, else from the senders.");
+  if (!sent.empty())
+    problems.add(Severity::error, "sent_bodies_damaged", "Nội dung của " + std::to_string(sent.size()) + " văn bản đi bị hỏng trên đĩa.",
+                 "The content of " + std::to_string(sent.size()) + " sent documents is damaged on the disk.",
+                 "Kiểm tra đĩa. Nơi nhận nào chưa nhận (`tram show <mã>`) thì gửi lại văn bản ấy, hoặc phục hồi bản sao lưu.",
+                 "Check the disk. To recipients that lack it (`tram show <id>`) send the document anew, or restore a backup.");
+  const Time since = view.scrub_ended.ms ? view.scrub_ended : view.started;
+  if (since.ms && context.now - since > limits::scrub_overdue)
+    problems.add(Severity::warning, "scrub_overdue", "Kho chưa được đọc kiểm tra hết trong bảy ngày.",
+                 "Not everything stored has been read and checked within seven days.", "Giữ nút chạy; xem đĩa có chậm không.",
+                 "Keep the node running; see whether the disk is slow.");
+  return Json{{"ended", time_json(view.scrub_ended)},
+              {"rows", view.scrub.rows},
+              {"bodies", view.scrub.bodies},
+              {"bytes", view.scrub.bytes},
+              {"found_rows", view.scrub.damaged_rows},
+              {"found_bodies", view.scrub.damaged_bodies},
+              {"damaged_rows", view.damaged_rows},
+              {"damaged_received", received},
+              {"damaged_sent", sent},
+              {"repaired_bodies", view.repaired_bodies}};
+}
+
 Json brokers_json(const ReadContext& context, const Backlog& backlog) {
   Json list = Json::array();
   for (const auto& view : context.health.brokers) {
@@ -279,6 +327,11 @@ Result<Response> read_health(const ReadContext& context, const Request& request)
                  "A document has waited to be sent for over an hour.", "Xem `tram outbox --state queued`.",
                  "See `tram outbox --state queued`.");
   check_disk(view, problems);
+  if (view.full_at.ms && context.now - view.full_at < full_alarm)
+    problems.add(Severity::error, "store_full", "Kho vừa không ghi được vì hết chỗ; việc dở dang được làm lại khi có chỗ.",
+                 "The store could not be written to for want of room; what was under way is done when there is room.",
+                 "Giải phóng đĩa, hoặc tăng store.map_bytes rồi khởi động lại.",
+                 "Free some space on the disk, or raise store.map_bytes and restart.");
   check_certificate(context, problems);
   if (const Duration age = context.now - view.directory_confirmed;
       view.directory_confirmed.ms && age > directory_age_alarm) {
@@ -289,6 +342,13 @@ Result<Response> read_health(const ReadContext& context, const Request& request)
                  "Check the connection to the brokers.");
   }
   TRAM_TRY(log, check_log(context, problems));
+  TRAM_TRY(scrub, check_scrub(context, problems));
+  TRAM_TRY(aside, context.txn.scan(table::quarantine, {}, {}, limits::page_items_max));
+  if (!aside.empty())
+    problems.add(Severity::warning, "quarantined", std::to_string(aside.size()) + " văn bản đã bị cách ly vì mở ra làm nút dừng.",
+                 std::to_string(aside.size()) + " documents were put aside because opening them stopped the node.",
+                 "Xem `tram inbox --quarantine`; nơi gửi đã được báo. Gửi nhật ký của nút cho đơn vị phát triển.",
+                 "See `tram inbox --quarantine`; their senders were told. Send the node's log to the developers.");
   if (context.directory.practice())
     problems.add(Severity::info, "practice_realm", "Đây là mạng thực hành.", "This is a practice realm.",
                  "Không dùng cho văn bản thật.", "Do not use it for real documents.");
@@ -309,7 +369,10 @@ Result<Response> read_health(const ReadContext& context, const Request& request)
   json["disk"] = {{"total_bytes", view.disk_total_bytes},
                   {"free_bytes", view.disk_free_bytes},
                   {"store_used_bytes", view.store_used_bytes},
-                  {"store_map_bytes", view.store_map_bytes}};
+                  {"store_map_bytes", view.store_map_bytes},
+                  {"full_steps", view.full_steps}};
+  json["scrub"] = scrub;
+  json["quarantined"] = aside.size();
   json["clock_ok"] = view.clock_ok;
   json["directory"] = {{"size", context.directory.size()},
                        {"root", context.directory.root().hex()},

@@ -87,6 +87,33 @@ Result<Response> list(const ReadContext& context, const Request& request) {
   return json_response(200, {{"items", items}, {"next", next}, {"practice", context.directory.practice()}});
 }
 
+}  // namespace
+
+/// GET /v1/quarantine: what killed the node again and again (R44). Only the envelope is known: nothing was opened.
+Result<Response> read_quarantine(const ReadContext& context, const Request& request) {
+  TRAM_OK(check_query(request, {}));
+  TRAM_TRY(rows, context.txn.scan(table::quarantine, {}, {}, limits::page_items_max));
+  Parties parties(context.txn, context.directory, context.now);
+  Json items = Json::array();
+  for (const Row& row : rows) {
+    Reader reader(row.value);
+    const uint32_t times = reader.u32();
+    const Time at{static_cast<int64_t>(reader.u64())};
+    const auto envelope = crypto::decode_envelope(reader.raw(reader.left()));
+    if (!envelope) return fail(ErrorCode::store_corrupt, "quarantine");
+    TRAM_TRY(sender, parties.json(envelope->sender));
+    items.push_back({{"envelope_id", envelope->id.hex()},
+                     {"document_id", envelope->doc_id.hex()},
+                     {"from", std::move(sender)},
+                     {"sent", time_json(envelope->created)},
+                     {"attempts", times},
+                     {"since", time_json(at)}});
+  }
+  return json_response(200, {{"items", items}, {"practice", context.directory.practice()}});
+}
+
+namespace {
+
 Result<Response> show(const ReadContext& context, const Request& request, const proto::InRecord& record) {
   TRAM_OK(check_query(request, {}));
   Parties parties(context.txn, context.directory, context.now);

@@ -115,6 +115,7 @@ Result<Response> read_directory(const ReadContext&, const Request&, const Parts&
 Result<Response> read_groups(const ReadContext&, const Request&, const Parts&);
 Result<Response> read_uploads(const ReadContext&, const Request&, const Parts&);
 Result<Response> read_health(const ReadContext&, const Request&);
+Result<Response> read_quarantine(const ReadContext&, const Request&);
 Result<Response> read_self(const ReadContext&, const Request&);
 
 /// Passes everything on and counts the writes, so that an error after a write is known to need the transaction aborted.

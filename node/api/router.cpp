@@ -41,6 +41,7 @@ Result<Response> route_read(const ReadContext& context, const Request& request) 
   if (resource == "groups") return read_groups(context, request, *parts);
   if (resource == "uploads") return read_uploads(context, request, *parts);
   if (resource == "health" && parts->empty()) return read_health(context, request);
+  if (resource == "quarantine" && parts->empty()) return read_quarantine(context, request);
   if (resource == "self" && parts->empty()) return read_self(context, request);
   return fail(ErrorCode::not_found, "path");
 }
@@ -54,7 +55,8 @@ Result<Response> route_write(Writing& context, const Request& request) {
   if (resource == "documents") return write_documents(context, request, *parts);
   if (resource == "inbox") return write_inbox(context, request, *parts);
   if (resource == "uploads") return write_uploads(context, request, *parts);
-  if (resource == "directory" || resource == "groups" || resource == "health" || resource == "self")
+  if (resource == "directory" || resource == "groups" || resource == "health" || resource == "self" ||
+      resource == "quarantine")
     return fail(ErrorCode::method_not_allowed, "only GET");
   return fail(ErrorCode::not_found, "path");
 }

@@ -50,8 +50,10 @@ int send(const App&, const SendOptions&);
 struct ListOptions {
   std::string state, unit, query;
   size_t limit = 50;
+  bool quarantine = false;
 };
 int inbox(const App&, const ListOptions&);
+int quarantine(const App&);
 int outbox(const App&, const ListOptions&);
 /// A number is an arrival, anything else a document of ours.
 int show(const App&, const std::string& id);

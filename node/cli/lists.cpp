@@ -64,6 +64,22 @@ void put(Json& body, const char* name, const std::string& value) {
 
 }  // namespace
 
+int quarantine(const App& app) {
+  const auto json = get(app, "/v1/quarantine");
+  if (!json) return exit_failed;
+  if (app.out.json) return print_json(*json);
+  print_practice(app, *json);
+  Table table({app.out.say("TỪ LÚC", "SINCE"), app.out.say("NƠI GỬI", "FROM"), app.out.say("SỐ LẦN", "ATTEMPTS"),
+               app.out.say("MÃ VĂN BẢN", "DOCUMENT")});
+  for (const auto& item : (*json)["items"])
+    table.add({time_text(text_of(item, "since")), text_of(item["from"], "name"), text_of(item, "attempts"), text_of(item, "document_id")});
+  if (table.empty())
+    std::printf("%s\n", app.out.say("(không có văn bản)", "(no documents)"));
+  else
+    table.print(app.out);
+  return exit_done;
+}
+
 int inbox(const App& app, const ListOptions& options) {
   const auto json = list(app, "/v1/inbox", options);
   if (!json) return exit_failed;

@@ -130,9 +130,12 @@ class CommandLine {
       sub->add_option("--limit", list_.limit, say("số dòng", "rows"))->check(CLI::Range(size_t{1}, size_t{100000}));
       return sub;
     };
-    options(command("inbox", "văn bản đến", "documents that arrived", [this](const App& app) {
-      return inbox(app, list_);
-    }))->add_option("--unit", list_.unit, say("gửi tới đơn vị", "addressed to this unit"));
+    auto* arrived = options(command("inbox", "văn bản đến", "documents that arrived", [this](const App& app) {
+      return list_.quarantine ? quarantine(app) : inbox(app, list_);
+    }));
+    arrived->add_option("--unit", list_.unit, say("gửi tới đơn vị", "addressed to this unit"));
+    arrived->add_flag("--quarantine", list_.quarantine,
+                      say("văn bản bị cách ly vì mở ra làm nút dừng", "what was put aside because opening it stopped the node"));
     options(command("outbox", "văn bản đi", "documents sent", [this](const App& app) { return outbox(app, list_); }));
   }
 

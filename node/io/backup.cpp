@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "base/io/clock.h"
 #include "base/io/file_bodies.h"
 #include "base/io/lmdb_store.h"
 #include "base/io/system_random.h"
@@ -55,19 +56,27 @@ Result<std::unique_ptr<Opened>> open_store(const std::string& home, const crypto
 
 struct Checked {
   uint64_t rows = 0;
+  std::vector<DamagedRow> damaged_rows;
   BodyCheck bodies;
   BackupMarks marks;
 };
-Result<Checked> check(const std::string& home, const crypto::KeyRing& ring) {
-  TRAM_TRY(opened, open_store(home, ring));
-  TRAM_TRY(txn, opened->store->begin_read());
+Result<Checked> check(Opened& opened, bool rows_must_be_good) {
+  TRAM_TRY(txn, opened.store->begin_read());
   Checked checked;
   TRAM_TRY(rows, check_rows(*txn, table::all()));
-  checked.rows = rows;
-  TRAM_TRY(bodies, check_bodies(*txn, *opened->bodies));
+  checked.rows = rows.rows;
+  checked.damaged_rows = std::move(rows.damaged);
+  if (!checked.damaged_rows.empty() && rows_must_be_good) return fail(ErrorCode::store_corrupt, describe(checked.damaged_rows.front()));
+  if (!checked.damaged_rows.empty()) return checked;
+  TRAM_TRY(bodies, check_bodies(*txn, *opened.bodies));
   checked.bodies = std::move(bodies);
   TRAM_OK(read_backup_marks(*txn, checked.marks));
   return checked;
+}
+
+Result<Checked> check(const std::string& home, const crypto::KeyRing& ring) {
+  TRAM_TRY(opened, open_store(home, ring));
+  return check(*opened, true);
 }
 
 /// Opening a store leaves lock files in it, which are no part of a backup.
@@ -108,7 +117,7 @@ Result<Backup> backup_home(const std::string& home, const std::string& to, const
       TRAM_TRY(copy, io::copy_home(home, to, tools(progress)));
       TRAM_TRY(checked, check(to, ring));
       remove_locks(to);
-      if (!checked.bodies.damaged.empty()) return fail(ErrorCode::not_found, checked.bodies.damaged.front());
+      if (!checked.bodies.damaged.empty()) return fail(ErrorCode::not_found, describe(checked.bodies.damaged.front()));
       TRAM_OK(io::verify_home_copy(to, tools(progress)));
       checked.marks.id = copy.id;
       TRAM_OK(leave_word(home, checked.marks, ring.storage_key));
@@ -128,7 +137,7 @@ Result<Backup> restore_home(const std::string& copy, const std::string& home, co
   struct stat info {};
   if (::stat((home + "/keys.tram").c_str(), &info) != 0) return fail(ErrorCode::not_found, home + "/keys.tram");
   TRAM_TRY(checked, check(home, copy_ring));
-  if (!checked.bodies.damaged.empty()) return fail(ErrorCode::store_corrupt, "body damaged: " + checked.bodies.damaged.front());
+  if (!checked.bodies.damaged.empty()) return fail(ErrorCode::store_corrupt, "body damaged: " + describe(checked.bodies.damaged.front()));
   TRAM_OK(mark_recovering(home, copy_ring));
   return Backup{restored, checked.rows, checked.bodies.bodies, checked.marks.marks.size()};
 }
@@ -137,9 +146,31 @@ Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlo
   TRAM_TRY(ring, open_key_ring(home, unlock));
   TRAM_OK(io::write_private_file_atomic(doubt_path(home), view("recover\n")));
   io::drop_cached_pages(home + "/store/data.mdb");
-  TRAM_TRY(checked, check(home, ring));
+  Recovered recovered;
+  {
+    TRAM_TRY(opened, open_store(home, ring));
+    TRAM_TRY(checked, check(*opened, false));
+    const Time now = io::wall_now();
+    if (!checked.damaged_rows.empty()) {
+      TRAM_TRY(txn, opened->store->begin_write());
+      TRAM_OK(Node::repair(*txn, now, checked.damaged_rows));
+      TRAM_OK(txn->commit());
+      for (const auto& row : checked.damaged_rows) recovered.repaired.push_back(describe(row));
+      TRAM_TRY(again, check(*opened, true));
+      checked = std::move(again);
+    }
+    recovered.rows = checked.rows;
+    recovered.bodies = checked.bodies.bodies;
+    TRAM_TRY(txn, opened->store->begin_write());
+    for (const auto& body : checked.bodies.damaged) {
+      TRAM_OK(Node::note_damaged(*txn, now, body.doc_id, body.sent));
+      recovered.damaged.push_back(describe(body));
+      (body.sent ? recovered.lost_sent : recovered.lost_received) = true;
+    }
+    TRAM_OK(txn->commit());
+  }
   TRAM_OK(mark_recovering(home, ring));
-  return Recovered{checked.rows, checked.bodies.bodies, std::move(checked.bodies.damaged)};
+  return recovered;
 }
 
 Result<std::optional<BackupMarks>> read_backup_word(const std::string& home, const crypto::Secret32& storage_key) {

@@ -23,11 +23,15 @@ Result<Backup> backup_home(const std::string& home, const std::string& to, const
 Result<Backup> restore_home(const std::string& copy, const std::string& home, const UnlockSource&, const io::CopyProgress&);
 
 /// After exit 74, a doubt, or a machine that was cloned: every row and body is read back from the disk, then the node
-/// starts a new incarnation. `damaged` names bodies that are not whole. Errors: store_corrupt: restore a backup.
+/// starts a new incarnation. `damaged` names bodies that are not whole; received ones the next run fetches again. Rows that
+/// are damaged are named, and made anew or dropped where others hold copies. Errors: store_corrupt (a row that nobody else
+/// has, named: restore a backup).
 struct Recovered {
   uint64_t rows = 0;
   uint64_t bodies = 0;
-  std::vector<std::string> damaged;
+  std::vector<std::string> repaired;  // rows
+  std::vector<std::string> damaged;   // bodies
+  bool lost_received = false, lost_sent = false;
 };
 Result<Recovered> recover_home(const std::string& home, const UnlockSource&);
 

@@ -16,6 +16,8 @@ std::span<const ConfigKey> config_keys() {
       {"api.client_ca_file", ConfigType::string, "", 0, 4096, "path", "Clients off loopback must present a certificate from this CA."},
       {"api.connections_max", ConfigType::integer, "512", 8, 4096, "connections", "Connections at one time."},
       {"workers", ConfigType::integer, "2", 1, 64, "threads", "Threads for sealing, opening and signature checks."},
+      {"scrub.every", ConfigType::duration, "3d", 1000, 604800000, "",
+       "How often everything stored is read once and compared with its codes."},
       {"log.level", ConfigType::string, "info", 4, 7, "", "debug, info, warning or error."},
       {"log.file", ConfigType::string, "", 0, 4096, "path", "Log file; empty: standard error."},
       {"unlock.credential", ConfigType::string, "tram-node-key", 1, 128, "name",

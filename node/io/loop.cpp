@@ -24,7 +24,7 @@ bool is_full(ErrorCode code) { return code == ErrorCode::storage_full || code ==
 }  // namespace
 
 Loop::Loop(LoopOptions options, crypto::KeyRing ring, Log& log)
-    : options_(std::move(options)), ring_(std::move(ring)), log_(log), tokens_(options_.directory + "/tokens") {}
+    : options_(std::move(options)), ring_(std::move(ring)), log_(log), opening_(options_.directory + "/opening"), tokens_(options_.directory + "/tokens") {}
 
 Loop::~Loop() {
   {
@@ -50,6 +50,7 @@ Result<std::unique_ptr<Loop>> Loop::open(LoopOptions options, crypto::KeyRing ri
                                             options.directory + "`, or restore a backup");
   auto loop = std::unique_ptr<Loop>(new Loop(std::move(options), std::move(ring), log));
   TRAM_OK(loop->open_store());
+  TRAM_OK(loop->blame_what_was_open());
   TRAM_OK(loop->restart_node());
   {
     TRAM_TRY(snapshot, loop->store_->begin_read());
@@ -84,6 +85,22 @@ Result<void> Loop::open_store() {
   return {};
 }
 
+/// R44: what was being opened when the last process died. Counted before anything is opened again; a clean end leaves none.
+Result<void> Loop::blame_what_was_open() {
+  const auto ids = OpeningMarks::left_behind(options_.directory + "/opening");
+  if (!ids.empty()) {
+    TRAM_TRY(txn, store_->begin_write());
+    TRAM_OK(Node::count_attempts(*txn, io::wall_now(), ids, log_));
+    TRAM_OK(txn->commit());
+  }
+  opening_.remove();
+  return {};
+}
+
+void Loop::mark_opening() {
+  if (auto marked = opening_.write(); !marked) log_.warning("opening.not_marked", {{"error", describe(marked.error())}});
+}
+
 /// Recovery and start-up are one path: everything in memory is rebuilt from the store.
 Result<void> Loop::restart_node() {
   TRAM_TRY(txn, store_->begin_write());
@@ -94,6 +111,7 @@ Result<void> Loop::restart_node() {
   config_.self = record.party;
   config_.realm = record.realm;
   config_.software = options_.software;
+  config_.scrub_every = options_.scrub_every;
   node_.reset();
   directory_ = std::make_unique<directory::Directory>(config_.realm);
   TRAM_OK(directory_->load(*txn));
@@ -259,6 +277,7 @@ int Loop::run(io::SignalFd& signals) {
     if (auto told = take_backup_word(); !told) return stop_fatally(told.error());
   }
   io::notify_stopping();
+  opening_.remove();
   log_.info("node.stopping");
   return 0;
 }
@@ -266,6 +285,7 @@ int Loop::run(io::SignalFd& signals) {
 /// R2: nothing more is signed, and no start before the store was read back.
 int Loop::stop_fatally(const Error& error) {
   log_.error("node.stopped", {{"error", describe(error)}});
+  opening_.remove();  // the disk's fault, no document's
   if (auto noted = io::write_private_file_atomic(doubt_path(options_.directory), view("exit 74\n")); !noted)  // the disk may be the trouble
     log_.error("doubt.not_noted", {{"error", describe(noted.error())}});
   return io::exit_io_fatal;
@@ -304,6 +324,12 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
   Result<void> outcome;
   size_t handled = 0;
   const PendingWrite* culprit = nullptr;
+  std::vector<Hash> opened;
+  for (const Event& event : events)
+    if (const auto* result = std::get_if<JobResult>(&event)) {
+      const auto ids = opened_by(*result);
+      opened.insert(opened.end(), ids.begin(), ids.end());
+    }
   {
     TRAM_TRY(txn, store_->begin_write());
     outcome = node_->step(*txn, now, events, effects);
@@ -335,6 +361,9 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
     log_.error("step.aborted", {{"error", error_info(outcome.error().code).name},
                                 {"status", uint32_t(culprit ? culprit->response.status : 0)},
                                 {"used_percent", used_percent_}});
+    opening_.end(opened);
+    ++full_steps_;
+    full_at_ = now;
     Writes again = take_unanswered(writes, handled, culprit, outcome.error());
     answer(writes, nullptr);
     {
@@ -347,6 +376,7 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
     return false;
   }
   upkeep_due_ = false;
+  opening_.end(opened);
   answer(writes, nullptr);
   let_out(effects);
   return true;
@@ -361,7 +391,11 @@ void Loop::answer(Writes& writes, const Error* failure) {
 }
 
 void Loop::let_out(Effects& effects) {
-  for (Job& job : effects.jobs) backlog_.push_back(std::make_shared<Job>(std::move(job)));
+  for (Job& job : effects.jobs) {
+    opening_.begin(opened_by(job));
+    backlog_.push_back(std::make_shared<Job>(std::move(job)));
+  }
+  mark_opening();
   submit_jobs();
   for (Send& send : effects.sends) {
     auto it = sockets_.find(send.broker);
@@ -467,6 +501,12 @@ void Loop::publish_views() {
   static constexpr const char* standings[] = {"unknown", "sound", "restored"};
   health->log_standing = standings[static_cast<size_t>(node_->own_log().standing())];
   health->kx_until = node_->kx_until();
+  health->scrub_ended = node_->scrub().last_ended();
+  health->scrub = node_->scrub().last();
+  for (const auto& row : node_->damaged_rows()) health->damaged_rows.push_back(describe(row));
+  health->repaired_bodies = node_->repaired_bodies();
+  health->full_steps = full_steps_;
+  health->full_at = full_at_;
   health->certificate_expires = http_ ? http_->certificate_expires() : Time{};
   health->started = start_;
   health->version = options_.software;

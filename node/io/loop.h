@@ -21,6 +21,7 @@
 #include "directory/directory.h"
 #include "node/io/http_server.h"
 #include "node/io/http_writes.h"
+#include "node/io/opening_marks.h"
 #include "node/io/tokens.h"
 #include "node/node.h"
 
@@ -30,6 +31,7 @@ struct LoopOptions {
   std::string directory;       // the node's home
   uint64_t map_bytes = 64ull << 30;
   unsigned workers = 2;
+  Duration scrub_every = limits::scrub_every;
   HttpOptions http;
   std::string software;
 };
@@ -68,6 +70,8 @@ class Loop final : public HttpBackend {
   Result<bool> step(std::vector<Event>& events, Writes& writes);
   int stop_fatally(const Error&);
   Result<void> take_backup_word();
+  Result<void> blame_what_was_open();
+  void mark_opening();
   void answer(Writes& writes, const Error* failure);
   void let_out(Effects& effects);
   void flush_sends();
@@ -98,12 +102,15 @@ class Loop final : public HttpBackend {
   std::vector<Event> finished_;
   std::unique_ptr<HttpServer> http_;
   io::ClockWatch clock_;
+  OpeningMarks opening_;
   Tokens tokens_;
   api::UpkeepCursor upkeep_cursor_;
   std::optional<Time> wake_at_;
   Time next_second_, next_minute_, start_;
   unsigned used_percent_ = 0;  // of the map or of the disk, whichever is fuller
   uint64_t store_used_bytes_ = 0;
+  uint64_t full_steps_ = 0;  // aborted because nothing could be written (R42)
+  Time full_at_;             // the last of them
   bool reconnect_ = true;
   bool stopping_ = false;
   bool more_writes_ = false;

@@ -52,6 +52,13 @@ std::optional<LogLevel> log_level(const std::string& name) {
   return std::nullopt;
 }
 
+/// What the configuration says, for commands that are not told on the command line. A home to be restored may have none.
+UnlockSource configured(const std::string& home, UnlockSource unlock) {
+  if (!unlock.credential.empty()) return unlock;
+  if (auto config = io::read_config(home + "/node.toml", config_keys())) unlock.credential = config->string("unlock.credential");
+  return unlock;
+}
+
 int run(const std::string& home, UnlockSource unlock) {
   if (auto prepared = io::prepare_process(); !prepared) return failed(prepared.error());
   io::SignalFd signals;
@@ -62,6 +69,7 @@ int run(const std::string& home, UnlockSource unlock) {
   LoopOptions options;
   options.directory = home;
   options.map_bytes = config->byte_size("store.map_bytes");
+  options.scrub_every = config->duration("scrub.every");
   options.workers = static_cast<unsigned>(config->integer("workers"));
   options.http = http_options(home, *config);
   options.software = std::string("tram ") + TRAM_VERSION;
@@ -82,7 +90,7 @@ int run(const std::string& home, UnlockSource unlock) {
 }
 
 int backup(const std::string& home, const std::string& to, const UnlockSource& unlock) {
-  auto made = backup_home(home, to, unlock, io::show_progress);
+  auto made = backup_home(home, to, configured(home, unlock), io::show_progress);
   if (!made) return failed(made.error());
   std::printf("Backup: %s\n  id %s\n  %llu files, %llu bytes, %llu rows and %llu large bodies read back and found whole\n"
               "The running node tells the senders of %llu channels that their documents are in a backup.\n"
@@ -94,7 +102,7 @@ int backup(const std::string& home, const std::string& to, const UnlockSource& u
 }
 
 int restore(const std::string& copy, const std::string& home, const UnlockSource& unlock) {
-  auto restored = restore_home(copy, home, unlock, io::show_progress);
+  auto restored = restore_home(copy, home, configured(home, unlock), io::show_progress);
   if (!restored) return failed(restored.error());
   std::printf("Restored: %s, %llu rows and %llu large bodies found whole\n"
               "What was in its place, if anything: store.before and bodies.before; remove them when all is well.\n"
@@ -106,14 +114,18 @@ int restore(const std::string& copy, const std::string& home, const UnlockSource
 }
 
 int recover(const std::string& home, const UnlockSource& unlock) {
-  auto recovered = recover_home(home, unlock);
+  auto recovered = recover_home(home, configured(home, unlock));
   if (!recovered) return failed(recovered.error());
+  for (const auto& row : recovered->repaired) std::printf("damaged: %s\n", row.c_str());
+  if (!recovered->repaired.empty()) std::printf("%zu damaged rows were dropped or made anew\n", recovered->repaired.size());
   std::printf("Read back: %llu rows, %llu large bodies\n", static_cast<unsigned long long>(recovered->rows),
               static_cast<unsigned long long>(recovered->bodies));
   for (const auto& body : recovered->damaged) std::printf("  damaged: %s\n", body.c_str());
-  std::printf("%sNext: tram-node run --dir %s\n",
-              recovered->damaged.empty() ? "" : "Ask for the damaged documents again, or restore a backup.\n", home.c_str());
-  return recovered->damaged.empty() ? 0 : 1;
+  std::printf("%s%sNext: tram-node run --dir %s\n",
+              recovered->lost_received ? "Damaged content of received documents is fetched again, from brokers or its senders.\n" : "",
+              recovered->lost_sent ? "Damaged content of sent documents is nowhere else for certain: send anew to whom lacks it, or restore a backup.\n" : "",
+              home.c_str());
+  return recovered->lost_sent ? 1 : 0;
 }
 
 int token(const std::string& home, const std::string& act, const std::string& name, const std::string& role) {

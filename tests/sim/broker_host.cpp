@@ -29,6 +29,7 @@ std::unique_ptr<Broker> BrokerHost::make_broker() {
   config.self = party_.id;
   config.realm = realm_.id();
   config.software = "sim";
+  config.scrub_every = hours(6);
   return std::make_unique<Broker>(config, party_.keys.sig, party_.keys.log, *directory_, *audit_, log_, random_);
 }
 
@@ -110,12 +111,15 @@ void BrokerHost::lose_commits(const std::map<std::string, std::map<Bytes, Bytes>
 
 bool BrokerHost::flip_value() {
   damaged_ = raw_.flip_bit(world_.random.next());
+  body_flipped_ = false;
+  log_.expect("row.was_damaged");
   if (damaged_) world_.trace(name(), "-- a bit of a value flipped");
   return damaged_;
 }
 
 bool BrokerHost::flip_body() {
-  damaged_ = bodies_.flip_bit(world_.random.next());
+  damaged_ = body_flipped_ = bodies_.flip_bit(world_.random.next());
+  for (const char* event : {"body.was_damaged", "manifest.was_missing"}) log_.expect(event);
   if (damaged_) world_.trace(name(), "-- a bit of a body flipped");
   return damaged_;
 }
@@ -145,6 +149,7 @@ void BrokerHost::repair() {
 bool BrokerHost::recover() {
   auto broker = make_broker();
   auto dropped = broker->recover(*store_, bodies_, clock());
+  if (dropped && !dropped->repaired.empty()) world_.count("rare: a damaged row was repaired");
   if (!dropped && dropped.error().code == ErrorCode::store_corrupt && damaged_) {
     // Nothing on this disk can be trusted: what it held, senders still hold (R7).
     world_.count("rare: a store was given up");
@@ -162,8 +167,8 @@ bool BrokerHost::recover() {
     return false;
   }
   in_doubt_ = damaged_ = false;
-  world_.count("envelopes dropped by recover", *dropped);
-  world_.trace(name(), "recover dropped " + std::to_string(*dropped));
+  world_.count("envelopes dropped by recover", dropped->dropped);
+  world_.trace(name(), "recover dropped " + std::to_string(dropped->dropped));
   return true;
 }
 
@@ -289,8 +294,13 @@ void BrokerHost::step() {
     world_.count("step aborted by a full store (broker)");
     world_.trace(name(), "store.full");
     auto read = store_->begin_read().value();
-    if (auto reloaded = broker_->reload(*read, clock()); !reloaded) stop_on(reloaded.error());
+    if (auto reloaded = broker_->reload(*read, clock(), events, *effects = {}); !reloaded) return stop_on(reloaded.error());
+    let_out(*effects, CrashPoint::none);
     return;
+  }
+  if (damaged_ && body_flipped_ && !bodies_.rotten() && broker_->damaged_bodies() == 0) {
+    damaged_ = false;
+    world_.count("rare: a damaged body was sent again, or freed");
   }
   if (crash_point == CrashPoint::before_effects) return crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
   when_on_disk([this, effects, crash_point] {

@@ -80,6 +80,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   std::set<broker::SessionKey> busy_;
   std::map<CurvePublic, PartyId> allowed_;
   std::deque<broker::Event> inbox_;
+  bool body_flipped_ = false;  // what damaged_ says is about a body's file
   uint64_t capacity_bytes_ = UINT64_MAX;
   bool in_doubt_ = false;  // the store may lie: no start before `recover` has checked all of it
   size_t approved_entries_;

@@ -291,8 +291,9 @@ void Simulation::damage(BrokerHost& broker, Fault fault) {
       if (!broker.flip_body()) return;
   }
   world_.injected(fault);
-  // What nobody happened to read an operator finds.
-  if (broker.damaged()) later(a_while(), [&broker] {
+  for (auto& node : nodes_) node->log().expect("broker.lost_envelope");
+  // What nobody happened to read an operator finds; every other body is left to the scrub.
+  if (broker.damaged() && (fault != Fault::body_flipped || world_.random.chance(500))) later(a_while(), [&broker] {
     if (broker.damaged()) broker.repair();
   });
 }

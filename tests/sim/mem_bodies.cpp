@@ -141,10 +141,17 @@ bool MemBodies::flip_bit(uint64_t choice) {
   if (file.durable.empty() || !file.unsynced.empty()) return false;
   const uint64_t bit = choice / files_.size() % (file.durable.size() * 8);
   const auto mask = static_cast<uint8_t>(1u << bit % 8);
+  flip_ = Flip{name, bit / 8, file.durable[bit / 8]};
   file.durable[bit / 8] = static_cast<uint8_t>(file.durable[bit / 8] ^ mask);
   file.now[bit / 8] = static_cast<uint8_t>(file.now[bit / 8] ^ mask);
   file.version = ++versions_;
   return true;
+}
+
+bool MemBodies::rotten() const {
+  if (!flip_) return false;
+  auto it = files_.find(flip_->name);
+  return it != files_.end() && flip_->byte < it->second.durable.size() && it->second.durable[flip_->byte] != flip_->was;
 }
 
 void MemBodies::lose_all() {

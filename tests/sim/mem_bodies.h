@@ -20,6 +20,8 @@ class MemBodies final : public Bodies {
   void lose_all();
   /// Flips one bit of the durable content of the file that `choice` picks; false when there is none.
   bool flip_bit(uint64_t choice);
+  /// Whether the byte that was last flipped is still wrong: its file neither went nor was written anew.
+  bool rotten() const;
   void set_capacity_bytes(uint64_t bytes) { capacity_ = bytes; }
   uint64_t used_bytes() const { return used_; }
   /// Another number after each change to what a power cut would leave.
@@ -40,6 +42,12 @@ class MemBodies final : public Bodies {
   };
   std::map<std::string, File, std::less<>> files_;
   std::vector<std::pair<std::string, Bytes>> removed_;  // durable ones whose removal is not certain yet
+  struct Flip {
+    std::string name;
+    uint64_t byte = 0;
+    uint8_t was = 0;
+  };
+  std::optional<Flip> flip_;
   uint64_t capacity_ = UINT64_MAX;
   uint64_t used_ = 0;
   uint64_t versions_ = 0;

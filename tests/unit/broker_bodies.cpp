@@ -237,7 +237,7 @@ TEST_CASE("recover opens a new epoch, checks every body and drops what is damage
   REQUIRE(put_large(world, damaged, to_damaged) == 0);
   const Epoch before = world.broker->epoch();
   world.bodies.files.at(body_name(damaged.header.id)).bytes[limits::sealed_chunk_bytes + 3] ^= 1;
-  CHECK(must(world.broker->recover(world.store, world.bodies, world.now)) == 1);
+  CHECK(must(world.broker->recover(world.store, world.bodies, world.now)).dropped == 1);
   world.restart();
   CHECK(world.broker->epoch() != before);
   // Every custody of the old epoch is void: all are reported, all are given anew.

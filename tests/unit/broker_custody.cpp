@@ -52,7 +52,8 @@ TEST_CASE("nothing is signed before the commit") {
   CHECK(world.rows(table::envelope) == 0);
   {
     auto txn = must(world.store.begin_read());
-    must(world.broker->reload(*txn, world.now));
+    Effects refusals;
+    must(world.broker->reload(*txn, world.now, {}, refusals));
   }
   world.hold_jobs = false;
   CHECK(world.put_one(document, world.letter(document, 0, 1)).refusal == 0);
@@ -346,7 +347,8 @@ TEST_CASE("a full store aborts the step; the broker goes on after reload") {
     REQUIRE_FALSE(stepped);
     CHECK(stepped.error().code == ErrorCode::map_full);
   }
-  must(world.broker->reload(*must(world.store.begin_read()), world.now));
+  Effects refusals;
+  must(world.broker->reload(*must(world.store.begin_read()), world.now, {}, refusals));
   CHECK(world.store.dump() == before);
   world.store.set_capacity_bytes(UINT64_MAX);
   world.hold_jobs = false;
