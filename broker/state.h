@@ -4,6 +4,7 @@
 #pragma once
 #include <set>
 
+#include "audit/views.h"
 #include "broker/broker.h"
 #include "broker/fair_queue.h"
 #include "broker/tables.h"
@@ -146,7 +147,8 @@ struct Broker::State {
         directory::Directory& d, audit::Log& a, Log& l, Random& r)
       : config(std::move(c)), signing_key(std::move(k)), directory(d), audit_log(a), log(l), random(r),
         own_log(crypto::LogKind::broker, config.self, lk, d, a, l, r),
-        witness(config.realm, crypto::cosigner_name(config.realm, crypto::LogKind::broker, config.self), lk, l) {}
+        witness(config.realm, crypto::cosigner_name(config.realm, crypto::LogKind::broker, config.self), lk, l),
+        directory_views(d, l, crypto::LogKind::broker, config.self, lk) {}
 
   Config config;
   std::shared_ptr<const crypto::SigningKey> signing_key;
@@ -156,6 +158,7 @@ struct Broker::State {
   Random& random;
   audit::OwnLog own_log;
   audit::Witness witness;
+  audit::Views directory_views;
   bool fresh_epoch = false;  // opened because this store turned out to be an old copy
   bool tell_epoch = false;   // sessions have not heard of it
 
@@ -303,7 +306,7 @@ struct Broker::State {
   Result<void> free_body(Step&, const PartyId& sender, const DocId&, const BodyRecord&);
   void remove_files(Step&, std::vector<std::string> names);
   Result<void> on_files_listed(Step&, ListBodiesDone&);
-  Result<void> on_directory_get(Step&, const Asker&, const proto::DirectoryGet&);
+  Result<void> on_directory_get(Step&, const Asker&, PeerKind, const proto::DirectoryGet&);
   Result<void> on_directory_put(Step&, const Asker&, PeerKind, const proto::DirectoryPut&);
   Result<void> apply_entry(Step&, BytesView entry, std::optional<Error>& refused);
   Result<void> on_kx_put(Step&, const Asker&, const proto::KxPut&);

@@ -181,6 +181,8 @@ enum class NoticeKind : uint8_t {
   backed_up = 5,  // what I have of the lane up to (inc, seq) is in a backup that was read back; doc_id is its id (R22)
   // The sender's answer to recover: every position of the lane up to (inc, seq) is settled, what was lost comes above it.
   passed = 6,
+  // A sender to a recipient that has not answered: the last position of the lane is (inc, seq), of envelope env_id (R14).
+  head = 7,
 };
 /// The recipient's incarnation in a recover or backed_up notice.
 EnvelopeId rinc_field(uint32_t rinc);

@@ -2,14 +2,17 @@
 // after its commit (R1). The store is the authority; members are caches that start() rebuilds.
 // Parts: outbox.cpp (submit, wrap, custody), transfer.cpp (uploads to brokers), inbox.cpp (fetch, open, order),
 // answers.cpp (ACK, receipts, mail), acts.cpp (register, refuse, status, recall), upkeep.cpp (timers, keys, directory),
-// recovery.cpp (incarnations, RECOVER, BACKED_UP), checkpoints.cpp (logs).
+// recovery.cpp (incarnations, RECOVER, BACKED_UP), checkpoints.cpp (logs), views.cpp (freshness of the directory),
+// heads.cpp (withheld tails of channels).
 // Not here: sockets, HTTP, threads (io/), rendering (api/). Thread: the loop's.
 #pragma once
 #include <map>
 #include <set>
 
 #include "audit/own_log.h"
+#include "audit/views.h"
 #include "directory/directory.h"
+#include "node/heads.h"
 #include "node/jobs.h"
 #include "proto/document.h"
 #include "proto/records_node.h"
@@ -157,8 +160,11 @@ class Node {
   bool clock_ok() const { return clock_ok_; }
   /// Our log before its witnesses: standing, checkpoints, cosignatures (R23).
   const audit::OwnLog& own_log() const { return own_log_; }
-  /// When a broker last said that we hold every entry.
-  Time directory_confirmed() const { return directory_confirmed_; }
+  /// When our view of the directory was last confirmed, and what that still allows (R28).
+  const audit::Views& views() const { return views_; }
+  audit::Freshness freshness(Time now) const { return audit::freshness_at(views_.age(now)); }
+  /// Whether what is confidential may go to this agency now: never by a view that is old, split, or not the agency's.
+  Result<bool> may_send_confidential(ReadTxn&, Time now, const PartyId& recipient) const;
   /// When the last receiving key of our feed ends.
   Time kx_until() const { return kx_until_; }
   void set_clock_ok(bool ok) { clock_ok_ = ok; }
@@ -259,6 +265,13 @@ class Node {
     std::vector<bool> have;
     std::set<uint32_t> requested, writing;
     uint32_t done = 0;
+  };
+  /// The end of an outgoing channel that has no receipt yet (R14).
+  struct Tail {
+    EnvelopeId seen;                   // at the last pass
+    EnvelopeId told;
+    Time told_at;
+    Time since;                        // when a pass first saw that there is something to tell
   };
   enum class TimerKind : uint8_t { envelope_expiry = 1, mail_expiry = 2, gap = 3, body_retention = 4 };
 
@@ -387,6 +400,17 @@ class Node {
   Result<void> ask_own_log(WriteTxn&, Time, const PartyId& broker, Effects&);
   Result<void> tick_own_log(WriteTxn&, Time, Effects&);
   Result<void> after_own_log(WriteTxn&, Time, audit::OwnLog::Sends&, Effects&);
+  // heads.cpp
+  void broker_greeted(Time now);
+  void broker_lost(Time now);
+  Result<void> tell_heads(WriteTxn&, Time, Effects&);
+  Result<void> on_withheld(WriteTxn&, Time, const crypto::Notice&, Effects&);
+  Result<bool> is_behind(ReadTxn&, const PartyId& sender, Lane, const HeadRow&);
+  Result<void> on_head(WriteTxn&, Time, const crypto::Notice&);
+  Result<void> watch_heads(WriteTxn&, Time, Effects&);
+  // views.cpp
+  Result<void> on_views(WriteTxn&, Time, std::span<const Bytes> notes, Effects&);
+  Result<bool> same_view(WriteTxn&, Time, const PartyId& by, uint64_t dir_size, const Hash& dir_root, BytesView object);
   Result<void> restored_copy_found(WriteTxn&, Time, const audit::OwnLog::Restored&, Effects&);
   void ask_directory(Time, const PartyId& broker, Link&, Effects&);
   void ask_kx(Time, Effects&);
@@ -404,6 +428,8 @@ class Node {
   Random& random_;
   bool clock_ok_ = true;
   audit::OwnLog own_log_;
+  audit::Views views_;
+  std::map<uint64_t, Hash> roots_;                   // of directory sizes that others named
 
   proto::NodeRecord self_;
   bool self_dirty_ = false;
@@ -430,11 +456,15 @@ class Node {
   bool recovered_ = false;                           // in this life of the process
   bool fenced_ = false;
   bool mail_waits_ = false;                          // for an entry of the directory that names its author
+  std::map<Bytes, Tail> tails_;                      // by the key of channel_out
+  std::optional<Bytes> tails_from_;                  // where the pass stands
+  bool tails_at_once_ = false;
+  Time tails_next_, unreachable_since_;
+  Time heads_looked_, heads_asked_;
   Time last_upkeep_;
   Time last_repost_;
   Time kx_ask_after_;
   Time clock_seen_;
-  Time directory_confirmed_;
   Time kx_until_;
   uint64_t kx_today_ = 0;                            // the first epoch of the feed
   size_t kx_turn_ = 0;

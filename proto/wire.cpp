@@ -97,10 +97,11 @@ constexpr Shape mail_posted_shape{"MailPosted", ids_fields, Unknown::ignored};
 constexpr Shape mail_deliver_shape{"MailDeliver", mail_fields, Unknown::ignored};
 constexpr Shape mail_done_shape{"MailDone", ids_fields, Unknown::ignored};
 
-constexpr Field directory_get_fields[] = {number_field(1)};
+constexpr Field directory_get_fields[] = {number_field(1), bytes_field(2, note_bytes_max, views_per_frame_max)};
 constexpr Shape directory_get_shape{"DirectoryGet", directory_get_fields, Unknown::ignored};
 constexpr Field directory_entries_fields[] = {number_field(1), number_field(2),
-                                              bytes_field(3, directory_entry_bytes_max, items_per_frame_max)};
+                                              bytes_field(3, directory_entry_bytes_max, items_per_frame_max),
+                                              bytes_field(4, note_bytes_max, views_per_frame_max)};
 constexpr Shape directory_entries_shape{"DirectoryEntries", directory_entries_fields, Unknown::ignored};
 constexpr Field directory_put_fields[] = {bytes_field(1, directory_entry_bytes_max, items_per_frame_max)};
 constexpr Shape directory_put_shape{"DirectoryPut", directory_put_fields, Unknown::ignored};
@@ -381,10 +382,10 @@ FrameBody read_body(Checks& checks, const pb::Frame& frame) {
     case pb::Frame::kMailDone:
       return MailDone{checks.ids<Hash>(frame.mail_done().ids(), "MailDone.ids")};
     case pb::Frame::kDirectoryGet:
-      return DirectoryGet{frame.directory_get().from()};
+      return DirectoryGet{frame.directory_get().from(), all_bytes(frame.directory_get().views())};
     case pb::Frame::kDirectoryEntries: {
       const auto& from = frame.directory_entries();
-      return DirectoryEntries{from.size(), from.from(), all_bytes(from.entries())};
+      return DirectoryEntries{from.size(), from.from(), all_bytes(from.entries()), all_bytes(from.views())};
     }
     case pb::Frame::kDirectoryPut:
       return DirectoryPut{all_bytes(frame.directory_put().entries())};

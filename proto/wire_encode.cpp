@@ -166,12 +166,17 @@ struct Filler {
     set_mail(from.items, frame.mutable_mail_deliver()->mutable_items());
   }
   void operator()(const MailDone& from) const { set_ids(from.ids, frame.mutable_mail_done()->mutable_ids()); }
-  void operator()(const DirectoryGet& from) const { frame.mutable_directory_get()->set_from(from.from); }
+  void operator()(const DirectoryGet& from) const {
+    auto& to = *frame.mutable_directory_get();
+    to.set_from(from.from);
+    set_all(from.views, to.mutable_views());
+  }
   void operator()(const DirectoryEntries& from) const {
     auto& to = *frame.mutable_directory_entries();
     to.set_size(from.size);
     to.set_from(from.from);
     set_all(from.entries, to.mutable_entries());
+    set_all(from.views, to.mutable_views());
   }
   void operator()(const DirectoryPut& from) const {
     set_all(from.entries, frame.mutable_directory_put()->mutable_entries());
