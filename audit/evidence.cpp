@@ -2,6 +2,7 @@
 
 #include "audit/bundle.h"
 #include "audit/scratch_txn.h"
+#include "audit/views.h"
 #include "audit/witness.h"
 #include "base/limits.h"
 #include "crypto/merkle.h"
@@ -86,6 +87,9 @@ Result<Contradiction> check_evidence(const Evidence& evidence, const LogPublic& 
 Result<std::vector<EvidenceFile>> export_evidence(ReadTxn& txn, const directory::Directory& directory) {
   TRAM_TRY(kept, kept_evidence(txn));
   std::vector<EvidenceFile> files;
+  // Another directory, as its cosigner signed it: whoever has the entries compares the root.
+  TRAM_TRY(conflicts, view_conflicts(txn));
+  for (auto& one : conflicts) files.push_back({one.by.hex().substr(0, 16) + ".view", std::move(one.object)});
   if (kept.empty()) return files;
   TRAM_TRY(entries, directory.entries(txn, 0, evidence_bytes_max / 2));
   for (auto& one : kept) {

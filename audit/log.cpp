@@ -5,6 +5,7 @@
 
 #include "audit/own_log.h"
 #include "audit/tree.h"
+#include "audit/views.h"
 #include "audit/witness.h"
 #include "base/check.h"
 
@@ -19,7 +20,7 @@ constexpr Table head_table{"log_head"};        // "head" -> encode_frontier; "ge
 const std::vector<Table>& all_tables() {
   static const std::vector<Table> tables{entries_table,      tiles_table,         nodes_table,        head_table,
                                          own_log_table,      witness_log_table,   witness_tile_table, witness_node_table,
-                                         log_seen_table,     evidence_table};
+                                         log_seen_table,     evidence_table,     view_table,         view_conflict_table};
   return tables;
 }
 

@@ -18,8 +18,10 @@ constexpr size_t fetches_waiting_max = 100000;
 Watcher::Watcher(PartyId self, std::shared_ptr<const crypto::LogKey> key, directory::Directory& directory,
                  ::tram::Log& log)
     : self_(self), directory_(directory), log_(log),
-      witness_(directory.realm(), crypto::cosigner_name(directory.realm(), crypto::LogKind::witness, self),
-               std::move(key), log) {}
+      witness_(directory.realm(), crypto::cosigner_name(directory.realm(), crypto::LogKind::witness, self), key, log),
+      views_(directory, log, crypto::LogKind::witness, self, key) {}
+
+Result<void> Watcher::start(WriteTxn& txn, Time now) { return views_.start(txn, now); }
 
 void Watcher::send(const PartyId& broker, proto::FrameBody body, Effects& effects) {
   effects.sends.push_back({broker, proto::Frame{++requests_, std::move(body)}});
@@ -38,13 +40,16 @@ Result<void> Watcher::step(WriteTxn& txn, Time now, std::span<Event> events, Eff
     } else if (auto* arrived = std::get_if<FrameArrived>(&event)) {
       TRAM_OK(on_frame(txn, now, *arrived, effects));
     } else {
+      // A store that was put back learns first what it cosigned since.
+      if (std::any_of(links_.begin(), links_.end(), [](const auto& one) { return one.second.told; }))
+        TRAM_OK(views_.sign_if_due(txn, now));
       for (auto& [broker, link] : links_) {
         if (!link.greeted) continue;
         if (now < std::max({link.asked_directory, link.asked_list, link.fetch_asked}))  // the clock was set back
           link.asked_directory = link.asked_list = link.fetch_asked = {};
         if (now - link.asked_directory >= directory_every) {
           link.asked_directory = now;
-          send(broker, proto::DirectoryGet{directory_.size()}, effects);
+          send(broker, proto::DirectoryGet{directory_.size(), views_.notes()}, effects);
         }
         if (now - link.asked_list >= list_every && !link.fetch && link.waiting.empty()) {
           link.asked_list = now;
@@ -66,7 +71,7 @@ Result<void> Watcher::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, E
   if (std::holds_alternative<proto::HelloReply>(arrived.frame.body)) {
     link.greeted = true;
     link.asked_directory = link.asked_list = now;
-    send(arrived.broker, proto::DirectoryGet{directory_.size()}, effects);
+    send(arrived.broker, proto::DirectoryGet{directory_.size(), views_.notes()}, effects);
     send(arrived.broker, proto::CheckpointList{}, effects);
   } else if (auto* page = std::get_if<proto::CheckpointPage>(&arrived.frame.body)) {
     PartyId last;
@@ -80,6 +85,8 @@ Result<void> Watcher::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, E
     TRAM_OK(on_leaves(txn, now, arrived.broker, link, *leaves, effects));
   } else if (const auto* entries = std::get_if<proto::DirectoryEntries>(&arrived.frame.body)) {
     TRAM_OK(on_entries(txn, now, arrived.broker, *entries, effects));
+    link.told = link.told || directory_.size() >= entries->size;
+    TRAM_OK(views_.take(txn, now, entries->views));
   }
   return {};
 }
@@ -195,8 +202,8 @@ Result<void> Watcher::on_entries(WriteTxn& txn, Time now, const PartyId& broker,
   }
   if (directory_.size() == before) return {};
   effects.directory_changed = true;
-  if (directory_.size() < message.size) send(broker, proto::DirectoryGet{directory_.size()}, effects);
-  return {};
+  if (directory_.size() < message.size) send(broker, proto::DirectoryGet{directory_.size(), views_.notes()}, effects);
+  return views_.settle(txn, now);
 }
 
 }  // namespace tram::audit

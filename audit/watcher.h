@@ -10,6 +10,7 @@
 #include <set>
 #include <variant>
 
+#include "audit/views.h"
 #include "audit/witness.h"
 
 namespace tram::audit {
@@ -38,10 +39,13 @@ class Watcher {
 
   Watcher(PartyId self, std::shared_ptr<const crypto::LogKey> key, directory::Directory&, ::tram::Log&);
 
+  /// Reads what was cosigned before. Call once, before the first step.
+  Result<void> start(WriteTxn&, Time now);
   /// Errors: only those of the store; the caller aborts and stops.
   Result<void> step(WriteTxn&, Time now, std::span<Event>, Effects&);
   const Counters& counters() const { return counters_; }
   size_t connected() const { return links_.size(); }
+  const Views& views() const { return views_; }
 
  private:
   struct Fetch {
@@ -54,6 +58,7 @@ class Watcher {
   };
   struct Link {
     bool greeted = false;
+    bool told = false;  // all entries that this broker holds, and its views
     Time heard, asked_list, asked_directory, fetch_asked;
     std::optional<Fetch> fetch;
     std::deque<Fetch> waiting;
@@ -70,6 +75,7 @@ class Watcher {
   directory::Directory& directory_;
   ::tram::Log& log_;
   Witness witness_;
+  Views views_;
   std::map<PartyId, Link> links_;
   uint64_t requests_ = 0;
   Counters counters_;

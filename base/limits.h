@@ -113,6 +113,18 @@ inline constexpr Duration new_generation_after = hours(24);   // without the wor
 inline constexpr uint64_t leaves_refetched_max = 8u << 20;    // of a restored log; more open a new generation
 inline constexpr uint64_t evidence_kept_max = 1000;
 
+// Views of the directory (R27, R28)
+inline constexpr Duration view_renewed_every = minutes(10);   // a witness's word for the view that it holds
+inline constexpr Duration view_old_after = hours(24);         // not confirmed for so long: a warning,
+inline constexpr Duration view_no_new_keys_after = hours(72); // no new keys, nothing confidential,
+inline constexpr Duration view_no_sending_after = days(7);    // no new documents
+inline constexpr size_t views_per_frame_max = 16;
+inline constexpr size_t views_bytes_per_frame_max = 24u << 10;
+
+// Heads (R14)
+inline constexpr Duration head_after = minutes(15);           // a tail that has no receipt for so long is told
+inline constexpr Duration head_again = hours(24);             // and again while it stays so
+
 // Messages of proto/ (P-3, P-4)
 inline constexpr size_t metadata_message_bytes_max = 256u << 10;
 inline constexpr size_t approval_bytes_max = 32u << 20;       // a file, never a frame

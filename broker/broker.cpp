@@ -240,7 +240,7 @@ Result<void> Broker::State::on_frame(Step& step, FrameReceived& event) {
   }
   if (std::holds_alternative<proto::Refused>(frame_body)) return {};
   if (!bulk) {
-    if (auto* get = std::get_if<proto::DirectoryGet>(&frame_body)) return on_directory_get(step, asker, *get);
+    if (auto* get = std::get_if<proto::DirectoryGet>(&frame_body)) return on_directory_get(step, asker, peer.kind, *get);
     if (auto* put = std::get_if<proto::DirectoryPut>(&frame_body))
       return on_directory_put(step, asker, peer.kind, *put);
     if (auto* put = std::get_if<proto::KxPut>(&frame_body)) return on_kx_put(step, asker, *put);
@@ -422,6 +422,7 @@ Result<void> Broker::State::finish(Step& step) {
     audit::OwnLog::Sends sends;
     TRAM_OK(own_log.tick(step.txn, step.now, sends));
     post(step, sends);
+    if (may_promise()) TRAM_OK(directory_views.sign_if_due(step.txn, step.now));
     TRAM_OK(run_timers(step));
     TRAM_OK(sync_peers(step));
     TRAM_OK(scrub_turn(step));
@@ -459,6 +460,7 @@ Result<void> Broker::State::finish(Step& step) {
   const bool due = step.tick && (step.now >= allow_list_due || step.now + allow_list_every < allow_list_due);
   if (due) allow_list_due = step.now + allow_list_every;
   if (directory_grew || due) {
+    TRAM_OK(directory_views.settle(step.txn, step.now));
     set_witnesses(step.now);
     step.out.allow_list_changed = true;
     directory_grew = false;
@@ -532,6 +534,7 @@ Result<void> Broker::start(WriteTxn& txn, Time now, Effects& effects) {
   s.peers.clear();
   TRAM_OK(s.forget_caches(txn));
   TRAM_OK(s.own_log.start(txn, now));
+  TRAM_OK(s.directory_views.start(txn, now));
   s.set_witnesses(now);
   s.fresh_epoch = s.tell_epoch = false;
   effects.jobs.push_back(ListBodiesJob{});
@@ -592,6 +595,7 @@ Result<void> Broker::reload(ReadTxn& txn, Time, std::span<const Event> aborted, 
   }
   TRAM_OK(s.forget_caches(txn));
   TRAM_OK(s.own_log.load(txn));
+  TRAM_OK(s.directory_views.load(txn));
   // The jobs of the aborted step never ran, and the chunks that waited in memory are sent again by their owners.
   s.puts_in_flight -= s.started.puts;
   s.acks_in_flight -= s.started.acks;

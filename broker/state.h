@@ -4,6 +4,7 @@
 #pragma once
 #include <set>
 
+#include "audit/views.h"
 #include "broker/broker.h"
 #include "broker/fair_queue.h"
 #include "broker/tables.h"
@@ -153,7 +154,7 @@ struct Broker::State {
       : config(std::move(c)), signing_key(std::move(k)), directory(d), audit_log(a), log(l), random(r),
         own_log(crypto::LogKind::broker, config.self, lk, d, a, l, r),
         witness(config.realm, crypto::cosigner_name(config.realm, crypto::LogKind::broker, config.self), lk, l),
-        scrub(table::all(), table::scrub, config.scrub_every) {}
+        scrub(table::all(), table::scrub, config.scrub_every), directory_views(d, l, crypto::LogKind::broker, config.self, lk) {}
 
   Config config;
   std::shared_ptr<const crypto::SigningKey> signing_key;
@@ -164,6 +165,7 @@ struct Broker::State {
   audit::OwnLog own_log;
   audit::Witness witness;
   Scrub scrub;
+  audit::Views directory_views;
   bool fresh_epoch = false;  // opened because this store turned out to be an old copy
   bool tell_epoch = false;   // sessions have not heard of it
 
@@ -337,7 +339,7 @@ struct Broker::State {
   Result<void> free_body(Step&, const PartyId& sender, const DocId&, const BodyRecord&);
   void remove_files(Step&, std::vector<std::string> names);
   Result<void> on_files_listed(Step&, ListBodiesDone&);
-  Result<void> on_directory_get(Step&, const Asker&, const proto::DirectoryGet&);
+  Result<void> on_directory_get(Step&, const Asker&, PeerKind, const proto::DirectoryGet&);
   Result<void> on_directory_put(Step&, const Asker&, PeerKind, const proto::DirectoryPut&);
   Result<void> apply_entry(Step&, BytesView entry, std::optional<Error>& refused);
   Result<void> on_kx_put(Step&, const Asker&, const proto::KxPut&);

@@ -174,7 +174,9 @@ Result<void> Broker::State::on_files_listed(Step& step, ListBodiesDone& done) {
 
 // ---- directory ----------------------------------------------------------------------------------------------
 
-Result<void> Broker::State::on_directory_get(Step& step, const Asker& asker, const proto::DirectoryGet& get) {
+Result<void> Broker::State::on_directory_get(Step& step, const Asker& asker, PeerKind kind, const proto::DirectoryGet& get) {
+  // Thousands of nodes ask: only witnesses are listened to, whose word it is.
+  if (kind == PeerKind::broker || kind == PeerKind::witness) TRAM_OK(directory_views.take(step.txn, step.now, get.views));
   proto::DirectoryEntries reply;
   reply.size = directory.size();
   reply.from = get.from;
@@ -183,6 +185,7 @@ Result<void> Broker::State::on_directory_get(Step& step, const Asker& asker, con
     if (entries.size() > limits::items_per_frame_max) entries.resize(limits::items_per_frame_max);
     reply.entries = std::move(entries);
   }
+  if (reply.from + reply.entries.size() >= reply.size) reply.views = directory_views.notes();
   send(step, asker, std::move(reply));
   return {};
 }
@@ -274,7 +277,7 @@ Result<void> Broker::State::on_peer_frame(Step& step, const PartyId& broker, pro
     peer.asking_directory = true;
     peer.next_directory = step.now + config.peer_sync;
     peer.next_feeds = step.now;
-    ask_peer(step, broker, proto::DirectoryGet{directory.size()});
+    ask_peer(step, broker, proto::DirectoryGet{directory.size(), directory_views.notes()});
     own_log.connected(broker, step.now, sends);
     post(step, sends);
     return {};
@@ -300,9 +303,9 @@ Result<void> Broker::State::on_peer_frame(Step& step, const PartyId& broker, pro
     }
     if (directory.size() > before && directory.size() < entries->size) {
       peer.asking_directory = true;
-      ask_peer(step, broker, proto::DirectoryGet{directory.size()});
+      ask_peer(step, broker, proto::DirectoryGet{directory.size(), {}});
     }
-    return {};
+    return directory_views.take(step.txn, step.now, entries->views);
   }
   if (auto* feeds = std::get_if<proto::KxFeeds>(&frame.body)) {
     peer.asking_feeds = false;
@@ -360,7 +363,7 @@ Result<void> Broker::State::sync_peers(Step& step) {
       peer.asking_directory = true;
       peer.asking_feeds = false;
       peer.next_directory = step.now + config.peer_sync;
-      ask_peer(step, broker, proto::DirectoryGet{directory.size()});
+      ask_peer(step, broker, proto::DirectoryGet{directory.size(), directory_views.notes()});
     }
     if (!peer.asking_feeds && step.now >= peer.next_feeds) TRAM_OK(ask_feeds(step, broker, peer));
   }

@@ -122,7 +122,7 @@ bool known_event(uint16_t event) {
 }
 
 bool known_notice(uint8_t kind) {
-  return kind >= static_cast<uint8_t>(NoticeKind::nack) && kind <= static_cast<uint8_t>(NoticeKind::resend);
+  return kind >= static_cast<uint8_t>(NoticeKind::nack) && kind <= static_cast<uint8_t>(NoticeKind::head);
 }
 
 bool consistent_sizes(uint32_t chunks, uint64_t padded_bytes) {

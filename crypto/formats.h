@@ -184,6 +184,8 @@ enum class NoticeKind : uint8_t {
   // A recipient to the sender: the content of doc_id, which I had acknowledged under env_id, was damaged on my disk. Send it
   // again (3.9).
   resend = 7,
+  // A sender to a recipient that has not answered: the last position of the lane is (inc, seq), of envelope env_id (R14).
+  head = 8,
 };
 /// The recipient's incarnation in a recover or backed_up notice.
 EnvelopeId rinc_field(uint32_t rinc);

@@ -47,6 +47,7 @@ std::string_view kind_name(LogKind kind) {
     case LogKind::node: return "node";
     case LogKind::broker: return "broker";
     case LogKind::witness: return "witness";
+    case LogKind::directory: return "directory";
   }
   return {};
 }
@@ -76,7 +77,7 @@ std::optional<LogOrigin> from_origin_text(std::string_view text) {
   const auto party = from_lower_hex<PartyId::size>(parts[3]);
   const auto generation = from_decimal<uint32_t>(parts[4]);
   if (parts[0] != "edx" || !realm || !party || !generation) return std::nullopt;
-  for (LogKind kind : {LogKind::node, LogKind::broker, LogKind::witness}) {
+  for (LogKind kind : {LogKind::node, LogKind::broker, LogKind::witness, LogKind::directory}) {
     if (parts[2] == kind_name(kind)) return LogOrigin{*realm, kind, PartyId{*party}, *generation};
   }
   return std::nullopt;

@@ -43,10 +43,10 @@ bool verify_note_signature(std::string_view text, const NoteSignature&, std::str
 
 // ---- checkpoints ------------------------------------------------------------------------------------------
 
-enum class LogKind : uint8_t { node, broker, witness };
+enum class LogKind : uint8_t { node, broker, witness, directory };
 
-/// Which log: "edx/<first 16 hex of the realm>/<node|broker|witness>/<party>/<generation>". A log that cannot be
-/// continued after a restore begins a new generation (4.4).
+/// Which log: "edx/<first 16 hex of the realm>/<node|broker|witness|directory>/<party>/<generation>". A log that cannot
+/// be continued after a restore begins a new generation (4.4). The directory has no key and is cosigned only (2.6).
 struct LogOrigin {
   std::array<uint8_t, 8> realm{};  // first bytes of the RealmId
   LogKind kind = LogKind::node;

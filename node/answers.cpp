@@ -321,6 +321,8 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
   const Bytes key = row_key(receipt.doc_id, receipt.issuer, receipt.env_id, code_of(receipt.event));
   TRAM_TRY(known, txn.get(table::receipt, key));
   if (known) return {};
+  TRAM_TRY(same, same_view(txn, now, receipt.issuer, receipt.dir_size, receipt.dir_root, bytes));
+  if (!same) return {};
   TRAM_OK(save(txn, table::receipt, key, proto::ReceiptRecord{to_bytes(bytes), false, now, audit_.size() + 1}));
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::receipt_held, {crypto::hash("edx1/rcpt", {bytes})}));
   // Signed but unreadable words change no state: the event itself stands (one bad peer must not stop a step).
@@ -414,6 +416,9 @@ Result<void> Node::apply_notice(WriteTxn& txn, Time now, const crypto::Notice& n
   if (notice.kind == crypto::NoticeKind::backed_up) return on_backed_up(txn, notice);
   if (notice.kind == crypto::NoticeKind::passed) return on_passed(txn, now, notice, effects);
   if (notice.kind == crypto::NoticeKind::resend) return on_resend(txn, now, notice, effects);
+  if (notice.kind == crypto::NoticeKind::head) return on_head(txn, now, notice);
+  if (notice.kind == crypto::NoticeKind::nack && notice.reason == static_cast<uint16_t>(ErrorCode::withheld))
+    return on_withheld(txn, now, notice, effects);
   if (notice.kind != crypto::NoticeKind::voided) return {};
   TRAM_TRY(answered, txn.get(table::answer, notice.env_id));
   if (answered) return {};

@@ -165,6 +165,8 @@ Result<void> Node::on(WriteTxn& txn, Time now, OpenDone& done, Effects& effects)
     }
     return reject(txn, now, arrival, done.outcome.error(), effects);
   }
+  TRAM_TRY(same, same_view(txn, now, arrival.envelope.sender, arrival.envelope.dir_size, arrival.envelope.dir_root, arrival.envelope_bytes));
+  if (!same) return reject(txn, now, arrival, {ErrorCode::rollback, "another directory"}, effects);
   arrival.record = std::move(done.record);
   if (arrival.record.inline_body) return store_document(txn, now, arrival, std::move(done.inline_chunk), effects);
 

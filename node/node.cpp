@@ -23,7 +23,7 @@ Result<const typename Map::mapped_type*> remembered(Map& map, const typename Map
 
 Node::Node(Identity config, Keys keys, directory::Directory& directory, audit::Log& audit, Log& log, Random& random)
     : config_(std::move(config)), keys_(std::move(keys)), directory_(directory), audit_(audit), log_(log), random_(random),
-      own_log_(crypto::LogKind::node, config_.self, keys_.log, directory, audit, log, random),
+      own_log_(crypto::LogKind::node, config_.self, keys_.log, directory, audit, log, random), views_(directory, log),
       scrub_(table::all(), table::scrub, config_.scrub_every) {}
 
 Result<void> Node::initialize(WriteTxn& txn, const Identity& config) {
@@ -52,6 +52,7 @@ Result<void> Node::start(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_OK(own_log_.start(txn, now));
   TRAM_OK(load_scrub(txn));
   TRAM_OK(load_attempts(txn));
+  TRAM_OK(views_.start(txn, now));
   TRAM_OK(rotate_kx(txn, now, effects));
   TRAM_OK(refresh_links(txn, now, effects));
   TRAM_OK(for_each(txn, table::sealing, {}, [&](const Row& row) -> Result<void> {
@@ -82,7 +83,9 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
     }
     Result<void> operator()(BrokerDown& e) {
       Link& link = node.links_[e.broker];
+      const bool was_greeted = link.greeted;
       link.connected = link.greeted = false;
+      if (was_greeted) node.broker_lost(now);
       node.own_log_.disconnected(e.broker);
       node.forget_in_flight(link);
       for (auto& [id, arrival] : node.arrivals_)

@@ -3,7 +3,8 @@
 // Parts: outbox.cpp (submit, wrap, custody), transfer.cpp (uploads to brokers), inbox.cpp (fetch, open, order),
 // answers.cpp (ACK, receipts, mail), acts.cpp (register, refuse, status, recall), upkeep.cpp (timers, keys, directory),
 // recovery.cpp (incarnations, RECOVER, BACKED_UP), checkpoints.cpp (logs), scrub.cpp (rot: found, fetched again), repair.cpp
-// (stores with damaged rows), poison.cpp (what kills the process that opens it).
+// (stores with damaged rows), poison.cpp (what kills the process that opens it), views.cpp (freshness of the directory),
+// heads.cpp (withheld tails of channels).
 // Not here: sockets, HTTP, threads (io/), rendering (api/). Thread: the loop's.
 #pragma once
 #include <deque>
@@ -11,9 +12,11 @@
 #include <set>
 
 #include "audit/own_log.h"
+#include "audit/views.h"
 #include "base/limits.h"
 #include "base/scrub.h"
 #include "directory/directory.h"
+#include "node/heads.h"
 #include "node/jobs.h"
 #include "proto/document.h"
 #include "proto/records_node.h"
@@ -170,8 +173,11 @@ class Node {
   bool clock_ok() const { return clock_ok_; }
   /// Our log before its witnesses: standing, checkpoints, cosignatures (R23).
   const audit::OwnLog& own_log() const { return own_log_; }
-  /// When a broker last said that we hold every entry.
-  Time directory_confirmed() const { return directory_confirmed_; }
+  /// When our view of the directory was last confirmed, and what that still allows (R28).
+  const audit::Views& views() const { return views_; }
+  audit::Freshness freshness(Time now) const { return audit::freshness_at(views_.age(now)); }
+  /// Whether what is confidential may go to this agency now: never by a view that is old, split, or not the agency's.
+  Result<bool> may_send_confidential(ReadTxn&, Time now, const PartyId& recipient) const;
   /// When the last receiving key of our feed ends.
   Time kx_until() const { return kx_until_; }
   void set_clock_ok(bool ok) { clock_ok_ = ok; }
@@ -286,6 +292,13 @@ class Node {
     bool sent = false;
     Time found, asked;                 // asked: the sender, last
     Time tried;                        // the brokers, last, in this life
+  };
+  /// The end of an outgoing channel that has no receipt yet (R14).
+  struct Tail {
+    EnvelopeId seen;                   // at the last pass
+    EnvelopeId told;
+    Time told_at;
+    Time since;                        // when a pass first saw that there is something to tell
   };
   enum class TimerKind : uint8_t { envelope_expiry = 1, mail_expiry = 2, gap = 3, body_retention = 4 };
 
@@ -447,6 +460,17 @@ class Node {
   Result<void> ask_own_log(WriteTxn&, Time, const PartyId& broker, Effects&);
   Result<void> tick_own_log(WriteTxn&, Time, Effects&);
   Result<void> after_own_log(WriteTxn&, Time, audit::OwnLog::Sends&, Effects&);
+  // heads.cpp
+  void broker_greeted(Time now);
+  void broker_lost(Time now);
+  Result<void> tell_heads(WriteTxn&, Time, Effects&);
+  Result<void> on_withheld(WriteTxn&, Time, const crypto::Notice&, Effects&);
+  Result<bool> is_behind(ReadTxn&, const PartyId& sender, Lane, const HeadRow&);
+  Result<void> on_head(WriteTxn&, Time, const crypto::Notice&);
+  Result<void> watch_heads(WriteTxn&, Time, Effects&);
+  // views.cpp
+  Result<void> on_views(WriteTxn&, Time, std::span<const Bytes> notes, Effects&);
+  Result<bool> same_view(WriteTxn&, Time, const PartyId& by, uint64_t dir_size, const Hash& dir_root, BytesView object);
   Result<void> restored_copy_found(WriteTxn&, Time, const audit::OwnLog::Restored&, Effects&);
   void ask_directory(Time, const PartyId& broker, Link&, Effects&);
   void ask_kx(Time, Effects&);
@@ -464,6 +488,8 @@ class Node {
   Random& random_;
   bool clock_ok_ = true;
   audit::OwnLog own_log_;
+  audit::Views views_;
+  std::map<uint64_t, Hash> roots_;                   // of directory sizes that others named
   Scrub scrub_;
   Time scrub_due_;
   uint32_t scrub_chunk_ = 0;                         // of the body at the walk's cursor
@@ -508,11 +534,15 @@ class Node {
   bool recovered_ = false;                           // in this life of the process
   bool fenced_ = false;
   bool mail_waits_ = false;                          // for an entry of the directory that names its author
+  std::map<Bytes, Tail> tails_;                      // by the key of channel_out
+  std::optional<Bytes> tails_from_;                  // where the pass stands
+  bool tails_at_once_ = false;
+  Time tails_next_, unreachable_since_;
+  Time heads_looked_, heads_asked_;
   Time last_upkeep_;
   Time last_repost_;
   Time kx_ask_after_;
   Time clock_seen_;
-  Time directory_confirmed_;
   Time kx_until_;
   uint64_t kx_today_ = 0;                            // the first epoch of the feed
   size_t kx_turn_ = 0;

@@ -61,6 +61,8 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
   TRAM_TRY(me, agency_of(txn, now, config_.self));
   if (!*me) return fail(ErrorCode::unknown_agency, "this agency is not in the directory");
   TRAM_OK(check_addressee(**me));
+  if (freshness(now) == audit::Freshness::no_sending)
+    return fail(ErrorCode::directory_stale, "not confirmed for " + std::to_string(views_.age(now).ms / days(1).ms) + " days");
   bool direct_only = true;
   TRAM_TRY(recipients, resolve(txn, now, submission.metadata.addressees, direct_only));
 
@@ -213,7 +215,9 @@ Result<void> Node::add_todo(WriteTxn& txn, const PartyId& recipient, Lane lane, 
 }
 
 Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipient, Lane lane, Effects& effects) {
-  if (wrapping_.count({recipient, lane}) || self_.recovery == proto::Recovery::asking) return {};
+  if (wrapping_.count({recipient, lane}) || self_.recovery == proto::Recovery::asking ||
+      freshness(now) == audit::Freshness::no_sending)
+    return {};
   const Bytes prefix = row_key(recipient, lane);
   TRAM_TRY(rows, txn.scan(table::todo, prefix, prefix_end(prefix), targets_per_run_max));
   if (rows.empty()) return {};

@@ -30,6 +30,7 @@ inline constexpr Table early_recall{"early_recall"};   // doc_id of the target -
 inline constexpr Table mail_out{"mail_out"};      // mail id -> MailRecord
 inline constexpr Table recover_mail{"recover_mail"};   // mail id -> (empty): RECOVER, not yet at enough brokers (R21)
 inline constexpr Table redeliver{"redeliver"};    // recipient || u8 lane -> u32 inc || u64 seq || u8 stage || cursor: asked by RECOVER
+inline constexpr Table head_in{"head_in"};        // sender || u8 lane -> HeadRow: a head whose envelope has not come (R14)
 inline constexpr Table backed_up{"backed_up"};    // sender || u8 lane -> u32 inc || u64 seq: what BACKED_UP said of our backups (R22)
 inline constexpr Table peer_backup{"peer_backup"};     // recipient || u8 lane -> u32 inc || u64 seq || u64 ms: what theirs hold
 inline constexpr Table mail_seen{"mail_seen"};    // mail id -> u64 ms

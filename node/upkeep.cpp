@@ -102,6 +102,7 @@ Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link
     return {};
   }
   const bool first = !link.greeted;
+  if (first) broker_greeted(now);
   link.greeted = true;
   link.epoch = hello.epoch;
   link.clock_offset = hello.time - now;
@@ -277,7 +278,8 @@ Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, 
     looked_ = {};
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::directory_applied, {u64_value(index - 1), directory_.root()}));
   }
-  if (directory_.size() >= message.size) directory_confirmed_ = now;
+  if (grown) TRAM_OK(views_.settle(txn, now));
+  TRAM_OK(on_views(txn, now, message.views, effects));
   if (!grown) return {};
   effects.directory_changed = true;
   log_.info("directory.advanced", {{"size", directory_.size()}});
@@ -360,7 +362,7 @@ Result<void> Node::publish_kx(const PartyId& broker, Effects& effects) {
 
 /// Asks one broker for the feeds that wrapping waits for; another one next time.
 void Node::ask_kx(Time now, Effects& effects) {
-  if (kx_wanted_.empty() || now < kx_ask_after_) return;
+  if (kx_wanted_.empty() || now < kx_ask_after_ || freshness(now) >= audit::Freshness::no_new_keys) return;
   std::vector<PartyId> greeted;
   for (const auto& [broker, link] : links_)
     if (link.greeted) greeted.push_back(broker);
@@ -375,6 +377,8 @@ void Node::ask_kx(Time now, Effects& effects) {
 }
 
 Result<void> Node::on_kx_feeds(WriteTxn& txn, Time now, proto::KxFeeds& message, Effects& effects) {
+  // The key that signed it may have been revoked by an entry that is kept from us (R28).
+  if (freshness(now) >= audit::Freshness::no_new_keys) return {};
   bool any = false;
   for (const Bytes& feed : message.feeds) {
     auto kept = directory_.store_kx_feed(txn, feed, now);
@@ -530,6 +534,8 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_OK(tick_own_log(txn, now, effects));
   TRAM_OK(scrub_turn(txn, now, effects));
   TRAM_OK(mend_bodies(txn, now, effects));
+  TRAM_OK(tell_heads(txn, now, effects));
+  TRAM_OK(watch_heads(txn, now, effects));
   if (now - last_upkeep_ >= upkeep_every || now < last_upkeep_) {
     last_upkeep_ = now;
     TRAM_OK(rotate_kx(txn, now, effects));

@@ -173,11 +173,13 @@ struct MailDone {
 
 struct DirectoryGet {
   uint64_t from = 0;
+  std::vector<Bytes> views = {};  // of a broker or witness: cosigned views that it knows (R27)
 };
 struct DirectoryEntries {
   uint64_t size = 0;            // entries the answering party holds
   uint64_t from = 0;
   std::vector<Bytes> entries;   // signed entries as received, at most what fits a frame
+  std::vector<Bytes> views = {};  // with the last entries: cosigned views, <= limits::views_per_frame_max
 };
 struct DirectoryPut {
   std::vector<Bytes> entries;

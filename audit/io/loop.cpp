@@ -19,7 +19,7 @@ Result<std::unique_ptr<WitnessLoop>> WitnessLoop::open(const std::string& home, 
   TRAM_TRY(files, open_home(home, config, ring));
   loop->files_ = std::move(files);
   loop->curve_secret_ = ring.curve_secret.clone();
-  TRAM_TRY(txn, loop->files_.store->begin_read());
+  TRAM_TRY(txn, loop->files_.store->begin_write());
   TRAM_TRY(self, read_self(*txn));
   if (!self) return fail(ErrorCode::wrong_state, "not accepted yet: run `tram-witness accept`");
   loop->self_ = *self;
@@ -27,6 +27,8 @@ Result<std::unique_ptr<WitnessLoop>> WitnessLoop::open(const std::string& home, 
   TRAM_OK(loop->directory_->load(*txn));
   loop->watcher_ = std::make_unique<Watcher>(self->party, std::make_shared<crypto::LogKey>(ring.log_seed),
                                              *loop->directory_, log);
+  TRAM_OK(loop->watcher_->start(*txn, io::wall_now()));
+  TRAM_OK(txn->commit());
   return loop;
 }
 
@@ -91,7 +93,9 @@ Result<void> WitnessLoop::step(std::vector<Watcher::Event>& events, Time now) {
 /// Evidence lies beside the store as files that can be carried away and verified anywhere.
 Result<void> WitnessLoop::write_evidence() {
   TRAM_TRY(txn, files_.store->begin_read());
-  TRAM_TRY(count, count_evidence(*txn));
+  TRAM_TRY(forks, count_evidence(*txn));
+  TRAM_TRY(conflicts, view_conflicts(*txn));
+  const uint64_t count = forks + conflicts.size();
   if (count == evidence_) return {};
   TRAM_TRY(files, export_evidence(*txn, *directory_));
   ::mkdir(evidence_path(home_).c_str(), 0700);

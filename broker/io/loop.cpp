@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include "audit/views.h"
 #include "broker/tables.h"
 
 namespace tram::broker {
@@ -357,7 +358,9 @@ int Loop::stop_fatally(const Error& error) {
 /// Evidence lies beside the store as files that can be carried away and verified anywhere.
 Result<void> Loop::write_evidence() {
   TRAM_TRY(txn, files_.store->begin_read());
-  TRAM_TRY(count, audit::count_evidence(*txn));
+  TRAM_TRY(forks, audit::count_evidence(*txn));
+  TRAM_TRY(conflicts, audit::view_conflicts(*txn));
+  const uint64_t count = forks + conflicts.size();
   if (count == evidence_) return {};
   TRAM_TRY(files, audit::export_evidence(*txn, *directory_));
   ::mkdir(evidence_path(home_).c_str(), 0700);

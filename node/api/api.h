@@ -70,7 +70,8 @@ struct HealthView {
   uint64_t disk_free_bytes = 0;
   uint64_t store_used_bytes = 0;
   uint64_t store_map_bytes = 0;
-  Time directory_confirmed;  // when a broker last said that we hold all entries
+  Time directory_confirmed;  // when a quorum of witnesses had last cosigned our view (R28); 0: never yet
+  Time directory_since;      // since when there is a view to confirm
   const char* log_standing = "unknown";  // R23: unknown, sound, restored
   Time kx_until;             // end of the last receiving key published; 0: not known
   Time certificate_expires;  // 0: no TLS

@@ -1,7 +1,9 @@
 // How the node is, what is wrong with it and what to do: /v1/health; who it is: /v1/self.
 #include "audit/own_log.h"
+#include "audit/views.h"
 #include "base/limits.h"
 #include "node/api/internal.h"
+#include "node/heads.h"
 #include "node/metadata_rules.h"
 #include "node/node.h"
 #include "node/rows.h"
@@ -12,8 +14,6 @@ namespace {
 constexpr Duration queue_age_alarm = hours(1);
 constexpr Duration certificate_alarm = days(30);
 constexpr Duration certificate_last_alarm = days(7);
-constexpr Duration directory_age_alarm = hours(24);       // R28
-constexpr Duration directory_age_last_alarm = hours(72);
 constexpr Duration unwitnessed_alarm = hours(24);
 constexpr Duration backup_age_alarm = days(7);
 constexpr Duration full_alarm = minutes(1);
@@ -292,6 +292,69 @@ Result<Json> check_scrub(const ReadContext& context, Problems& problems) {
               {"repaired_bodies", view.repaired_bodies}};
 }
 
+/// Whether others hold the directory that we hold, and since when nobody has said so (R27, R28).
+Result<Json> check_directory(const ReadContext& context, Problems& problems) {
+  const auto& view = context.health;
+  const Time from = view.directory_confirmed.ms ? view.directory_confirmed : view.directory_since;
+  const Duration age = from.ms && context.now > from ? context.now - from : Duration{};
+  const auto freshness = audit::freshness_at(age);
+  if (freshness != audit::Freshness::fresh) {
+    std::string vi = "Nhân chứng chưa xác nhận danh bạ " + std::to_string(age.ms / hours(1).ms) + " giờ";
+    std::string en = "The witnesses have not confirmed the directory for " + std::to_string(age.ms / hours(1).ms) + " hours";
+    if (freshness == audit::Freshness::no_new_keys) {
+      vi += "; khóa mới không được nhận";
+      en += "; new keys are not accepted";
+    } else if (freshness == audit::Freshness::no_sending) {
+      vi += "; không gửi văn bản mới";
+      en += "; no new document is sent";
+    }
+    problems.add(freshness == audit::Freshness::old ? Severity::warning : Severity::error, "directory_old", vi + ".", en + ".",
+                 "Kiểm tra kết nối tới các trạm và đồng hồ máy.", "Check the connection to the brokers, and the clock.");
+  }
+  TRAM_TRY(conflicts, audit::view_conflicts(context.txn));
+  const bool split = audit::is_split(context.directory, context.now, conflicts);
+  Json others = Json::array();
+  for (const auto& one : conflicts) {
+    const bool cosigner = one.kind == audit::ViewConflict::Kind::cosigner;
+    others.push_back({{"id", one.by.hex()},
+                      {"kind", cosigner ? "witness" : "agency"},
+                      {"size", one.size},
+                      {"found", time_json(one.found)}});
+    if (cosigner && !split)
+      problems.add(Severity::error, "view_contradicts", "Nhân chứng " + one.by.hex() + " đã ký một danh bạ khác.",
+                   "Witness " + one.by.hex() + " has cosigned another directory.",
+                   "Giữ nguyên kho và báo cán bộ an ninh của cơ quan quản lý danh bạ.",
+                   "Keep the store as it is; tell the directory authority's security officers.");
+    if (!cosigner)
+      problems.add(Severity::warning, "view_differs", "Cơ quan " + one.by.hex() + " ký theo một danh bạ khác; văn bản đó không được nhận.",
+                   "Agency " + one.by.hex() + " signs by another directory; that was not taken.",
+                   "Báo cơ quan đó và cơ quan quản lý danh bạ.", "Tell that agency and the directory authority.");
+  }
+  if (split)
+    problems.add(Severity::error, "directory_split", "Có hai danh bạ khác nhau, đều đủ nhân chứng ký; ngừng gửi văn bản mật.",
+                 "Two different directories are shown, each cosigned by enough witnesses; nothing confidential is sent.",
+                 "Giữ nguyên kho và báo ngay cán bộ an ninh của cơ quan quản lý danh bạ.",
+                 "Keep the store as it is; tell the directory authority's security officers at once.");
+  static constexpr const char* names[] = {"fresh", "old", "no_new_keys", "no_sending"};
+  return Json{{"size", context.directory.size()},
+              {"root", context.directory.root().hex()},
+              {"confirmed", time_json(view.directory_confirmed)},
+              {"freshness", names[static_cast<size_t>(freshness)]},
+              {"contradictions", others}};
+}
+
+/// What its sender says was sent, and no broker has shown (R14).
+Result<void> check_withheld(const ReadContext& context, Problems& problems) {
+  TRAM_TRY(missing, withheld(context.txn, context.now));
+  for (const auto& one : missing)
+    problems.add(Severity::error, "withheld",
+                 "Văn bản của " + one.sender.hex() + " báo đã gửi nhưng chưa tới từ " + proto::to_text(local_date(one.since)) + ".",
+                 "A document of " + one.sender.hex() + " was said to be sent and has not come since " + proto::to_text(local_date(one.since)) + ".",
+                 "Hỏi cơ quan gửi; báo đơn vị vận hành trạm: có thể trạm giữ lại.",
+                 "Ask the sender; tell the brokers' operators: they may be withholding it.");
+  return {};
+}
+
 Json brokers_json(const ReadContext& context, const Backlog& backlog) {
   Json list = Json::array();
   for (const auto& view : context.health.brokers) {
@@ -333,14 +396,8 @@ Result<Response> read_health(const ReadContext& context, const Request& request)
                  "Giải phóng đĩa, hoặc tăng store.map_bytes rồi khởi động lại.",
                  "Free some space on the disk, or raise store.map_bytes and restart.");
   check_certificate(context, problems);
-  if (const Duration age = context.now - view.directory_confirmed;
-      view.directory_confirmed.ms && age > directory_age_alarm) {
-    const std::string old = std::to_string(age.ms / hours(1).ms);
-    problems.add(age > directory_age_last_alarm ? Severity::error : Severity::warning, "directory_old",
-                 "Danh bạ chưa được đối chiếu " + old + " giờ.",
-                 "The directory has not been confirmed for " + old + " hours.", "Kiểm tra kết nối tới các trạm.",
-                 "Check the connection to the brokers.");
-  }
+  TRAM_TRY(directory, check_directory(context, problems));
+  TRAM_OK(check_withheld(context, problems));
   TRAM_TRY(log, check_log(context, problems));
   TRAM_TRY(scrub, check_scrub(context, problems));
   TRAM_TRY(aside, context.txn.scan(table::quarantine, {}, {}, limits::page_items_max));
@@ -374,9 +431,7 @@ Result<Response> read_health(const ReadContext& context, const Request& request)
   json["scrub"] = scrub;
   json["quarantined"] = aside.size();
   json["clock_ok"] = view.clock_ok;
-  json["directory"] = {{"size", context.directory.size()},
-                       {"root", context.directory.root().hex()},
-                       {"confirmed", time_json(view.directory_confirmed)}};
+  json["directory"] = directory;
   json["log"] = log;
   json["kx"] = {{"feed", record ? record->kx_feed : 0}, {"until", time_json(view.kx_until)}};
   json["certificate_expires"] = time_json(view.certificate_expires);

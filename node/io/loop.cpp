@@ -497,7 +497,8 @@ void Loop::publish_views() {
   }
   health->store_map_bytes = options_.map_bytes;
   health->store_used_bytes = store_used_bytes_;
-  health->directory_confirmed = node_->directory_confirmed();
+  health->directory_confirmed = node_->views().confirmed();
+  health->directory_since = node_->views().since();
   static constexpr const char* standings[] = {"unknown", "sound", "restored"};
   health->log_standing = standings[static_cast<size_t>(node_->own_log().standing())];
   health->kx_until = node_->kx_until();

@@ -58,6 +58,21 @@ class Logs(RealmTest):
                             "the logs of three brokers and three nodes", self.all_alive)
         self.assertEqual((status["brokers"], status["evidence"]), (3, 0))
 
+    def directory(self, name):
+        return self.node(name).api.get("/v1/health")["directory"]
+
+    def test_1_the_directory_is_confirmed_by_brokers_and_the_witness_and_anew_when_it_grows(self):
+        first = wait_until(lambda: self.directory("gov")["confirmed"] and self.directory("gov"), 150,
+                           "two brokers' and the witness's cosignatures", self.all_alive)
+        self.assertEqual((first["freshness"], first["contradictions"]), ("fresh", []))
+        self.realm.add_agency("Kiểm toán Nhà nước", "G90")
+        self.realm.publish()
+
+        def confirmed_anew():
+            shown = self.directory("gov")
+            return shown["size"] > first["size"] and shown["confirmed"] > first["confirmed"] and shown
+        self.assertEqual(wait_until(confirmed_anew, 150, "the new view", self.all_alive)["freshness"], "fresh")
+
     def test_2_a_broker_put_back_to_an_old_copy_notices_and_loses_nothing(self):
         broker = self.realm.brokers["b0"]
         epoch = wait_until(lambda: status_of(broker).get("epoch"), 60, "status of b0", self.all_alive)

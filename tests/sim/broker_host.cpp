@@ -372,6 +372,11 @@ void BrokerHost::start_job(std::shared_ptr<Job> job) {
   });
 }
 
+PartyId BrokerHost::peer_of(const broker::SessionKey& session) const {
+  const auto wire = sessions_.find(session);
+  return wire == sessions_.end() ? PartyId{} : wire->second->client_party();
+}
+
 void BrokerHost::flush(const SessionKey& session) {
   auto queue = waiting_.find(session);
   if (queue == waiting_.end()) return;

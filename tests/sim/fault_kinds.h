@@ -23,7 +23,7 @@ enum class Fault : uint8_t {
   // time
   skew, jump_hour, jump_month, stopped_clock,
   // Byzantine
-  wrong_key, wrong_recipient_key, altered_body, sequence_reused, chunk_spam, no_answer, forged_answer, withheld, reordered,
+  wrong_key, wrong_recipient_key, altered_body, sequence_reused, chunk_spam, no_answer, forged_answer, withheld, hidden, reordered,
   replayed, false_custody, directory_frozen, witness_killed, witness_lost, witness_lies,
   // operations
   agency_joins, agency_suspended, broker_added, broker_retired, policy_changed,
@@ -51,7 +51,8 @@ inline constexpr std::array fault_names{
     std::string_view("sender: wrong key wrapped"), std::string_view("sender: wrapped to a wrong key"),
     std::string_view("sender: other content, same header"), std::string_view("sender: sequence number again"),
     std::string_view("sender: chunk spam"), std::string_view("recipient: does not answer"), std::string_view("recipient: forged answer"),
-    std::string_view("broker: withholds"), std::string_view("broker: reorders"), std::string_view("broker: replays"),
+    std::string_view("broker: withholds"), std::string_view("broker: hides one recipient's documents"),
+    std::string_view("broker: reorders"), std::string_view("broker: replays"),
     std::string_view("broker: signs false custody"), std::string_view("broker: freezes the directory"),
     std::string_view("witness: killed"), std::string_view("witness: store lost"), std::string_view("witness: lies"),
     std::string_view("operation: agency joins"), std::string_view("operation: agency suspended, reinstated"),

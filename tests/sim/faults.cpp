@@ -157,6 +157,7 @@ void Simulation::inject(Fault fault) {
     case forged_answer:
     case altered_body:
     case withheld:
+    case hidden:
     case reordered:
     case replayed:
     case false_custody:
@@ -418,13 +419,16 @@ void Simulation::turn_hostile(Fault fault) {
   }
   const PartyId victim = any_node().party().id;
   auto old = std::make_shared<std::vector<broker::Send>>();
-  broker.tamper = [this, fault, victim, old](std::vector<broker::Send>& sends) {
+  broker.tamper = [this, &broker, fault, victim, old](std::vector<broker::Send>& sends) {
     auto& chance = world_.random;
-    if (fault == withheld || fault == directory_frozen)
+    if (fault == withheld || fault == hidden || fault == directory_frozen)
       std::erase_if(sends, [&](const broker::Send& send) {
         const bool mail = std::holds_alternative<proto::Announce>(send.frame.body) || std::holds_alternative<proto::Content>(send.frame.body);
         const bool entries = std::holds_alternative<proto::DirectoryEntries>(send.frame.body);
-        if (!(fault == withheld ? mail && chance.chance(700) : entries)) return false;
+        const bool dropped = fault == withheld ? mail && chance.chance(700)
+                             : fault == hidden ? mail && broker.peer_of(send.session) == victim
+                                               : entries;
+        if (!dropped) return false;
         world_.injected(fault);
         return true;
       });

@@ -234,6 +234,13 @@ namespace {
 bool witnessed(const audit::OwnLog& log, size_t witnesses) {
   return log.standing() == audit::OwnLog::Standing::sound && log.signs() && log.cosigners() >= witnesses;
 }
+/// R14, R27, R28: the directory is the one that the witnesses hold now, and nothing that was announced is missed.
+std::string behind(NodeHost& host, Time now) {
+  if (!host.runs()) return host.name() + " is off";
+  if (host.node().views().age(now) > limits::view_renewed_every + minutes(3)) return host.name() + "'s view of the directory is not confirmed";
+  if (!node::withheld(*host.store().begin_read().value(), now).value().empty()) return host.name() + " misses what was announced";
+  return {};
+}
 }  // namespace
 
 /// The independent witness holds what this node signed last; of a log that rests it need not tell the node so.
@@ -266,6 +273,8 @@ void Simulation::calm() {
       if (why.empty() && !clerk->idle()) why = "a clerk is at work";
     for (auto& node : nodes_)
       if (why.empty() && !(node->runs() && witnessed(node->own_log(), checker_->in_force()) && watched(*node))) why = node->name() + "'s log is not witnessed";
+    for (auto& node : nodes_)
+      if (why.empty()) why = behind(*node, world_.now());
     for (auto& broker : brokers_)
       if (why.empty() && checker_->in_force(*broker) && !(broker->runs() && witnessed(broker->own_log(), checker_->in_force() - 1))) why = broker->name() + "'s log is not witnessed";
     quiet = why.empty() ? quiet + 1 : 0;

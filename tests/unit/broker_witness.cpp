@@ -1,6 +1,9 @@
 // A broker's own log before the other brokers (R8), and the broker as a witness of others' logs.
 #include <catch2/catch.hpp>
 
+#include <set>
+
+#include "audit/views.h"
 #include "tests/unit/broker_world.h"
 
 using namespace tram;
@@ -162,4 +165,80 @@ TEST_CASE("a broker posts its own log to the other brokers and shows it to nodes
   const auto leaves = World::only<proto::LeavesData>(
       world.ask(World::control(3), world.members[2].id, proto::LeavesGet{world.broker_id, 0, 0})).at(0);
   CHECK(leaves.leaves == put.leaves);
+}
+
+namespace {
+
+/// Views that a member is shown with the end of the directory.
+std::vector<Bytes> views_shown(World& world, size_t member = 0) {
+  const auto answers =
+      world.ask(World::control(1 + member), world.members[member].id, proto::DirectoryGet{world.directory->size(), {}});
+  return World::only<proto::DirectoryEntries>(answers).at(0).views;
+}
+
+std::set<PartyId> cosigners(World& world, const std::vector<Bytes>& notes) {
+  std::set<PartyId> found;
+  for (const Bytes& bytes : notes) {
+    const auto note = must(crypto::decode_signed_checkpoint(bytes));
+    CHECK(note.checkpoint.root == world.directory->root());
+    CHECK(note.checkpoint.size == world.directory->size());
+    for (const auto& one : note.note.signatures)
+      if (const auto made = audit::find_cosignature(*world.directory, world.now, note.note.text, one)) found.insert(made->by);
+  }
+  return found;
+}
+
+Bytes view_by(World& world, const crypto::LogKey& key, const PartyId& broker) {
+  const crypto::Checkpoint view{audit::directory_origin(world.realm), world.directory->size(), world.directory->root()};
+  const std::string text = crypto::checkpoint_text(view);
+  return crypto::encode_note(
+      {text, {crypto::cosign(text, crypto::cosigner_name(world.realm, crypto::LogKind::broker, broker), world.now, key)}});
+}
+
+}  // namespace
+
+TEST_CASE("R27: a broker cosigns the directory it holds, once it knows that it is no old copy") {
+  Silent world;
+  world.tick();
+  CHECK(views_shown(world).empty());
+  world.other_says({});
+  world.tick();
+  CHECK(cosigners(world, views_shown(world)) == std::set{world.broker_id});
+  const auto before = views_shown(world);
+  world.tick();
+  CHECK(views_shown(world) == before);
+  // It is in the store before it leaves.
+  auto txn = must(world.store.begin_read());
+  CHECK(must(txn->get(audit::view_table, world.broker_id)).has_value());
+}
+
+TEST_CASE("R27: a broker passes on what other brokers cosigned, and takes it from witnesses only") {
+  World world;
+  world.tick();
+  const Bytes other = view_by(world, *world.other_log_key, world.other_broker);
+  world.ask(World::control(1), world.members[0].id, proto::DirectoryGet{0, {other}});
+  CHECK(cosigners(world, views_shown(world)) == std::set{world.broker_id});
+  world.ask(World::control(9), world.other_broker, proto::DirectoryGet{0, {other}});
+  CHECK(cosigners(world, views_shown(world)) == std::set{world.broker_id, world.other_broker});
+  // Who lacks entries is given these first.
+  const auto answers = world.ask(World::control(1), world.members[0].id, proto::DirectoryGet{world.directory->size() + 1, {}});
+  CHECK(World::only<proto::DirectoryEntries>(answers).at(0).entries.empty());
+  world.restart();
+  CHECK(cosigners(world, views_shown(world)) == std::set{world.broker_id, world.other_broker});
+}
+
+TEST_CASE("R27: a broker asks the others with what it knows, and keeps what they answer") {
+  World world;
+  world.run({PeerUp{world.other_broker}, PeerFrame{world.other_broker, proto::Frame{1, proto::HelloReply{}}}});
+  world.tick();
+  world.peer_sends.clear();
+  world.now = world.now + minutes(1);
+  world.tick();
+  const auto asked = world.asked<proto::DirectoryGet>();
+  REQUIRE(!asked.empty());
+  CHECK(cosigners(world, asked.back().views) == std::set{world.broker_id});
+  const uint64_t size = world.directory->size();
+  world.run({PeerFrame{world.other_broker,
+                       proto::Frame{3, proto::DirectoryEntries{size, size, {}, {view_by(world, *world.other_log_key, world.other_broker)}}}}});
+  CHECK(cosigners(world, views_shown(world)) == std::set{world.broker_id, world.other_broker});
 }

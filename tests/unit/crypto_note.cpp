@@ -112,6 +112,16 @@ TEST_CASE("checkpoints follow the project's vector") {
   CHECK(verify_checkpoint(*decoded, key.public_key()));
   CHECK(!verify_checkpoint(*decoded, key_of(9).public_key()));
   CHECK(verify_cosignature(decoded->note.text, decoded->note.signatures[1], witness, key.public_key()) == time);
+  // A view of the directory has cosignatures only.
+  const Checkpoint view_of{log_origin(realm, LogKind::directory, *PartyId::from(realm.view().first(PartyId::size)), 0),
+                           checkpoint.size, checkpoint.root};
+  Note view_note{checkpoint_text(view_of), {}};
+  view_note.signatures.push_back(cosign(view_note.text, witness, time, key));
+  CHECK(encode_note(view_note) == bytes(vector["view"]));
+  const auto view_decoded = decode_signed_checkpoint(bytes(vector["view"]));
+  REQUIRE(view_decoded);
+  CHECK(view_decoded->checkpoint == view_of);
+  CHECK(!verify_checkpoint(*view_decoded, key.public_key()));
   CHECK(vector["must_reject"].size() > 20);
   for (const Json& bad : vector["must_reject"]) {
     INFO(bad["why"]);

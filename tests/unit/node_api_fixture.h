@@ -100,6 +100,7 @@ struct World {
   std::optional<crypto::SigningKey> self_key, party_key;
   std::vector<proto::BrokerChange> brokers;
   std::vector<crypto::SigningKey> broker_keys;
+  std::vector<std::shared_ptr<const crypto::LogKey>> broker_log_keys;
   Keys keys;
   std::unique_ptr<Node> node;
   api::HealthView health;
@@ -133,7 +134,8 @@ struct World {
       broker.control_endpoint = "tcp://10.0.0." + std::to_string(i + 1) + ":7000";
       broker.bulk_endpoint = "tcp://10.0.0." + std::to_string(i + 1) + ":7001";
       broker.sig = broker_keys.back().public_key();
-      broker.log = crypto::LogKey(crypto::make_secret(random)).public_key();
+      broker_log_keys.push_back(std::make_shared<const crypto::LogKey>(crypto::make_secret(random)));
+      broker.log = broker_log_keys.back()->public_key();
       broker.curve = crypto::make_curve_pair(random).public_key;
       brokers.push_back(broker);
       changes.push_back({directory::test::day_0, broker});

@@ -205,6 +205,8 @@ struct Outgoing {
     receipt.sender = world.self.id;
     receipt.recipient = receipt.issuer = world.party.id;
     receipt.time = world.now;
+    receipt.dir_size = world.realm.directory->size();
+    receipt.dir_root = world.realm.directory->root();
     receipt.answers = crypto::answers_hash(envelope_bytes);
     const Bytes bytes = crypto::encode_receipt(receipt, *world.party_key);
     MailJobDone done;

@@ -172,6 +172,10 @@ TEST_CASE("proto: too many elements") {
   CHECK(in_frame(61, repeat(257, 1, id32)) == ErrorCode::too_large);
   CHECK(in_frame(63, repeat(257, 1, id32)) == ErrorCode::too_large);
   CHECK(in_frame(71, repeat(257, 3, id32)) == ErrorCode::too_large);
+  CHECK(in_frame(70, repeat(16, 2, id32)) == std::nullopt);
+  CHECK(in_frame(70, repeat(17, 2, id32)) == ErrorCode::too_large);
+  CHECK(in_frame(70, Raw().bytes(2, Bytes(8193, 1))) == ErrorCode::too_large);
+  CHECK(in_frame(71, repeat(17, 4, id32)) == ErrorCode::too_large);
   CHECK(in_frame(74, repeat(65, 1, id16)) == ErrorCode::too_large);
   CHECK(in_frame(75, repeat(65, 1, id16)) == ErrorCode::too_large);
   const Raw put = Raw().bytes(1, id16);
@@ -395,7 +399,7 @@ size_t check_fields(const ProtoFile& file, const std::string& message, const std
 
 TEST_CASE("proto: every field of the .proto files stands in the table of limits") {
   auto itself = [](Raw raw) { return raw; };
-  CHECK(check_fields(read_proto("wire.proto"), "Frame", itself, kind("frame/ping")) == 152);
+  CHECK(check_fields(read_proto("wire.proto"), "Frame", itself, kind("frame/ping")) == 154);
   const auto document = read_proto("document.proto");
   CHECK(check_fields(document, "Metadata", itself, kind("metadata/metadata")) == 32 + 4 + 3 + 3 + 4);
   const auto directory = read_proto("directory.proto");

@@ -50,8 +50,8 @@ TRAM_FIELDS(MailPost, a)
 TRAM_FIELDS(MailPosted, a)
 TRAM_FIELDS(MailDeliver, a)
 TRAM_FIELDS(MailDone, a)
-TRAM_FIELDS(DirectoryGet, a)
-TRAM_FIELDS(DirectoryEntries, a, b, c)
+TRAM_FIELDS(DirectoryGet, a, b)
+TRAM_FIELDS(DirectoryEntries, a, b, c, d)
 TRAM_FIELDS(DirectoryPut, a)
 TRAM_FIELDS(KxPut, a)
 TRAM_FIELDS(KxGet, a)
@@ -199,7 +199,11 @@ inline void fit_all(Draw& random, std::vector<Bytes>& values) {
   for (auto& value : values)
     if (value.empty()) value = random.bytes(1 + random.below(300));
 }
-inline void fit(Draw& random, DirectoryEntries& v) { fit_all(random, v.entries); }
+inline void fit(Draw& random, DirectoryGet& v) { fit_all(random, v.views); }
+inline void fit(Draw& random, DirectoryEntries& v) {
+  fit_all(random, v.entries);
+  fit_all(random, v.views);
+}
 inline void fit(Draw& random, DirectoryPut& v) { fit_all(random, v.entries); }
 inline void fit(Draw& random, KxPut& v) { v.feed = random.bytes(1 + random.below(limits::kx_feed_bytes_max)); }
 inline void fit(Draw& random, KxFeeds& v) { fit_all(random, v.feeds); }

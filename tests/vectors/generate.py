@@ -342,7 +342,7 @@ def make_statements(env_id):
         "id": object_id, "bytes": whole,
         "must_reject": common_rejects(len(whole)) + [
             reject("bad_format", "kind 0", at=6, set=u8(0)),
-            reject("bad_format", "kind 7", at=6, set=u8(7)),
+            reject("bad_format", "kind 8", at=6, set=u8(8)),
             reject("bad_format", "lane 4", at=137, set=u8(4)),
             reject("bad_format", "time beyond the year 9999", at=150, set=TOO_LATE),
             reject("bad_format", "flag 255", at=158, set=u8(255)),
@@ -502,6 +502,10 @@ def make_note():
     cosigned = f"cosignature/v1\ntime {seconds}\n{text}".encode()
     cosignature = note_line(witness, note_key_id(witness, 4, SIGNER_PUBLIC) + u64(seconds) + SIGNER.sign(cosigned))
     whole = text + "\n" + log_line + cosignature
+    # The directory's origin has no key of its own: its note carries cosignatures only.
+    view = "edx/" + REALM.hex()[:16] + "/directory/" + REALM.hex()[:32] + "/0\n7\n" + text.split("\n")[2] + "\n"
+    viewed = f"cosignature/v1\ntime {seconds}\n{view}".encode()
+    view_line = note_line(witness, note_key_id(witness, 4, SIGNER_PUBLIC) + u64(seconds) + SIGNER.sign(viewed))
     size_at, line_at = len(origin) + 1, len(text) + 1
     name_at = line_at + 4
 
@@ -512,6 +516,7 @@ def make_note():
         "seed": SEED, "public_key": SIGNER_PUBLIC,
         "fields": {"realm": REALM, "party": SENDER, "witness": BROKER, "size": 7, "root": b"\x31" * 32, "time": CREATED},
         "text": text, "log_line": log_line, "cosignature_line": cosignature, "bytes": whole.encode(),
+        "view": (view + "\n" + view_line).encode(),
         "must_reject": [
             bad("empty", ""), bad("text alone", text), bad("nothing signed", text + "\n"),
             bad("last line not ended", whole[:-1]), bad("a line beyond the signatures", whole + "x\n"),

@@ -1,0 +1,393 @@
+// Views of the directory (R27, R28): who cosigns what, when a view counts as confirmed, what contradicts it, and that no
+// single party can confirm a view, hold up its confirmation for ever, or make another look guilty.
+#include <catch2/catch.hpp>
+
+#include "audit/views.h"
+#include "audit/watcher.h"
+#include "base/limits.h"
+#include "tests/unit/directory_fixture.h"
+
+using namespace tram;
+using audit::ViewConflict;
+using crypto::LogKind;
+using directory::test::day_0;
+using directory::test::Realm;
+
+namespace {
+
+struct Quiet final : Log {
+  size_t errors = 0;
+  void write(LogLevel level, std::string_view, std::span<const LogField>) override { errors += level == LogLevel::error; }
+};
+
+/// A store with a directory of its own; a node when it has no key.
+struct Host {
+  PartyId id;
+  LogKind kind = LogKind::broker;
+  std::shared_ptr<const crypto::LogKey> key;
+  sim::MemStore store;
+  Quiet log;
+  std::optional<directory::Directory> directory;
+  std::optional<audit::Views> views;
+
+  void start(Time now) {
+    auto txn = store.begin_write().value();
+    REQUIRE(directory->load(*txn));
+    if (key) views.emplace(*directory, log, kind, id, key);
+    else views.emplace(*directory, log);
+    REQUIRE(views->start(*txn, now));
+    REQUIRE(txn->commit());
+  }
+  template <class Work>
+  void write(Work work) {
+    auto txn = store.begin_write().value();
+    REQUIRE(work(*txn));
+    REQUIRE(txn->commit());
+  }
+  void learn(const std::vector<Bytes>& entries, Time now) {
+    write([&](WriteTxn& txn) -> Result<void> {
+      for (const Bytes& entry : entries) TRAM_OK(directory->apply(txn, entry, now));
+      return views ? views->settle(txn, now) : Result<void>{};
+    });
+  }
+  void take(const std::vector<Bytes>& notes, Time now) {
+    write([&](WriteTxn& txn) { return views->take(txn, now, notes); });
+  }
+  void sign(Time now) {
+    write([&](WriteTxn& txn) { return views->sign_if_due(txn, now); });
+  }
+  std::vector<ViewConflict> conflicts() { return audit::view_conflicts(*store.begin_read().value()).value(); }
+};
+
+struct World {
+  Realm realm;
+  std::vector<std::unique_ptr<Host>> brokers;
+  std::unique_ptr<Host> witness;
+  Host node;
+  Time now = day_0 + days(1);
+
+  explicit World(bool with_witness = false) {
+    std::vector<proto::Change> changes;
+    for (int i = 0; i < 3; ++i) {
+      auto host = make(LogKind::broker);
+      proto::BrokerChange broker;
+      broker.id = host->id;
+      broker.name = "broker";
+      broker.failure_domain = "domain " + std::to_string(i);
+      broker.control_endpoint = "tcp://h:" + std::to_string(1000 + i);
+      broker.bulk_endpoint = "tcp://h:" + std::to_string(2000 + i);
+      broker.sig = crypto::SigningKey(crypto::make_secret(realm.random)).public_key();
+      broker.log = host->key->public_key();
+      broker.curve = crypto::make_curve_pair(realm.random).public_key;
+      changes.push_back({day_0, broker});
+      brokers.push_back(std::move(host));
+    }
+    if (with_witness) {
+      witness = make(LogKind::witness);
+      proto::WitnessChange change;
+      change.id = witness->id;
+      change.name = "inspection";
+      change.organisation = "inspection";
+      change.log = witness->key->public_key();
+      changes.push_back({day_0, change});
+    }
+    realm.must(changes);
+    node.directory.emplace(realm.directory->realm());
+    for (Host* host : all()) {
+      host->learn(entries(), now);
+      host->start(now);
+    }
+  }
+  std::unique_ptr<Host> make(LogKind kind) {
+    auto host = std::make_unique<Host>();
+    host->id = realm.random.id<PartyId>();
+    host->kind = kind;
+    host->key = std::make_shared<const crypto::LogKey>(crypto::make_secret(realm.random));
+    host->directory.emplace(realm.directory->realm());
+    return host;
+  }
+  std::vector<Host*> all() {
+    std::vector<Host*> out;
+    for (auto& one : brokers) out.push_back(one.get());
+    if (witness) out.push_back(witness.get());
+    out.push_back(&node);
+    return out;
+  }
+  std::vector<Bytes> entries() { return realm.directory->entries(*realm.read(), 0, 1 << 20).value(); }
+  /// One more entry, which nobody has yet.
+  void grow(const char* code = "G07") { realm.must({Realm::change(realm.agency(code))}); }
+  void signs(Host& host, Time at) {
+    host.sign(at);
+    node.take(host.views->notes(), now);
+  }
+  /// What `host` would sign over another directory of that size.
+  Bytes forged(const Host& host, uint64_t size, Time at) {
+    const crypto::Checkpoint other{audit::directory_origin(realm.directory->realm()), size, crypto::merkle_leaf(view("other"))};
+    const std::string text = crypto::checkpoint_text(other);
+    return crypto::encode_note(
+        {text, {crypto::cosign(text, crypto::cosigner_name(realm.directory->realm(), host.kind, host.id), at, *host.key)}});
+  }
+};
+
+}  // namespace
+
+TEST_CASE("R27: all brokers but one confirm a view, at the time of the last that is needed") {
+  World world;
+  world.signs(*world.brokers[0], world.now - minutes(15));
+  CHECK(world.node.views->confirmed() == Time{});
+  world.signs(*world.brokers[0], world.now);  // the word of one, twice
+  CHECK(world.node.views->confirmed() == Time{});
+  world.signs(*world.brokers[1], world.now - minutes(5));
+  CHECK(world.node.views->confirmed() == world.now - minutes(5));
+  world.signs(*world.brokers[2], world.now - minutes(2));
+  CHECK(world.node.views->confirmed() == world.now - minutes(2));
+  CHECK(audit::view_quorum(*world.realm.directory, world.now).brokers == 2);
+}
+
+TEST_CASE("R27: where the directory lists witnesses, brokers alone confirm nothing") {
+  World world(true);
+  for (auto& broker : world.brokers) world.signs(*broker, world.now);
+  CHECK(world.node.views->confirmed() == Time{});
+  world.signs(*world.witness, world.now - minutes(1));
+  CHECK(world.node.views->confirmed() == world.now - minutes(1));
+}
+
+TEST_CASE("R27: one reachable broker passes on what the others and the witness cosigned") {
+  World world(true);
+  Host& reachable = *world.brokers[0];
+  reachable.sign(world.now);
+  world.brokers[1]->sign(world.now);
+  world.witness->sign(world.now);
+  reachable.take(world.brokers[1]->views->notes(), world.now);
+  reachable.take(world.witness->views->notes(), world.now);
+  REQUIRE(reachable.views->notes().size() == 1);
+  world.node.take(reachable.views->notes(), world.now);
+  CHECK(world.node.views->confirmed() == world.now);
+  // A restart forgets nothing; the same notes once more change no row.
+  world.node.start(world.now + days(1));
+  CHECK(world.node.views->confirmed() == world.now);
+  CHECK(world.node.views->since() == world.now);
+  const auto before = world.node.store.changes();
+  world.node.take(reachable.views->notes(), world.now + days(1));
+  CHECK(world.node.store.changes() == before);
+}
+
+TEST_CASE("R27: a view counts only when it is the one held") {
+  World world;
+  for (auto& broker : world.brokers) world.signs(*broker, world.now);
+  const Time before = world.now;
+  world.grow();
+  world.now = world.now + minutes(20);
+  world.node.learn(world.entries(), world.now);
+  for (auto& broker : world.brokers) world.signs(*broker, world.now);  // over the entries they had
+  CHECK(world.node.views->confirmed() == before);
+  for (auto& broker : world.brokers) {
+    broker->learn(world.entries(), world.now);
+    world.signs(*broker, world.now);
+  }
+  CHECK(world.node.views->confirmed() == world.now);
+}
+
+TEST_CASE("R27: a larger view is judged when its entries come") {
+  World world;
+  world.grow();
+  for (auto& broker : world.brokers) {
+    broker->learn(world.entries(), world.now);
+    world.signs(*broker, world.now);
+  }
+  CHECK(world.node.views->confirmed() == Time{});
+  world.node.learn(world.entries(), world.now);
+  CHECK(world.node.views->confirmed() == world.now);
+}
+
+TEST_CASE("R28: a signature from the future counts for nothing, and its witness is heard again") {
+  World world;
+  world.signs(*world.brokers[0], world.now);
+  world.signs(*world.brokers[1], world.now + limits::clock_tolerance + seconds(1));
+  CHECK(world.node.views->confirmed() == Time{});
+  world.signs(*world.brokers[1], world.now);  // its clock was put right
+  CHECK(world.node.views->confirmed() == world.now);
+  World tolerant;
+  tolerant.signs(*tolerant.brokers[0], tolerant.now);
+  tolerant.signs(*tolerant.brokers[1], tolerant.now + limits::clock_tolerance);
+  CHECK(tolerant.node.views->confirmed() == tolerant.now);
+}
+
+TEST_CASE("R28: what a clock far ahead let pass gives way to what is true") {
+  World world;
+  const Time ahead = world.now + days(300);
+  for (auto& broker : world.brokers) {
+    broker->sign(ahead);
+    world.node.take(broker->views->notes(), ahead);
+  }
+  REQUIRE(world.node.views->confirmed() == ahead);
+  for (auto& broker : world.brokers) world.signs(*broker, world.now);
+  CHECK(world.node.views->confirmed() == world.now);
+}
+
+TEST_CASE("a witness renews its word, and no more often than it must") {
+  World world;
+  Host& broker = *world.brokers[0];
+  broker.sign(world.now);
+  const auto first = broker.views->notes();
+  broker.sign(world.now + limits::view_renewed_every - seconds(1));
+  CHECK(broker.views->notes() == first);
+  broker.sign(world.now + limits::view_renewed_every);
+  CHECK(broker.views->notes() != first);
+  // Stored before it leaves: a restart shows the same.
+  const auto last = broker.views->notes();
+  broker.start(world.now + limits::view_renewed_every);
+  CHECK(broker.views->notes() == last);
+}
+
+TEST_CASE("a witness whose store was put back cosigns nothing smaller than what it had cosigned") {
+  World world;
+  Host& broker = *world.brokers[0];
+  const auto old = broker.store.dump();
+  world.grow();
+  broker.learn(world.entries(), world.now);
+  broker.sign(world.now);
+  const auto shown = broker.views->notes();
+  broker.store.restore(old);
+  broker.start(world.now);
+  broker.take(shown, world.now);  // another broker passes it on
+  broker.sign(world.now + hours(1));
+  CHECK(broker.views->notes().empty());
+  broker.learn(world.entries(), world.now);
+  broker.sign(world.now + hours(1));
+  REQUIRE(broker.views->notes().size() == 1);
+  CHECK(crypto::decode_signed_checkpoint(broker.views->notes()[0])->checkpoint.size == world.realm.directory->size());
+}
+
+TEST_CASE("R27: who cosigns another directory is found; it takes a quorum of them to prove a split") {
+  World world(true);
+  const uint64_t size = world.realm.directory->size();
+  Host& node = world.node;
+  node.take({world.forged(*world.brokers[0], size, world.now)}, world.now);
+  REQUIRE(node.conflicts().size() == 1);
+  CHECK(node.conflicts()[0].by == world.brokers[0]->id);
+  CHECK(node.conflicts()[0].kind == ViewConflict::Kind::cosigner);
+  CHECK(node.log.errors == 1);
+  CHECK(node.views->known().empty());
+  CHECK_FALSE(audit::is_split(*node.directory, world.now, node.conflicts()));
+  node.take({world.forged(*world.brokers[0], size, world.now + seconds(1))}, world.now);
+  CHECK(node.conflicts().size() == 1);
+  node.take({world.forged(*world.brokers[1], size, world.now)}, world.now);
+  CHECK_FALSE(audit::is_split(*node.directory, world.now, node.conflicts()));  // no witness stands behind it
+  node.take({world.forged(*world.witness, size, world.now)}, world.now);
+  CHECK(audit::is_split(*node.directory, world.now, node.conflicts()));
+  CHECK(node.views->confirmed() == Time{});
+  // Also of one whose honest word is held, and was given at the same time or later.
+  World both;
+  both.signs(*both.brokers[0], both.now);
+  both.node.take({both.forged(*both.brokers[0], size - 1, both.now - hours(1))}, both.now);
+  CHECK(both.node.conflicts().size() == 1);
+  CHECK(both.node.views->known().size() == 1);
+  // Two that agree on nothing do not make a quorum for one view.
+  World apart;
+  apart.grow();
+  apart.node.learn(apart.entries(), apart.now);
+  apart.node.take({apart.forged(*apart.brokers[0], 1, apart.now)}, apart.now);
+  apart.node.take({apart.forged(*apart.brokers[1], 2, apart.now)}, apart.now);
+  CHECK(apart.node.conflicts().size() == 2);
+  CHECK_FALSE(audit::is_split(*apart.node.directory, apart.now, apart.node.conflicts()));
+}
+
+TEST_CASE("R27: another directory shown ahead of time is found when the entries come") {
+  World world;
+  const uint64_t size = world.realm.directory->size() + 1;
+  world.node.take({world.forged(*world.brokers[0], size, world.now)}, world.now);
+  CHECK(world.node.conflicts().empty());
+  world.grow();
+  world.node.learn(world.entries(), world.now);
+  REQUIRE(world.node.conflicts().size() == 1);
+  CHECK(world.node.conflicts()[0].size == size);
+  CHECK(world.node.views->known().empty());
+}
+
+TEST_CASE("R27: what no party in force has signed is nobody's word") {
+  World world;
+  Host& node = world.node;
+  const auto stranger = world.make(LogKind::broker);
+  stranger->learn(world.entries(), world.now);
+  stranger->start(world.now);
+  stranger->sign(world.now);
+  node.take(stranger->views->notes(), world.now);
+  node.take({world.forged(*stranger, 1, world.now)}, world.now);
+  // Under another's name, or over another log.
+  Host thief;
+  thief.id = world.brokers[0]->id;
+  thief.key = stranger->key;
+  node.take({world.forged(thief, 1, world.now)}, world.now);
+  const crypto::Checkpoint log{crypto::log_origin(world.realm.directory->realm(), LogKind::broker, world.brokers[0]->id, 0), 1,
+                               crypto::merkle_leaf(view("x"))};
+  node.take({crypto::encode_note(crypto::sign_checkpoint(log, *world.brokers[0]->key)), to_bytes(std::string_view("rubbish"))},
+            world.now);
+  CHECK(node.views->known().empty());
+  CHECK(node.conflicts().empty());
+}
+
+TEST_CASE("R27: a retired broker confirms nothing any more") {
+  World world;
+  world.signs(*world.brokers[0], world.now);
+  proto::BrokerChange gone = world.realm.directory->broker(world.brokers[0]->id)->record;
+  gone.retired = true;
+  world.realm.must({{day_0, gone}});
+  for (Host* host : world.all()) host->learn(world.entries(), world.now);
+  CHECK(audit::view_quorum(*world.realm.directory, world.now).brokers == 1);
+  world.brokers[0]->sign(world.now + minutes(1));
+  world.node.take(world.brokers[0]->views->notes(), world.now);
+  CHECK(world.node.views->confirmed() == Time{});
+  world.signs(*world.brokers[1], world.now);
+  CHECK(world.node.views->confirmed() == world.now);
+}
+
+TEST_CASE("R28: how old a view is, and what that allows") {
+  World world;
+  Host& node = world.node;
+  CHECK(node.views->age(world.now - days(3)) == Duration{});
+  CHECK(node.views->age(world.now + hours(5)) == hours(5));  // never confirmed: since it is held
+  for (auto& broker : world.brokers) world.signs(*broker, world.now);
+  CHECK(node.views->age(world.now + hours(30)) == hours(30));
+  using enum audit::Freshness;
+  CHECK(audit::freshness_at(Duration{hours(24).ms - 1}) == fresh);
+  CHECK(audit::freshness_at(hours(24)) == old);
+  CHECK(audit::freshness_at(hours(72)) == no_new_keys);
+  CHECK(audit::freshness_at(Duration{days(7).ms - 1}) == no_new_keys);
+  CHECK(audit::freshness_at(days(7)) == no_sending);
+}
+
+TEST_CASE("an independent witness cosigns what a broker shows it, and brings its word to the brokers") {
+  World world(true);
+  Host& host = *world.witness;
+  audit::Watcher watcher(host.id, host.key, *host.directory, host.log);
+  host.write([&](WriteTxn& txn) { return watcher.start(txn, world.now); });
+  audit::Watcher::Effects effects;
+  const auto step = [&](audit::Watcher::Event event) {
+    host.write([&](WriteTxn& txn) { return watcher.step(txn, world.now, std::span(&event, 1), effects); });
+  };
+  const PartyId broker = world.brokers[0]->id;
+  world.grow();
+  step(audit::Watcher::BrokerUp{broker});
+  step(audit::Watcher::Tick{});
+  CHECK(watcher.views().notes().empty());  // nobody has said yet what there is
+  step(audit::Watcher::FrameArrived{broker, {1, proto::HelloReply{}}});
+  proto::DirectoryEntries answer;
+  const auto entries = world.entries();
+  answer.size = entries.size();
+  answer.from = host.directory->size();
+  answer.entries.assign(entries.begin() + static_cast<ptrdiff_t>(answer.from), entries.end());
+  world.brokers[1]->sign(world.now);
+  answer.views = world.brokers[1]->views->notes();
+  step(audit::Watcher::FrameArrived{broker, {2, answer}});
+  step(audit::Watcher::Tick{});
+  CHECK(watcher.views().known().size() == 2);
+  effects = {};
+  world.now = world.now + minutes(1);
+  step(audit::Watcher::Tick{});
+  std::vector<Bytes> brought;
+  for (auto& one : effects.sends)
+    if (auto* get = std::get_if<proto::DirectoryGet>(&one.frame.body)) brought = get->views;
+  CHECK(brought == watcher.views().notes());
+  CHECK(crypto::decode_signed_checkpoint(brought.at(0))->checkpoint.size == entries.size());
+}

@@ -1,0 +1,123 @@
+// A node with brokers to talk to: sessions, frames in, effects out, time.
+#pragma once
+#include "audit/views.h"
+#include "base/limits.h"
+#include "directory/signing.h"
+#include "tests/unit/node_api_fixture.h"
+
+namespace tram::node::test {
+
+struct Exchange : World {
+  Effects step(std::vector<Event> events) {
+    auto txn = realm.store.begin_write().value();
+    Effects effects;
+    REQUIRE(node->step(*txn, now, events, effects));
+    REQUIRE(node->settle(*txn, now, effects));
+    REQUIRE(txn->commit());
+    return effects;
+  }
+  Effects tick() { return step({Tick{}}); }
+  Effects from(size_t broker, proto::FrameBody body) {
+    return step({FrameArrived{brokers[broker].id, proto::Endpoint::control, {7, std::move(body)}, {}}});
+  }
+  Effects greet(size_t broker) {
+    proto::HelloReply hello;
+    hello.broker = brokers[broker].id;
+    hello.epoch = *Epoch::from(Bytes(16, static_cast<uint8_t>(broker + 1)));
+    hello.time = now;
+    hello.directory_size = realm.directory->size();
+    step({BrokerUp{hello.broker}});
+    return from(broker, hello);
+  }
+  void restart() {
+    node = std::make_unique<Node>(Identity{self.id, realm.directory->realm(), "test"}, keys, *realm.directory, audit, log, realm.random);
+    auto txn = realm.store.begin_write().value();
+    Effects effects;
+    REQUIRE(node->start(*txn, now, effects));
+    REQUIRE(txn->commit());
+  }
+
+  /// The brokers' word for the directory held here, or for another root.
+  Bytes view_note(std::vector<size_t> who, Time at, std::optional<Hash> root = {}) {
+    const crypto::Checkpoint view{audit::directory_origin(realm.directory->realm()), realm.directory->size(),
+                                  root.value_or(realm.directory->root())};
+    crypto::Note note{crypto::checkpoint_text(view), {}};
+    for (const size_t i : who)
+      note.signatures.push_back(
+          crypto::cosign(note.text, crypto::cosigner_name(realm.directory->realm(), crypto::LogKind::broker, brokers[i].id), at,
+                         *broker_log_keys[i]));
+    return crypto::encode_note(note);
+  }
+  Effects show_views(std::vector<Bytes> notes) {
+    const uint64_t size = realm.directory->size();
+    return from(0, proto::DirectoryEntries{size, size, {}, std::move(notes)});
+  }
+  Effects confirm() { return show_views({view_note({0, 1}, now)}); }
+
+  /// The receiving keys of `party` of these days.
+  Effects feed(uint64_t number = 1) {
+    proto::KxFeedPayload payload;
+    payload.realm = realm.directory->realm();
+    payload.agency = party.id;
+    payload.number = number;
+    const int64_t today = now.ms / limits::kx_epoch.ms;
+    for (int64_t epoch = today; epoch < today + 8; ++epoch)
+      payload.epochs.push_back({static_cast<uint64_t>(epoch), crypto::make_kx_pair(realm.random).public_key,
+                                Time{epoch * limits::kx_epoch.ms}, Time{(epoch + 1) * limits::kx_epoch.ms}});
+    return from(0, proto::KxFeeds{{proto::encode_kx_feed(directory::sign_kx_feed(payload, *party_key))}});
+  }
+  bool has_key() { return realm.directory->kx_epoch(*realm.read(), party.id, now).value().has_value(); }
+
+  /// A document for `party` in the outbox, sealed; wrapped when there is a key.
+  Effects send_letter() {
+    REQUIRE(post("/v1/documents", submission()).status < 300);
+    return step({JobResult{seal()}});
+  }
+
+  /// The notices of one kind that a step posts for the first time: what no broker has confirmed is posted again and again.
+  std::vector<crypto::Notice> notices(const Effects& effects, crypto::NoticeKind kind) {
+    std::vector<crypto::Notice> fresh;
+    for (const auto& one : effects.sends)
+      if (const auto* mail = std::get_if<proto::MailPost>(&one.frame.body))
+        for (const auto& item : mail->items)
+          if (const auto decoded = crypto::decode_notice(item.content); decoded && decoded->kind == kind && posted.insert(decoded->id).second)
+            fresh.push_back(*decoded);
+    return fresh;
+  }
+  std::set<Hash> posted;
+
+  Effects heard(crypto::Notice notice) {
+    MailJobDone done;
+    done.items.push_back({realm.random.id<Hash>(), notice.issuer, {}, {}, notice, {}, {}});
+    return step({JobResult{done}});
+  }
+  crypto::Notice notice(crypto::NoticeKind kind, uint64_t seq, const EnvelopeId& env_id) {
+    crypto::Notice out;
+    out.kind = kind;
+    out.realm = realm.directory->realm();
+    out.issuer = party.id;
+    out.other = self.id;
+    out.env_id = env_id;
+    out.inc = 1;
+    out.seq = seq;
+    out.time = now;
+    return out;
+  }
+};
+
+template <class Body>
+std::vector<Body> sent(const Effects& effects) {
+  std::vector<Body> out;
+  for (const auto& one : effects.sends)
+    if (const auto* body = std::get_if<Body>(&one.frame.body)) out.push_back(*body);
+  return out;
+}
+template <class Wanted>
+std::vector<const Wanted*> jobs_of(const Effects& effects) {
+  std::vector<const Wanted*> out;
+  for (const auto& job : effects.jobs)
+    if (const auto* one = std::get_if<Wanted>(&job)) out.push_back(one);
+  return out;
+}
+
+}  // namespace tram::node::test
