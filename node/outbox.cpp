@@ -251,7 +251,7 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
 }
 
 /// The envelope of a document that nothing waits in front of is made in the step that takes the sealed document over: a
-/// commit and a worker's turn less for an ordinary letter (decision 29). False: it takes its turn.
+/// commit and a worker's turn less for an ordinary letter (decision 32). False: it takes its turn.
 Result<bool> Node::wrap_at_once(WriteTxn& txn, Time now, const proto::OutRecord& record, const PartyId& recipient) {
   if (wrapped_ >= limits::wraps_at_once_max || wrapping_.count({recipient, record.lane}) || self_.recovery == proto::Recovery::asking)
     return false;
