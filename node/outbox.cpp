@@ -214,10 +214,13 @@ Result<void> Node::add_todo(WriteTxn& txn, const PartyId& recipient, Lane lane, 
   return txn.put(table::todo, row_key(recipient, lane, order), uuid);
 }
 
+bool Node::may_wrap(Time now, const PartyId& recipient, Lane lane) const {
+  return !wrapping_.count({recipient, lane}) && self_.recovery != proto::Recovery::asking &&
+         freshness(now) != audit::Freshness::no_sending;
+}
+
 Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipient, Lane lane, Effects& effects) {
-  if (wrapping_.count({recipient, lane}) || self_.recovery == proto::Recovery::asking ||
-      freshness(now) == audit::Freshness::no_sending)
-    return {};
+  if (!may_wrap(now, recipient, lane)) return {};
   const Bytes prefix = row_key(recipient, lane);
   TRAM_TRY(rows, txn.scan(table::todo, prefix, prefix_end(prefix), targets_per_run_max));
   if (rows.empty()) return {};
@@ -253,8 +256,7 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
 /// The envelope of a document that nothing waits in front of is made in the step that takes the sealed document over: a
 /// commit and a worker's turn less for an ordinary letter (decision 32). False: it takes its turn.
 Result<bool> Node::wrap_at_once(WriteTxn& txn, Time now, const proto::OutRecord& record, const PartyId& recipient) {
-  if (wrapped_ >= limits::wraps_at_once_max || wrapping_.count({recipient, record.lane}) || self_.recovery == proto::Recovery::asking)
-    return false;
+  if (wrapped_ >= limits::wraps_at_once_max || !may_wrap(now, recipient, record.lane)) return false;
   TRAM_TRY(state, agency_of(txn, now, recipient));
   if (!*state || !(*state)->agency.keys || (*state)->status != proto::AgencyStatus::active) return false;
   TRAM_TRY(kx, kx_of(txn, now, recipient));

@@ -101,7 +101,7 @@ Ack random_ack(Random& random) {
 
 Notice random_notice(Random& random) {
   Notice n;
-  n.kind = static_cast<NoticeKind>(1 + number(random) % 7);
+  n.kind = static_cast<NoticeKind>(1 + number(random) % 8);
   n.reason = static_cast<uint16_t>(number(random));
   n.realm = random.id<RealmId>();
   n.issuer = random.id<PartyId>();
