@@ -110,20 +110,21 @@ def build_realm(story, realm):
     realm.make("Mạng thực hành", body_floor=None)
     for i, domain in enumerate(("ha-noi", "da-nang", "ho-chi-minh")):
         realm.add_broker(f"tram-{i + 1}", domain)
+    realm.add_witness("thanh-tra", "Thanh tra Chính phủ")
     for name, (agency, code, branch, level, province, parent) in AGENCIES.items():
         realm.add_node(name, agency, code, branch=branch, level=level, province=province, parent=parent)
     for name, (agency, code, _) in ROBOTS.items():
         realm.add_node(name, agency, code)
     realm.add_agency("Ủy ban nhân dân xã Thoại Sơn", "H01.153", level="commune", province="91", parent="H01")
-    story.line(f"{len(AGENCIES) + len(ROBOTS) + 1} cơ quan, 3 trạm; mạng được đánh dấu THỰC HÀNH",
-               f"{len(AGENCIES) + len(ROBOTS) + 1} agencies, 3 brokers; the realm is marked PRACTICE for ever")
+    story.line(f"{len(AGENCIES) + len(ROBOTS) + 1} cơ quan, 3 trạm, 1 nhân chứng độc lập; mạng được đánh dấu THỰC HÀNH",
+               f"{len(AGENCIES) + len(ROBOTS) + 1} agencies, 3 brokers, 1 independent witness; the realm is marked PRACTICE for ever")
 
 
 def start_realm(story, realm):
-    story.title("Khởi động ba trạm và các nút", "Three brokers and the nodes start")
+    story.title("Khởi động ba trạm, nhân chứng và các nút", "Three brokers, the witness and the nodes start")
     realm.accept_all()
     offline = realm.nodes["robot5"]
-    for daemon in [*realm.brokers.values(), *realm.nodes.values()]:
+    for daemon in realm.daemons():
         daemon.start()
     for node in realm.nodes.values():
         node.wait_ready(3)
@@ -240,6 +241,18 @@ def party_letter(story, realm, found):
         story.line(f"{code} vào sổ số đến {done['register_number']}", f"{code} registers it as No. {done['register_number']}")
 
 
+def witnessed(story, realm):
+    story.title("Nhật ký của tỉnh được ba trạm và Thanh tra Chính phủ ký xác nhận",
+                "The province's log is countersigned by three brokers and the Government Inspectorate")
+
+    def countersigned():
+        log = realm.nodes["province"].api.get("/v1/health")["log"]
+        kinds = [one["kind"] for one in log["cosigners"]]
+        return log if kinds.count("broker") == len(realm.brokers) and "witness" in kinds else None
+    size = wait_until(countersigned, 120, "the log before its witnesses")["size"]
+    story.line(f"{size} mục; ai sửa một mục về sau sẽ lộ ra", f"{size} entries; whoever changes one of them later is found out")
+
+
 def receipts(story, realm, document):
     story.title("Biên nhận có chữ ký, kiểm tra ngoại tuyến", "Signed receipts, verified offline")
     folder = os.path.join(realm.folder, "receipts")
@@ -287,6 +300,7 @@ def start(folder, binaries, annex):
         telegram(story, realm, found)
         party_letter(story, realm, found)
         big_annex(story, realm, annex)
+        witnessed(story, realm)
         receipts(story, realm, document)
         next_steps(story, realm, binaries)
         return 0
