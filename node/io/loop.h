@@ -61,7 +61,7 @@ class Loop final : public HttpBackend {
   Loop(LoopOptions, crypto::KeyRing, Log&);
   Result<void> open_store();
   Result<void> restart_node();
-  void connect_brokers();
+  void connect_brokers(Time at);
   void gather(std::vector<Event>& events, Time monotonic);
   void receive(const PartyId& broker, io::ClientSocket& socket, proto::Endpoint, std::vector<Event>& events);
   /// One transaction; false when it was aborted and the node rebuilt.
@@ -69,7 +69,7 @@ class Loop final : public HttpBackend {
   int stop_fatally(const Error&);
   Result<void> take_backup_word();
   void answer(Writes& writes, const Error* failure);
-  void let_out(Effects& effects);
+  void let_out(Effects& effects, Time at);
   void flush_sends();
   bool send_now(io::ClientSocket& socket, Send& send);
   void submit_jobs();
@@ -104,7 +104,7 @@ class Loop final : public HttpBackend {
   Time next_second_, next_minute_, start_;
   unsigned used_percent_ = 0;  // of the map or of the disk, whichever is fuller
   uint64_t store_used_bytes_ = 0;
-  bool reconnect_ = true;
+  std::optional<Time> reconnect_;
   bool stopping_ = false;
   bool more_writes_ = false;
   bool upkeep_due_ = false;
