@@ -67,7 +67,9 @@ Result<void> Broker::State::on_leaves_get(Step& step, const Asker& asker, const 
   proto::LeavesData data{get.party, get.generation, get.from, {}};
   if (get.party == config.self) {
     const auto newest = crypto::decode_signed_checkpoint(own_log.note());
-    if (newest && newest->checkpoint.origin.generation == get.generation && get.from < newest->checkpoint.size) {
+    // A generation that was just opened is not signed yet: of it there is nothing to show, and the old tree is gone.
+    const bool shown = newest && newest->checkpoint.origin.generation == audit_log.generation();
+    if (shown && get.generation == audit_log.generation() && get.from < newest->checkpoint.size) {
       const uint64_t until = std::min<uint64_t>(newest->checkpoint.size, get.from + limits::leaves_per_page_max);
       TRAM_TRY(leaves, audit::leaf_hashes(step.txn, get.from, until));
       data.leaves = std::move(leaves);

@@ -119,7 +119,8 @@ Result<void> Loop::restart_node() {
   TRAM_OK(audit_->load(*txn));
   node_ = std::make_unique<Node>(config_, keys_, *directory_, *audit_, log_, random_);
   Effects effects;
-  TRAM_OK(node_->start(*txn, io::wall_now(), effects));
+  const Time now = io::wall_now();
+  TRAM_OK(node_->start(*txn, now, effects));
   TRAM_OK(txn->commit());
   for (auto& [id, sockets] : sockets_) {
     sockets.control_queue.clear();
@@ -127,14 +128,15 @@ Result<void> Loop::restart_node() {
     if (sockets.control && sockets.control->connected()) finished_.push_back(BrokerUp{id});
   }
   backlog_.clear();
-  let_out(effects);
+  let_out(effects, now);
   return {};
 }
 
-void Loop::connect_brokers() {
-  reconnect_ = false;
+/// By the clock of the step that asked for it: by another one there may be other brokers, and its links would wait for ever.
+void Loop::connect_brokers(Time at) {
+  reconnect_.reset();
   std::set<PartyId> in_force;
-  for (const auto& broker : directory_->brokers(io::wall_now())) {
+  for (const auto& broker : directory_->brokers(at)) {
     const auto& record = broker.record;
     in_force.insert(record.id);
     auto& sockets = sockets_[record.id];
@@ -216,7 +218,7 @@ int Loop::run(io::SignalFd& signals) {
   log_.info("node.ready", {{"agency", config_.self}, {"directory", directory_->size()}});
   std::vector<Event> events;
   while (!stopping_) {
-    if (reconnect_) connect_brokers();
+    if (reconnect_) connect_brokers(*reconnect_);
     const Time monotonic = io::monotonic_now();
     int64_t wait = std::max<int64_t>(0, (next_second_ - monotonic).ms);
     if (wake_at_) wait = std::min(wait, std::max<int64_t>(0, (*wake_at_ - io::wall_now()).ms));
@@ -301,9 +303,9 @@ Result<void> Loop::take_backup_word() {
   }
   if (!*word) return {};
   Effects effects;
+  const Time now = io::wall_now();
   {
     TRAM_TRY(txn, store_->begin_write());
-    const Time now = io::wall_now();
     auto told = node_->backed_up(*txn, now, **word, effects);
     if (told) told = node_->settle(*txn, now, effects);
     if (told) told = txn->commit();
@@ -314,7 +316,7 @@ Result<void> Loop::take_backup_word() {
     }
   }
   remove_backup_word(options_.directory);
-  let_out(effects);
+  let_out(effects, now);
   return {};
 }
 
@@ -378,7 +380,7 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
   upkeep_due_ = false;
   opening_.end(opened);
   answer(writes, nullptr);
-  let_out(effects);
+  let_out(effects, now);
   return true;
 }
 
@@ -390,7 +392,7 @@ void Loop::answer(Writes& writes, const Error* failure) {
   writes.clear();
 }
 
-void Loop::let_out(Effects& effects) {
+void Loop::let_out(Effects& effects, Time at) {
   for (Job& job : effects.jobs) {
     opening_.begin(opened_by(job));
     backlog_.push_back(std::make_shared<Job>(std::move(job)));
@@ -408,7 +410,7 @@ void Loop::let_out(Effects& effects) {
     if (auto removed = bodies_->remove(name); !removed) log_.error("body.not_removed", {{"error", describe(removed.error())}});
   if (effects.wake_at && (!wake_at_ || *effects.wake_at < *wake_at_)) wake_at_ = effects.wake_at;
   if (effects.directory_changed) {
-    reconnect_ = true;
+    reconnect_ = at;
     publish_views();
   }
 }

@@ -63,7 +63,7 @@ class Loop final : public HttpBackend {
   Loop(LoopOptions, crypto::KeyRing, Log&);
   Result<void> open_store();
   Result<void> restart_node();
-  void connect_brokers();
+  void connect_brokers(Time at);
   void gather(std::vector<Event>& events, Time monotonic);
   void receive(const PartyId& broker, io::ClientSocket& socket, proto::Endpoint, std::vector<Event>& events);
   /// One transaction; false when it was aborted and the node rebuilt.
@@ -73,7 +73,7 @@ class Loop final : public HttpBackend {
   Result<void> blame_what_was_open();
   void mark_opening();
   void answer(Writes& writes, const Error* failure);
-  void let_out(Effects& effects);
+  void let_out(Effects& effects, Time at);
   void flush_sends();
   bool send_now(io::ClientSocket& socket, Send& send);
   void submit_jobs();
@@ -111,7 +111,7 @@ class Loop final : public HttpBackend {
   uint64_t store_used_bytes_ = 0;
   uint64_t full_steps_ = 0;  // aborted because nothing could be written (R42)
   Time full_at_;             // the last of them
-  bool reconnect_ = true;
+  std::optional<Time> reconnect_;
   bool stopping_ = false;
   bool more_writes_ = false;
   bool upkeep_due_ = false;

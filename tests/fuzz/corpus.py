@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets, one folder a target: corpus.py FOLDER.
+"""Writes the seeds of the fuzz targets, one folder a target.
 
-They are the vectors of tests/vectors, what those say must be rejected, and messages made from the .proto files of the
-records; so nothing binary is kept for fuzzing, and a new vector is a new seed.
+  corpus.py FOLDER          the vectors of tests/vectors, what those say must be rejected, and messages made from the .proto
+                            files of the records; so a new vector is a new seed
+  corpus.py --keep BUILD    after a run of the fuzz targets in BUILD: what they found beyond these seeds and beyond
+                            tests/fuzz/corpus is added there, as little as reaches the same code
 """
 import json
 import pathlib
 import re
+import shutil
+import subprocess
 import sys
+import tempfile
 
 top = pathlib.Path(__file__).resolve().parents[2]
 vectors = top / "tests" / "vectors"
@@ -164,15 +169,46 @@ targets = {
 }
 
 
-def main():
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print(__doc__.strip(), file=sys.stderr)
-        return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
+def write_seeds(top_folder):
     for name, seeds in targets.items():
-        folder = pathlib.Path(sys.argv[1]) / name
+        folder = top_folder / name
         folder.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate(dict.fromkeys(seeds())):
             (folder / f"{number:04}").write_bytes(seed)
+
+
+KEPT = top / "tests" / "fuzz" / "corpus"
+KEPT_BYTES_MAX = 2048  # of one input: what needs more has a vector
+KEPT_MAX = 200  # of one target: names are hashes, so these are any 200; a run finds the others again in seconds
+
+
+def keep(build):
+    """libFuzzer keeps in the first folder what is there, and adds of the others the few that reach more code."""
+    with tempfile.TemporaryDirectory() as scratch:
+        write_seeds(pathlib.Path(scratch))
+        for name in targets:
+            known, kept, found = pathlib.Path(scratch) / name, KEPT / name, build / "corpus" / f"fuzz_{name}"
+            before = {path.name for path in known.iterdir()}
+            kept.mkdir(parents=True, exist_ok=True)
+            subprocess.run([build / "bin" / f"fuzz_{name}", "-set_cover_merge=1", f"-max_len={KEPT_BYTES_MAX}", known, kept, found],
+                           check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            chosen = [path for path in sorted(known.iterdir()) if path.name not in before][:KEPT_MAX]
+            for path in kept.iterdir():
+                path.unlink()
+            for path in chosen:
+                shutil.copyfile(path, kept / path.name)
+            print(f"{name:16} {len(chosen):5} inputs {sum(path.stat().st_size for path in chosen):8} bytes")
+
+
+def main():
+    arguments = sys.argv[1:]
+    if len(arguments) == 2 and arguments[0] == "--keep":
+        keep(pathlib.Path(arguments[1]).resolve())
+        return 0
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print(__doc__.strip(), file=sys.stderr)
+        return 0 if arguments in (["-h"], ["--help"]) else 2
+    write_seeds(pathlib.Path(arguments[0]))
     return 0
 
 

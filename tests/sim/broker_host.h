@@ -39,6 +39,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   bool installed() const { return raw_.used_bytes() > 0; }
   const directory::Directory& directory() const { return *directory_; }
   uint32_t log_generation() const { return audit_->generation(); }
+  uint64_t log_size() const { return audit_->size(); }
   const audit::OwnLog& own_log() const { return broker_->own_log(); }
   std::vector<std::unique_ptr<Wire>>& peer_wires() { return peer_wires_; }
   /// Byzantine: what it does to the frames that it sends, and that it answers requests for custody without storing;

@@ -60,9 +60,9 @@ void NodeHost::boot() {
 }
 
 /// Loop::connect_brokers: those of the directory, no other.
-void NodeHost::connect_brokers() {
+void NodeHost::connect_brokers(Time at) {
   std::set<PartyId> in_force;
-  for (const auto& broker : directory_->brokers(clock())) in_force.insert(broker.record.id);
+  for (const auto& broker : directory_->brokers(at)) in_force.insert(broker.record.id);
   for (auto& one : wires_) {
     const bool wanted = in_force.contains(one->server_party());
     if (wanted && !one->wanted()) one->start();
@@ -152,14 +152,15 @@ Result<void> NodeHost::rebuild() {
   node_ = std::make_unique<Node>(Identity{party_.id, realm_.id(), "sim"}, keys_, *directory_, *audit_, log_, random_);
   node_->set_clock_ok(clock_ok());
   Effects effects;
-  TRAM_OK(node_->start(*txn, clock(), effects));
+  const Time now = clock();
+  TRAM_OK(node_->start(*txn, now, effects));
   TRAM_OK(txn->commit());
   observer_.node_committed(*this, effects);
   queues_.clear();
-  connect_brokers();
+  connect_brokers(now);
   for (auto& one : wires_)
     if (one->endpoint() == proto::Endpoint::control && one->connected()) inbox_.push_back(BrokerUp{one->server_party()});
-  let_out(effects, CrashPoint::none);
+  let_out(effects, now, CrashPoint::none);
   poke();
   return {};
 }
@@ -267,13 +268,13 @@ void NodeHost::step() {
   }
   observer_.node_committed(*this, *effects);
   if (crash_point == CrashPoint::before_effects) return crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
-  when_on_disk([this, effects, acts, crash_point] {
+  when_on_disk([this, effects, acts, now, crash_point] {
     for (auto& one : *acts) one.done(one.outcome);
-    if (!let_out(*effects, crash_point)) crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
+    if (!let_out(*effects, now, crash_point)) crash_and_return(world_.random.chance(faults_.power_cut_per_mille));
   });
 }
 
-bool NodeHost::let_out(Effects& effects, CrashPoint crash_point) {
+bool NodeHost::let_out(Effects& effects, Time at, CrashPoint crash_point) {
   size_t left = SIZE_MAX;
   const size_t all = effects.jobs.size() + effects.sends.size() + effects.remove_bodies.size();
   if (crash_point == CrashPoint::among_effects) left = world_.random.below(all + 1);
@@ -300,7 +301,7 @@ bool NodeHost::let_out(Effects& effects, CrashPoint crash_point) {
     if (auto removed = bodies_.remove(body); !removed) log_.error("body.not_removed", {{"error", describe(removed.error())}});
   }
   if (left == 0) return false;
-  if (effects.directory_changed) connect_brokers();
+  if (effects.directory_changed) connect_brokers(at);
   if (effects.wake_at) wake(*effects.wake_at);
   return true;
 }

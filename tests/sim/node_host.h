@@ -76,9 +76,9 @@ class NodeHost final : public Host, public ClientEnd {
   Result<void> rebuild();
   void mark_recovering();
   void stop_on(const Error&);
-  void connect_brokers();
+  void connect_brokers(Time at);
   /// False when the process died on the way.
-  bool let_out(node::Effects&, CrashPoint);
+  bool let_out(node::Effects&, Time at, CrashPoint);
   void start_job(std::shared_ptr<node::Job>);
   void flush();
   bool send_now(Wire&, node::Send&);

@@ -35,7 +35,7 @@ void Simulation::plan_faults(const Options& options) {
     if (options.only) plan_.on[i] = *options.only == fault;
   }
   // A restored node tells the agencies that are active by its old directory, no other: these three do not go together yet.
-  if (plan_.has(Fault::node_restored) || plan_.has(Fault::node_in_silence) || plan_.has(Fault::machine_cloned))
+  if (plan_.has(Fault::node_restored) || plan_.has(Fault::node_in_silence))
     plan_.on[static_cast<size_t>(Fault::agency_suspended)] = plan_.on[static_cast<size_t>(Fault::agency_joins)] = false;
   plan_.faults = 8 + random.below(20);
   plan_.ends_in_calm = random.chance(500);
@@ -165,7 +165,8 @@ void Simulation::schedule() {
   }
   // These happen once, a body's file is there for an hour only, and a copy must lack what witnesses have seen: not left to a
   // throw among all kinds.
-  for (Fault fault : {Fault::agency_joins, Fault::broker_added, Fault::broker_retired, Fault::body_flipped, Fault::node_in_silence, Fault::machine_cloned})
+  for (Fault fault : {Fault::agency_joins, Fault::broker_added, Fault::broker_retired, Fault::body_flipped, Fault::node_in_silence, Fault::machine_cloned,
+                      Fault::agency_suspended})
     if (plan_.has(fault)) {
       const Burst& burst = plan_.bursts[random.below(plan_.bursts.size())];
       const bool soon = fault == Fault::body_flipped || fault == Fault::machine_cloned;
