@@ -324,6 +324,15 @@ TEST_CASE("3.9: a node's row that others hold is made anew or dropped; what nobo
         auto read = store->begin_read().value();
         CHECK(read->get(Table{name}, key).value() == std::optional(value));
       }
+      if (name == "answer") {  // announced again, it is late and not forged
+        auto read = store->begin_read().value();
+        const auto received = read->scan(table::incoming, {}, {}, 9).value();
+        CHECK(std::any_of(received.begin(), received.end(), [&](const Row& row) {
+          proto::InRecord record;
+          REQUIRE(proto::decode_record(row.value, record));
+          return equal(record.env_id, key) && read->get(table::skipped, row_key(record.sender, record.lane, record.inc, record.seq)).value();
+        }));
+      }
       if (name == "in" || name == "body_inline") CHECK(store->begin_read().value()->scan(table::damaged, {}, {}, 9)->size() == 1);
     }
   }
