@@ -381,6 +381,7 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
   opening_.end(opened);
   answer(writes, nullptr);
   let_out(effects);
+  if (opening_.failed()) return fail(ErrorCode::io_failed, "opening");
   return true;
 }
 
@@ -398,6 +399,7 @@ void Loop::let_out(Effects& effects) {
     backlog_.push_back(std::make_shared<Job>(std::move(job)));
   }
   mark_opening();
+  if (opening_.failed()) return;  // R2: the step that asked stops the process
   submit_jobs();
   for (Send& send : effects.sends) {
     auto it = sockets_.find(send.broker);

@@ -179,6 +179,10 @@ TEST_CASE("R44: the marks say what was open when the process died, and nothing a
     CHECK(OpeningMarks::left_behind(path) == std::vector{c});
   }
   CHECK(OpeningMarks::left_behind(path) == std::vector{c});
+  OpeningMarks nowhere("/dev/full");  // a full disk blames nobody and stops nobody
+  nowhere.begin(std::vector{a});
+  CHECK(nowhere.write().error().code == ErrorCode::storage_full);
+  CHECK_FALSE(nowhere.failed());
   OpeningMarks next(path);
   next.remove();
   CHECK(OpeningMarks::left_behind(path).empty());
