@@ -163,6 +163,7 @@ struct ScrubJob {
     bool last = false;   // the body's last part
   };
   std::vector<Item> items;
+  uint64_t suspect = 0;  // an arrival that could not be read, looked at out of turn; 0: of the walk
   Bytes next;            // where the walk goes on, and with which chunk
   uint32_t next_chunk = 0;
 };
@@ -250,9 +251,12 @@ class BodyReader {
   Result<void> read(uint64_t offset, std::span<uint8_t> out);
   /// Where the first file starts in the container.
   Result<uint64_t> content_offset();
+  /// Called when a chunk cannot be read or opened: it may have rotted.
+  void when_damaged(std::function<void()> tell) { when_damaged_ = std::move(tell); }
 
  private:
   Result<void> load_chunk(uint32_t index);
+  Result<void> open_chunk(uint32_t index);
   Bodies& bodies_;
   crypto::BodyKeys keys_;
   DocId doc_id_;
@@ -261,6 +265,7 @@ class BodyReader {
   Bytes inline_chunk_;
   bool inline_body_;
   uint32_t cached_index_ = UINT32_MAX;
+  std::function<void()> when_damaged_;
   Bytes plain_;
 };
 

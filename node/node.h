@@ -181,6 +181,10 @@ class Node {
   /// When the last receiving key of our feed ends.
   Time kx_until() const { return kx_until_; }
   void set_clock_ok(bool ok) { clock_ok_ = ok; }
+  /// The content of this arrival could not be read: the scrub looks at it out of turn.
+  void suspect(uint64_t arrival) {
+    if (suspects_.size() < 64) suspects_.try_emplace(arrival, 0);
+  }
   const Scrub& scrub() const { return scrub_; }
   /// Rows that the walk under way or the last one found damaged, at most 100: they wait for `recover`.
   const std::vector<DamagedRow>& damaged_rows() const { return damaged_rows_; }
@@ -428,6 +432,7 @@ class Node {
   Result<void> load_scrub(ReadTxn&);
   Result<void> scrub_turn(WriteTxn&, Time, Effects&);
   Result<void> start_scrub_job(WriteTxn&, Time, Effects&);
+  Result<void> start_suspect_job(ReadTxn&, Effects&);
   Result<void> on(WriteTxn&, Time, ScrubDone&, Effects&);
   Result<void> body_damaged(WriteTxn&, Time, const DocId&, bool sent, Effects&);
   Result<void> keep_damage(WriteTxn&, const DocId&, const Damage&);
@@ -495,6 +500,8 @@ class Node {
   Scrub scrub_;
   Time scrub_due_;
   uint32_t scrub_chunk_ = 0;                         // of the body at the walk's cursor
+  std::map<uint64_t, uint32_t> suspects_;            // arrival -> first chunk to look at
+  bool suspect_out_ = false;                         // a job looks at one
   bool busy_ = false;                                // many events in this step: what can wait, waits
   std::map<DocId, Damage> damaged_;                  // the rows of table::damaged
   std::vector<DamagedRow> damaged_rows_;

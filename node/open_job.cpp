@@ -175,6 +175,12 @@ BodyReader::BodyReader(Bodies& bodies, const proto::InRecord& record, const Real
 
 Result<void> BodyReader::load_chunk(uint32_t index) {
   if (index == cached_index_) return {};
+  auto opened = open_chunk(index);
+  if (!opened && when_damaged_) when_damaged_();
+  return opened;
+}
+
+Result<void> BodyReader::open_chunk(uint32_t index) {
   if (index >= chunks_) return fail(ErrorCode::store_corrupt, "offset beyond the body");
   const bool last = index + 1 == chunks_;
   const uint64_t start = uint64_t{index} * limits::sealed_chunk_bytes;

@@ -40,6 +40,7 @@ Bytes damage_value(bool sent, Time found, Time asked) {
 Result<void> Node::load_scrub(ReadTxn& txn) {
   TRAM_OK(scrub_.load(txn));
   scrub_chunk_ = 0;
+  suspect_out_ = false;
   damaged_.clear();
   return for_each(txn, table::damaged, {}, [&](const Row& row) -> Result<void> {
     Reader reader(row.value);
@@ -71,6 +72,7 @@ Result<void> Node::forget_damage(WriteTxn& txn, const DocId& doc_id) {
 Result<void> Node::scrub_turn(WriteTxn& txn, Time now, Effects& effects) {
   if (!is_due(now, scrub_due_, turn_every)) return {};
   scrub_due_ = now;
+  if (!suspects_.empty() && !suspect_out_) TRAM_OK(start_suspect_job(txn, effects));
   const Time pass = scrub_.began();
   TRAM_TRY(found, scrub_.turn(txn, now, busy_));
   if (scrub_.began() != pass) damaged_rows_.clear();
@@ -85,6 +87,24 @@ Result<void> Node::scrub_turn(WriteTxn& txn, Time now, Effects& effects) {
   log_.warning("scrub.cut_short", {{"error", describe(left.error())}});
   scrub_chunk_ = 0;
   return scrub_.bodies_done(txn, now, {}, 0, 0, 0);
+}
+
+/// What a clerk could not open.
+Result<void> Node::start_suspect_job(ReadTxn& txn, Effects& effects) {
+  const auto [arrival, first] = *suspects_.begin();
+  suspects_.erase(suspects_.begin());
+  TRAM_TRY(record, find<proto::InRecord>(txn, table::incoming, u64_value(arrival)));
+  if (!record || damaged_.contains(record->doc_id)) return {};
+  const uint32_t count = std::min(chunks_per_turn, record->chunks - std::min(first, record->chunks));
+  TRAM_TRY(part, body_part(*record, first, count));
+  if (!part) return {};
+  ScrubJob job;
+  job.suspect = arrival;
+  job.next_chunk = first + count;
+  job.items.push_back({record->doc_id, false, std::move(*part), job.next_chunk >= record->chunks});
+  suspect_out_ = true;
+  effects.jobs.push_back(std::move(job));
+  return {};
 }
 
 /// The next bodies of the walk, as much as a second may read.
@@ -157,6 +177,11 @@ Result<void> Node::on(WriteTxn& txn, Time now, ScrubDone& done, Effects& effects
     if (done.checks[i]->good() || damaged_.contains(item.doc_id)) continue;
     ++rotten;
     TRAM_OK(body_damaged(txn, now, item.doc_id, item.sent, effects));
+  }
+  if (done.asked.suspect) {
+    suspect_out_ = false;
+    if (!done.asked.items.back().last && rotten == 0) suspects_.try_emplace(done.asked.suspect, done.asked.next_chunk);
+    return {};
   }
   scrub_chunk_ = done.asked.next_chunk;
   return scrub_.bodies_done(txn, now, std::move(done.asked.next), bodies, bytes, rotten);
@@ -246,8 +271,12 @@ Result<void> Node::begin_mending(WriteTxn& txn, Time now, const DocId& doc_id, D
     return was ? ask_sender_again(txn, now, *was, damage, effects) : Result<void>{};
   }
   Arrival arrival;
-  TRAM_TRY(envelope, crypto::decode_envelope(record->envelope));
-  arrival.envelope = envelope;
+  const auto envelope = crypto::decode_envelope(record->envelope);
+  if (!envelope) {  // evidence that is no use: only its sender is left
+    damage.tried = now;
+    return ask_sender_again(txn, now, *record, damage, effects);
+  }
+  arrival.envelope = *envelope;
   arrival.envelope_bytes = record->envelope;
   arrival.mends = true;
   for (const auto& [broker, link] : links_)

@@ -324,8 +324,11 @@ Result<void> Loop::step(std::vector<Event>& events, Time now) {
   Effects refusals;
   TRAM_OK(broker_->reload(*txn, now, events, refusals));
   let_out(refusals);
-  next_events_.emplace_back(Tick{100, clock_reading_.ok()});
-  next_disk_ = io::monotonic_now() + seconds(1);
+  disk_percent_ = 100;
+  // Told at once, but once a second: a Tick may want room itself.
+  const Time monotonic = io::monotonic_now();
+  if (monotonic >= next_disk_ || next_disk_ - monotonic > seconds(1)) next_events_.emplace_back(Tick{100, clock_reading_.ok()});
+  next_disk_ = monotonic + seconds(1);
   return {};
 }
 

@@ -5,6 +5,7 @@
 // table. Not here: HTTP, sockets, tokens' secrets (io/http_server), upload bodies (http_server streams them and asks
 // here to commit their progress). Reference: docs/api.md, docs/openapi.yaml.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 
@@ -92,6 +93,7 @@ struct ReadContext {
   Time now;
   Bodies& bodies;
   PartyId self;
+  std::function<void(uint64_t arrival)> suspect = {};  // told when a file cannot be read, from the thread that reads it
 };
 /// GET and HEAD.
 Response handle_read(const ReadContext&, const Request&);

@@ -201,6 +201,7 @@ Result<Response> file(const ReadContext& context, const Request& request, const 
   }
   auto reader =
       std::make_shared<BodyReader>(context.bodies, record, context.directory.realm(), std::move(inline_chunk));
+  if (context.suspect) reader->when_damaged([suspect = context.suspect, arrival = record.arrival] { suspect(arrival); });
   TRAM_TRY(offset, reader->content_offset());
   for (size_t i = 0; i + 1 < *n; ++i) offset += metadata.files[i].bytes;
   TRAM_TRY(range, parse_range(header(request, "range"), info.bytes));

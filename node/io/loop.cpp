@@ -18,6 +18,7 @@ namespace {
 constexpr size_t jobs_pending_max = 256;
 constexpr size_t writes_per_step_max = 128;
 constexpr size_t frames_per_socket_max = 128;
+constexpr size_t suspects_max = 64;
 constexpr uint32_t schema_version = 1;
 
 bool is_full(ErrorCode code) { return code == ErrorCode::storage_full || code == ErrorCode::map_full; }
@@ -264,6 +265,7 @@ int Loop::run(io::SignalFd& signals) {
         writes_.pop_front();
       }
       more_writes_ = !writes_.empty();
+      for (const uint64_t arrival : std::exchange(suspects_, {})) node_->suspect(arrival);
     }
     group_commit_.stepped(events.size() + writes.size(), io::monotonic_now());
     if (!events.empty() || !writes.empty()) {
@@ -381,6 +383,7 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
   opening_.end(opened);
   answer(writes, nullptr);
   let_out(effects, now);
+  if (opening_.failed()) return fail(ErrorCode::io_failed, "opening");
   return true;
 }
 
@@ -398,6 +401,7 @@ void Loop::let_out(Effects& effects, Time at) {
     backlog_.push_back(std::make_shared<Job>(std::move(job)));
   }
   mark_opening();
+  if (opening_.failed()) return;  // R2: the step that asked stops the process
   submit_jobs();
   for (Send& send : effects.sends) {
     auto it = sockets_.find(send.broker);
@@ -533,7 +537,11 @@ api::Response Loop::read(const api::Request& request) {
   }
   auto txn = store_->begin_read();
   if (!txn) return api::problem(txn.error(), request);
-  return api::handle_read({**txn, *directory, *health, io::wall_now(), *bodies_, config_.self}, request);
+  const auto suspect = [this](uint64_t arrival) {
+    std::lock_guard lock(mutex_);
+    if (suspects_.size() < suspects_max) suspects_.push_back(arrival);
+  };
+  return api::handle_read({**txn, *directory, *health, io::wall_now(), *bodies_, config_.self, suspect}, request);
 }
 
 api::Response Loop::write(api::Request request) {

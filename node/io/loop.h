@@ -120,6 +120,7 @@ class Loop final : public HttpBackend {
   int wake_fd_ = -1;
   std::mutex mutex_;
   std::deque<std::shared_ptr<PendingWrite>> writes_;
+  std::vector<uint64_t> suspects_;  // arrivals whose files could not be read
   bool closed_ = false;
   std::shared_ptr<const directory::Directory> directory_view_;
   std::shared_ptr<const api::HealthView> health_view_;

@@ -38,6 +38,12 @@ void OpeningMarks::end(std::span<const Hash> ids) {
 Result<void> OpeningMarks::write() {
   if (!changed_) return {};
   changed_ = false;
+  auto written = write_file();
+  failed_ = failed_ || (!written && written.error().code == ErrorCode::io_failed);
+  return written;
+}
+
+Result<void> OpeningMarks::write_file() {
   if (!file_) {
     file_ = io::Fd(::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     if (!file_) return fail(io::errno_error(errno, path_));

@@ -17,16 +17,21 @@ class OpeningMarks {
 
   void begin(std::span<const Hash> ids);
   void end(std::span<const Hash> ids);
-  /// Puts into the file what changed. Error: storage_full, io_failed.
+  /// Puts into the file what changed. Error: storage_full (what dies now is not blamed), io_failed.
   Result<void> write();
+  /// The disk failed under the file: the process stops as for its store (R2).
+  bool failed() const { return failed_; }
   /// A proper end: nothing was being opened that could be blamed.
   void remove();
 
  private:
+  Result<void> write_file();
+
   std::string path_;
   io::Fd file_;
   std::map<Hash, uint32_t> open_;
   bool changed_ = false;
+  bool failed_ = false;
 };
 
 }  // namespace tram::node

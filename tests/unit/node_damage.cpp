@@ -179,6 +179,10 @@ TEST_CASE("R44: the marks say what was open when the process died, and nothing a
     CHECK(OpeningMarks::left_behind(path) == std::vector{c});
   }
   CHECK(OpeningMarks::left_behind(path) == std::vector{c});
+  OpeningMarks nowhere("/dev/full");  // a full disk blames nobody and stops nobody
+  nowhere.begin(std::vector{a});
+  CHECK(nowhere.write().error().code == ErrorCode::storage_full);
+  CHECK_FALSE(nowhere.failed());
   OpeningMarks next(path);
   next.remove();
   CHECK(OpeningMarks::left_behind(path).empty());
@@ -202,6 +206,13 @@ struct Kept {
       REQUIRE(world.post("/v1/documents", submission).status == 202);
       SealDone done = world.seal();
       world.arrive(done);
+      if (large) {
+        Bytes manifest(16 + 32 * size_t{done.record.chunks});
+        REQUIRE(world.bodies.read(manifest_name(done.record.body_name), 0, manifest));
+        const std::string name = manifest_name(body_name(done.record.doc_id));
+        REQUIRE(world.bodies.create(name, manifest.size()));
+        REQUIRE(world.bodies.write(name, 0, manifest));
+      }
       received.push_back(done.record.doc_id);
       sent_ones.push_back(done.uuid);
       stepped(world, {JobResult{std::move(done)}});
@@ -317,6 +328,15 @@ TEST_CASE("3.9: a node's row that others hold is made anew or dropped; what nobo
         auto read = store->begin_read().value();
         CHECK(read->get(Table{name}, key).value() == std::optional(value));
       }
+      if (name == "answer") {  // announced again, it is late and not forged
+        auto read = store->begin_read().value();
+        const auto received = read->scan(table::incoming, {}, {}, 9).value();
+        CHECK(std::any_of(received.begin(), received.end(), [&](const Row& row) {
+          proto::InRecord record;
+          REQUIRE(proto::decode_record(row.value, record));
+          return equal(record.env_id, key) && read->get(table::skipped, row_key(record.sender, record.lane, record.inc, record.seq)).value();
+        }));
+      }
       if (name == "in" || name == "body_inline") CHECK(store->begin_read().value()->scan(table::damaged, {}, {}, 9)->size() == 1);
     }
   }
@@ -393,6 +413,49 @@ TEST_CASE("3.9: the walk finds a rotten body; a received one is asked of brokers
       for (const auto& item : post.items)
         if (auto notice = crypto::decode_notice(item.content)) CHECK((notice->kind != crypto::NoticeKind::resend || notice->id == resend->id));
   }
+}
+
+TEST_CASE("3.9: what a clerk could not open is looked at at once, not in three days") {
+  Kept kept;
+  World& world = kept.world;
+  const DocId doc_id = kept.received[1];
+  const uint64_t arrival = read_u64(*world.realm.read()->get(table::incoming_by_doc, doc_id).value());
+  // A first walk ends; the next is far off.
+  const auto tick = [&] {
+    world.now = world.now + seconds(1);
+    Effects effects = stepped(world, {Tick{}});
+    size_t jobs = 0;
+    for (auto* job : jobs_of<ScrubJob>(effects)) {
+      ++jobs;
+      Job moved = std::move(*job);
+      stepped(world, {run_job(moved, world.bodies, world.realm.random)});
+    }
+    return jobs;
+  };
+  for (int second = 0; second < 100 && world.node->scrub().last_ended().ms == 0; ++second) tick();
+  REQUIRE(world.node->scrub().last_ended().ms != 0);
+  REQUIRE(tick() == 0);
+  uint8_t byte = 0;
+  REQUIRE(world.bodies.read(body_name(doc_id), 5000, {&byte, 1}));
+  byte ^= 1;
+  REQUIRE(world.bodies.write(body_name(doc_id), 5000, {&byte, 1}));
+  REQUIRE(tick() == 0);
+
+  std::vector<uint64_t> told;
+  auto txn = world.realm.read();
+  const auto answer = api::handle_read({*txn, *world.realm.directory, world.health, world.now, world.bodies, world.self.id,
+                                        [&](uint64_t which) { told.push_back(which); }},
+                                       World::request("GET", "/v1/inbox/" + std::to_string(arrival) + "/files/1"));
+  CHECK(answer.status == 422);
+  CHECK(told == std::vector{arrival});
+  txn.reset();
+  world.node->suspect(arrival);
+  CHECK(tick() == 1);
+  CHECK(world.get("/v1/health").json["scrub"]["damaged_received"] == Json::array({doc_id.hex()}));
+  // A good one is not accused.
+  world.node->suspect(arrival - 1);
+  tick();
+  CHECK(world.get("/v1/health").json["scrub"]["damaged_received"].size() == 1);
 }
 
 TEST_CASE("3.9: a sender that is asked again for one document sends that one again, as long as it keeps it") {
