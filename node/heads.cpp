@@ -164,7 +164,9 @@ Result<void> Node::watch_heads(WriteTxn& txn, Time now, Effects& effects) {
     const auto sender = id_at<PartyId>(one.key, 0);
     const auto lane = static_cast<Lane>(one.key[PartyId::size]);
     TRAM_TRY(behind, is_behind(txn, sender, lane, row));
-    if (!behind) {
+    // An envelope does not live so long: it was issued anew and is told anew, or a false word stands in the way of true ones.
+    const bool over = now - row.since >= limits::time_to_live + limits::grace;
+    if (!behind || over) {
       TRAM_OK(txn.erase(table::head_in, one.key));
       continue;
     }

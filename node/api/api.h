@@ -73,6 +73,12 @@ struct HealthView {
   uint64_t store_map_bytes = 0;
   Time directory_confirmed;  // when a quorum of witnesses had last cosigned our view (R28); 0: never yet
   Time directory_since;      // since when there is a view to confirm
+  struct Cosigner {
+    PartyId id;
+    uint64_t size = 0;
+    Time at;
+  };
+  std::vector<Cosigner> directory_cosigners;  // of each broker and witness, the newest view that it cosigned
   const char* log_standing = "unknown";  // R23: unknown, sound, restored
   Time kx_until;             // end of the last receiving key published; 0: not known
   Time certificate_expires;  // 0: no TLS

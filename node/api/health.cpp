@@ -292,6 +292,19 @@ Result<Json> check_scrub(const ReadContext& context, Problems& problems) {
               {"repaired_bodies", view.repaired_bodies}};
 }
 
+/// Brokers and witnesses that have not cosigned the view held here for a day.
+std::string silent_cosigners(const ReadContext& context) {
+  std::string names;
+  const auto add_if_silent = [&](const PartyId& id, const std::string& name) {
+    for (const auto& one : context.health.directory_cosigners)
+      if (one.id == id && one.size == context.directory.size() && context.now - one.at < limits::view_old_after) return;
+    names += (names.empty() ? "" : ", ") + name;
+  };
+  for (const auto& one : context.directory.brokers(context.now)) add_if_silent(one.record.id, one.record.name);
+  for (const auto& one : context.directory.witnesses(context.now)) add_if_silent(one.record.id, one.record.name);
+  return names;
+}
+
 /// Whether others hold the directory that we hold, and since when nobody has said so (R27, R28).
 Result<Json> check_directory(const ReadContext& context, Problems& problems) {
   const auto& view = context.health;
@@ -307,6 +320,10 @@ Result<Json> check_directory(const ReadContext& context, Problems& problems) {
     } else if (freshness == audit::Freshness::no_sending) {
       vi += "; không gửi văn bản mới";
       en += "; no new document is sent";
+    }
+    if (const std::string silent = silent_cosigners(context); !silent.empty()) {
+      vi += "; chưa ký: " + silent;
+      en += "; silent: " + silent;
     }
     problems.add(freshness == audit::Freshness::old ? Severity::warning : Severity::error, "directory_old", vi + ".", en + ".",
                  "Kiểm tra kết nối tới các trạm và đồng hồ máy.", "Check the connection to the brokers, and the clock.");
@@ -335,11 +352,18 @@ Result<Json> check_directory(const ReadContext& context, Problems& problems) {
                  "Two different directories are shown, each cosigned by enough witnesses; nothing confidential is sent.",
                  "Giữ nguyên kho và báo ngay cán bộ an ninh của cơ quan quản lý danh bạ.",
                  "Keep the store as it is; tell the directory authority's security officers at once.");
+  Json cosigners = Json::array();
+  for (const auto& one : view.directory_cosigners)
+    cosigners.push_back({{"id", one.id.hex()},
+                         {"kind", context.directory.broker(one.id) ? "broker" : "witness"},
+                         {"size", one.size},
+                         {"time", time_json(one.at)}});
   static constexpr const char* names[] = {"fresh", "old", "no_new_keys", "no_sending"};
   return Json{{"size", context.directory.size()},
               {"root", context.directory.root().hex()},
               {"confirmed", time_json(view.directory_confirmed)},
               {"freshness", names[static_cast<size_t>(freshness)]},
+              {"cosigners", cosigners},
               {"contradictions", others}};
 }
 

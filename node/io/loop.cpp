@@ -505,6 +505,7 @@ void Loop::publish_views() {
   health->store_used_bytes = store_used_bytes_;
   health->directory_confirmed = node_->views().confirmed();
   health->directory_since = node_->views().since();
+  for (const auto& one : node_->views().known()) health->directory_cosigners.push_back({one.by, one.size, one.at});
   static constexpr const char* standings[] = {"unknown", "sound", "restored"};
   health->log_standing = standings[static_cast<size_t>(node_->own_log().standing())];
   health->kx_until = node_->kx_until();

@@ -65,6 +65,7 @@ class Logs(RealmTest):
         first = wait_until(lambda: self.directory("gov")["confirmed"] and self.directory("gov"), 150,
                            "two brokers' and the witness's cosignatures", self.all_alive)
         self.assertEqual((first["freshness"], first["contradictions"]), ("fresh", []))
+        self.assertIn("witness", [one["kind"] for one in first["cosigners"]])
         self.realm.add_agency("Kiểm toán Nhà nước", "G90")
         self.realm.publish()
 

@@ -313,6 +313,7 @@ bool BrokerHost::let_out(Effects& effects, CrashPoint crash_point) {
   if (crash_point == CrashPoint::among_effects)
     left = world_.random.below(effects.jobs.size() + effects.sends.size() + effects.peer_sends.size() + 1);
   auto dies = [&] { return left-- == 0; };
+  if (hides) std::erase_if(effects.sends, hides);
   if (tamper) tamper(effects.sends);
   for (Job& job : effects.jobs) {
     if (dies()) return false;

@@ -46,6 +46,8 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   /// called with each such answer.
   std::function<void(std::vector<broker::Send>&)> tamper;
   std::function<void()> lies;
+  /// Likewise: what it keeps back of what it would send.
+  std::function<bool(const broker::Send&)> hides;
   /// Whom a session is with; zero when it is gone.
   PartyId peer_of(const broker::SessionKey&) const;
   /// A wire that leads here.

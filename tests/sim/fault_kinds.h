@@ -51,7 +51,7 @@ inline constexpr std::array fault_names{
     std::string_view("sender: wrong key wrapped"), std::string_view("sender: wrapped to a wrong key"),
     std::string_view("sender: other content, same header"), std::string_view("sender: sequence number again"),
     std::string_view("sender: chunk spam"), std::string_view("recipient: does not answer"), std::string_view("recipient: forged answer"),
-    std::string_view("broker: withholds"), std::string_view("broker: hides one recipient's documents"),
+    std::string_view("broker: withholds"), std::string_view("broker: hides what is for one recipient"),
     std::string_view("broker: reorders"), std::string_view("broker: replays"),
     std::string_view("broker: signs false custody"), std::string_view("broker: freezes the directory"),
     std::string_view("witness: killed"), std::string_view("witness: store lost"), std::string_view("witness: lies"),

@@ -408,6 +408,7 @@ void Simulation::turn_hostile(Fault fault) {
     });
   }
   BrokerHost& broker = *brokers_[hostile_broker_];
+  if (fault == hidden) return hide(broker, any_node().party().id);
   if (broker.tamper || broker.lies || !broker.up()) return;
   world_.trace(broker.name(), "-- " + std::string(name_of(fault)));
   if (fault == false_custody) {
@@ -419,16 +420,13 @@ void Simulation::turn_hostile(Fault fault) {
   }
   const PartyId victim = any_node().party().id;
   auto old = std::make_shared<std::vector<broker::Send>>();
-  broker.tamper = [this, &broker, fault, victim, old](std::vector<broker::Send>& sends) {
+  broker.tamper = [this, fault, victim, old](std::vector<broker::Send>& sends) {
     auto& chance = world_.random;
-    if (fault == withheld || fault == hidden || fault == directory_frozen)
+    if (fault == withheld || fault == directory_frozen)
       std::erase_if(sends, [&](const broker::Send& send) {
         const bool mail = std::holds_alternative<proto::Announce>(send.frame.body) || std::holds_alternative<proto::Content>(send.frame.body);
         const bool entries = std::holds_alternative<proto::DirectoryEntries>(send.frame.body);
-        const bool dropped = fault == withheld ? mail && chance.chance(700)
-                             : fault == hidden ? mail && broker.peer_of(send.session) == victim
-                                               : entries;
-        if (!dropped) return false;
+        if (!(fault == withheld ? mail && chance.chance(700) : entries)) return false;
         world_.injected(fault);
         return true;
       });
@@ -449,6 +447,24 @@ void Simulation::turn_hostile(Fault fault) {
   later(a_while(), [&broker] {
     broker.tamper = nullptr;
     if (broker.up()) broker.crash_and_return(false);  // an honest one takes its place, with the same store
+  });
+}
+
+/// For hours, beside whatever else it does: what is hidden for minutes hides nothing.
+void Simulation::hide(BrokerHost& broker, const PartyId& victim) {
+  if (broker.hides || !broker.up()) return;
+  world_.trace(broker.name(), "-- " + std::string(name_of(Fault::hidden)));
+  broker.hides = [this, &broker, victim](const broker::Send& send) {
+    const auto& body = send.frame.body;
+    const bool theirs = std::holds_alternative<proto::Announce>(body) || std::holds_alternative<proto::Content>(body) ||
+                        std::holds_alternative<proto::MailDeliver>(body);
+    if (!theirs || broker.peer_of(send.session) != victim) return false;
+    world_.injected(Fault::hidden);
+    return true;
+  };
+  later(world_.random.within(hours(2), hours(30)), [&broker] {
+    broker.hides = nullptr;
+    if (broker.up()) broker.crash_and_return(false);
   });
 }
 
@@ -600,8 +616,9 @@ void Simulation::all_up() {
     each(*broker);
     broker->set_capacity_bytes(UINT64_MAX);
     if (!checker_->in_force(*broker)) continue;
-    if (broker->tamper && broker->up()) broker->crash(false);
+    if ((broker->tamper || broker->hides) && broker->up()) broker->crash(false);
     broker->tamper = nullptr;
+    broker->hides = nullptr;
     broker->lies = nullptr;
     if (broker->damaged()) broker->repair();
     else broker->return_after(seconds(1));

@@ -75,13 +75,14 @@ void Wire::drop(Duration client_learns, Duration server_learns) {
   if (!stands_) return;
   stands_ = false;
   dead_sessions_[session_] = world_.now() + server_learns;
-  // What was sent before may still come out of the pipe.
+  // What was sent before may still come out of the pipe, until the server has noticed that nobody is at its other end.
   if (!up_blocked_ && world_.random.chance(500)) {
     const broker::SessionKey key{endpoint_, session_};
     for (auto& one : up_.queue) {
       auto late = std::make_shared<Frame>(std::move(one));
       world_.at(late->due, [this, key, late] {
-        if (server_.runs() && dead_sessions_.contains(key.id)) server_.receive(*this, key, std::move(late->frame), std::move(late->chunk));
+        const auto dead = dead_sessions_.find(key.id);
+        if (server_.runs() && dead != dead_sessions_.end() && world_.now() < dead->second) server_.receive(*this, key, std::move(late->frame), std::move(late->chunk));
       });
     }
   }

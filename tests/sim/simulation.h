@@ -63,6 +63,7 @@ class Simulation {
   void disturb_clock(Fault);
   void disturb_links(Fault);
   void turn_hostile(Fault);
+  void hide(BrokerHost&, const PartyId& victim);
   void operate(Fault);
   void switch_all_off();
   void calm();

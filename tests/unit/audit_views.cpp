@@ -205,6 +205,7 @@ TEST_CASE("R28: a signature from the future counts for nothing, and its witness 
   world.signs(*world.brokers[0], world.now);
   world.signs(*world.brokers[1], world.now + limits::clock_tolerance + seconds(1));
   CHECK(world.node.views->confirmed() == Time{});
+  CHECK(world.node.views->known().size() == 1);  // nor is it passed on
   world.signs(*world.brokers[1], world.now);  // its clock was put right
   CHECK(world.node.views->confirmed() == world.now);
   World tolerant;

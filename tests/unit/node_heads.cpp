@@ -197,6 +197,22 @@ TEST_CASE("R14: a head that says nothing new is not watched") {
   CHECK(hears(2, 5, other));
 }
 
+TEST_CASE("R14: a false head is forgotten when no envelope could live any more, so that true ones count again") {
+  Exchange world;
+  world.greet(0);
+  world.heard(world.notice(NoticeKind::head, UINT64_MAX, world.realm.random.id<EnvelopeId>()));
+  const auto true_one = world.realm.random.id<EnvelopeId>();
+  world.heard(world.notice(NoticeKind::head, 4, true_one));
+  world.now = world.now + limits::time_to_live;
+  world.tick();
+  CHECK(alarmed(world));
+  world.now = world.now + limits::grace;
+  world.tick();
+  CHECK_FALSE(watched(world));
+  world.heard(world.notice(NoticeKind::head, 4, true_one));
+  CHECK(watched(world));
+}
+
 TEST_CASE("R14: the time of a channel that stays behind is that of the first head") {
   Exchange world;
   world.greet(0);

@@ -14,6 +14,8 @@ ErrorCode submit_code(Exchange& world) {
 std::set<std::string> problems(Exchange& world) {
   world.health.directory_confirmed = world.node->views().confirmed();
   world.health.directory_since = world.node->views().since();
+  world.health.directory_cosigners.clear();
+  for (const auto& one : world.node->views().known()) world.health.directory_cosigners.push_back({one.by, one.size, one.at});
   std::set<std::string> codes;
   const auto health = world.get("/v1/health");
   for (const auto& one : health.json["problems"]) codes.insert(one["code"]);
@@ -146,6 +148,18 @@ TEST_CASE("R28: health says how old the view is and what that forbids") {
     return std::string();
   };
   CHECK(severity() == "warning");
+  // It says who is silent: brokers 0 and 1 spoke a day ago, broker 2 never.
+  world.show_views({world.view_note({1}, world.now)});
+  CHECK(problems(world).count("directory_old"));
+  const auto health = world.get("/v1/health").json;
+  CHECK(health["directory"]["cosigners"].size() == 2);
+  for (const auto& one : health["problems"]) {
+    if (one["code"] != "directory_old") continue;
+    const auto said = one["what"]["en"].get<std::string>();
+    CHECK(said.find(world.brokers[0].name) != std::string::npos);
+    CHECK(said.find(world.brokers[1].name) == std::string::npos);
+    CHECK(said.find(world.brokers[2].name) != std::string::npos);
+  }
   CHECK(world.get("/v1/health").json["directory"]["freshness"] == "old");
   world.now = world.now + limits::view_no_new_keys_after - limits::view_old_after;
   CHECK(severity() == "error");
