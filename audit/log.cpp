@@ -27,6 +27,7 @@ const std::vector<Table>& all_tables() {
 constexpr size_t entry_page_rows = 128;
 constexpr int generation_shift = 48;
 constexpr uint32_t generation_max = 0xffff;
+constexpr uint32_t first_generation_max = 0x7fff;
 
 Bytes number_key(uint32_t generation, uint64_t index) {
   Bytes key;
@@ -181,6 +182,16 @@ Result<void> Log::append_row(WriteTxn& txn, BytesView row) {
   TRAM_TRY(entry, decode_row(row));
   TRAM_OK(txn.put(entries_table, number_key(generation_, frontier_.size), row));
   return append_hash(txn, leaf_of(frontier_.size, entry));
+}
+
+Result<void> Log::draw_generation(WriteTxn& txn, Random& random) {
+  TRAM_CHECK(frontier_.size == 0 && generation_ == 0);
+  std::array<uint8_t, 2> drawn;
+  random.fill(drawn);
+  generation_ = (uint32_t{drawn[0]} << 8 | drawn[1]) & first_generation_max;
+  Bytes row;
+  Writer(row).u32(generation_);
+  return txn.put(head_table, view("generation"), row);
 }
 
 Result<uint64_t> Log::append(WriteTxn& txn, LeafKind kind, Time now, BytesView entry, Random& random) {

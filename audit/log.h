@@ -86,6 +86,8 @@ class Log {
   /// appended again (from `ours_from` on, when the generation is another), then log_recovered. Their root is the caller's
   /// to check. The index of the first leaf that has no entry.
   Result<uint64_t> rebase(WriteTxn&, const Missing&, uint64_t ours_from, Time now, Random&);
+  /// Of an empty log, before its first entry: it may stand in the place of a lost one, and must not contradict it (I10).
+  Result<void> draw_generation(WriteTxn&, Random&);
   /// Begins an empty tree above generation `above` too: generation_opened with `last_note`, then our entries from
   /// `ours_from` on again.
   Result<void> open_generation(WriteTxn&, uint32_t above, BytesView last_note, uint64_t ours_from, Time now, Random&);

@@ -515,6 +515,7 @@ Result<void> Broker::initialize(WriteTxn& txn, Time now) {
   TRAM_TRY(row, txn.get(table::self, view(table::self_key)));
   if (row) return fail(ErrorCode::conflict, "epoch");
   TRAM_OK(state_->audit_log.load(txn));
+  TRAM_OK(state_->audit_log.draw_generation(txn, state_->random));
   proto::BrokerRecord self;
   self.party = state_->config.self;
   self.realm = state_->config.realm;

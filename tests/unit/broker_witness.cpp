@@ -14,7 +14,8 @@ namespace {
 
 Bytes note_of(const World& world, const crypto::LogKey& key, crypto::LogKind kind, const PartyId& party, uint64_t size,
               const Hash& root) {
-  return crypto::encode_note(crypto::sign_checkpoint({crypto::log_origin(world.realm, kind, party, 0), size, root}, key));
+  const uint32_t generation = party == world.broker_id ? world.audit_log->generation() : 0;
+  return crypto::encode_note(crypto::sign_checkpoint({crypto::log_origin(world.realm, kind, party, generation), size, root}, key));
 }
 
 uint16_t put_refusal(World& world) {
@@ -45,6 +46,24 @@ TEST_CASE("no custody before somebody has said that this store is no old copy") 
   CHECK(put_refusal(world) == number(ErrorCode::busy));
   world.other_says({});
   CHECK(put_refusal(world) == 0);
+}
+
+TEST_CASE("a broker in the place of a lost one contradicts nobody who remembers its log, though all others lost theirs too") {
+  World world;
+  std::set<uint32_t> generations;
+  for (int loss = 0; loss < 20; ++loss) {
+    audit::Log log;
+    Memory empty;
+    auto txn = must(empty.begin_write());
+    Broker again(world.config, world.broker_key, world.log_key, *world.directory, log, world.log, world.random);
+    must(again.initialize(*txn, world.now));
+    must(txn->commit());
+    audit::Log reopened;  // as the next process finds it
+    must(reopened.load(*must(empty.begin_read())));
+    CHECK(reopened.generation() == log.generation());
+    generations.insert(log.generation());
+  }
+  CHECK(generations.size() >= 19);
 }
 
 TEST_CASE("the word of three nodes is enough, and the word of one node thrice is not") {
