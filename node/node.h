@@ -409,6 +409,7 @@ class Node {
   proto::NodeRecord self_;
   bool self_dirty_ = false;
   std::map<PartyId, Link> links_;
+  std::set<PartyId> in_force_;       // brokers, by the last look
   // Of this step only.
   Looked looked_;
   std::map<EnvelopeId, proto::EnvelopeRecord> going_envelopes_;

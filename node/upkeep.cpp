@@ -227,14 +227,15 @@ Result<void> Node::on_reconcile(WriteTxn& txn, Time now, const PartyId& broker, 
 Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
   std::set<PartyId> in_force;
   for (const auto& broker : directory_.brokers(now)) in_force.insert(broker.record.id);
-  for (const PartyId& id : in_force)
-    if (links_.try_emplace(id).second) effects.directory_changed = true;
+  // Not whether a link was missing: late frames and old sources make links of brokers that io has let go of.
+  if (in_force != in_force_) effects.directory_changed = true;
+  in_force_ = in_force;
+  for (const PartyId& id : in_force) links_.try_emplace(id);
   for (auto it = links_.begin(); it != links_.end();) {
     if (in_force.count(it->first)) {
       ++it;
       continue;
     }
-    effects.directory_changed = true;
     // By a wrong clock all brokers are strangers; a retired one is given nothing any more.
     const auto known = directory_.broker(it->first);
     if (known && known->record.retired) {
