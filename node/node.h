@@ -512,7 +512,7 @@ class Node {
   proto::NodeRecord self_;
   bool self_dirty_ = false;
   std::map<PartyId, Link> links_;
-  std::set<PartyId> linked_;                         // brokers in force when links were last looked at
+  std::set<PartyId> in_force_;       // brokers, by the last look
   Looked looked_;
   std::map<EnvelopeId, proto::EnvelopeRecord> going_envelopes_;  // open ones, as they stand in the store
   std::map<DocUuid, Going> going_documents_;

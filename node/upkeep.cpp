@@ -228,10 +228,10 @@ Result<void> Node::on_reconcile(WriteTxn& txn, Time now, const PartyId& broker, 
 Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
   std::set<PartyId> in_force;
   for (const auto& broker : directory_.brokers(now)) in_force.insert(broker.record.id);
+  // Not whether a link was missing: late frames and old sources make links of brokers that io has let go of.
+  if (in_force != in_force_) effects.directory_changed = true;
+  in_force_ = in_force;
   for (const PartyId& id : in_force) links_.try_emplace(id);
-  // By what was in force, not by the links: a step may have written for a broker before its link was noticed here.
-  if (in_force != linked_) effects.directory_changed = true;
-  linked_ = in_force;
   for (auto it = links_.begin(); it != links_.end();) {
     if (in_force.count(it->first)) {
       ++it;
