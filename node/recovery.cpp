@@ -141,6 +141,8 @@ Result<void> Node::open_incarnation(WriteTxn& txn, Time now, Effects& effects) {
   kx_feed_.clear();
   TRAM_OK(rotate_kx(txn, now, effects));
   old_envelopes_from_ = Bytes{};
+  // Those of an earlier life, cut short, may have reached the brokers while we were asking: nobody waits for them any more.
+  TRAM_OK(for_each(txn, table::recover_mail, {}, [&](const Row& row) { return txn.erase(table::recover_mail, row.key); }));
   TRAM_OK(tell_senders(txn, now, effects));
   TRAM_OK(kick_all_channels(txn, now, effects));
   return end_telling(txn, now, effects);
