@@ -63,7 +63,7 @@ void Node::broker_lost(Time now) {
 
 /// A page of the channels. No row says what was told: after a restart everything that is open is told again.
 Result<void> Node::tell_heads(WriteTxn& txn, Time now, Effects& effects) {
-  if (self_.recovery != proto::Recovery::none) return {};
+  if (self_.recovery != proto::Recovery::none || !may_put()) return {};  // an old copy knows no end of a channel
   if (!tails_from_ && (now >= tails_next_ || tails_next_ > now + pass_every)) tails_from_ = Bytes{};
   if (!tails_from_) return {};
   TRAM_TRY(rows, txn.scan(table::channel_out, *tails_from_, {}, channels_per_tick_max));

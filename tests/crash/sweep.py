@@ -150,7 +150,7 @@ class Chain:
             if code != -signal.SIGKILL:
                 raise Wrong(f"{what}: ended with {code} before it was killed")
         elif self.fault == EIO:
-            if struck["path"].split("/")[0] in ("store", "bodies"):
+            if struck["path"].split("/")[0] in ("store", "bodies", "opening"):
                 code = self.dead()
                 if code != EXIT_IO_FATAL:
                     raise Wrong(f"{what}: EIO at {struck['path']}: exit code {code}, not {EXIT_IO_FATAL}")
