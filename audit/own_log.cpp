@@ -302,9 +302,12 @@ Result<void> OwnLog::on(WriteTxn& txn, Time now, const PartyId& witness, const p
 /// Asks a witness for the next leaf hashes that this copy lacks; another one when that cannot help.
 Result<void> OwnLog::fetch(WriteTxn& txn, Time now, Sends& out) {
   Recovery& recovery = *recovery_;
+  // A tree that this copy does not begin is not continued: its mirrors may be old themselves, and a tree of our own cannot
+  // contradict what somebody else remembers of it.
+  const bool foreign = recovery.target.origin.generation != audit_.generation();
   const bool too_many = recovery.target.size - recovery.agreed > limits::leaves_refetched_max;
   const bool nobody = !peers_.empty() && recovery.failed.size() >= peers_.size();
-  if (too_many || nobody || now - recovery.since >= limits::new_generation_after) {
+  if (foreign || too_many || nobody || now - recovery.since >= limits::new_generation_after) {
     const uint64_t ours_from = newest_ && newest_->checkpoint.origin.generation == audit_.generation()
                                    ? newest_->checkpoint.size : 0;
     TRAM_OK(audit_.open_generation(txn, recovery.target.origin.generation, recovery.note, ours_from, now, random_));

@@ -4,6 +4,7 @@
 // all open envelopes are issued anew, senders hear where our channels stand, brokers are greeted as strangers (R13, R21).
 #include <algorithm>
 
+#include "audit/views.h"
 #include "audit/witness.h"
 #include "base/limits.h"
 #include "directory/repair.h"
@@ -32,11 +33,12 @@ bool only_key(const DamagedRow& row) {
   return is_one_of(row, outgoing_order, sealing, open_envelope, timer, recover_mail, to_post);
 }
 /// Caches, and what the new incarnation makes again: custody and its work queues, what brokers said of themselves, backups
-/// told, feeds, uploads and answers of the API that a client may ask for again.
+/// told, heads, cosigned views, feeds, uploads and answers of the API that a client may ask for again.
 bool comes_again(const DamagedRow& row) {
   using namespace table;
   return is_one_of(row, custody, pending, channel_out, broker_state, backed_up, peer_backup, mail_seen, mail_out, number_seen,
-                   kx_private, upload, idempotency, token, scrub, damaged, attempt, quarantine, audit::log_seen_table, directory::rows::kx);
+                   kx_private, upload, idempotency, token, scrub, damaged, attempt, quarantine, head_in, audit::log_seen_table, audit::view_table,
+                   directory::rows::kx);
 }
 
 class Repair {

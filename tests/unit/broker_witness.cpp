@@ -53,7 +53,7 @@ TEST_CASE("a broker in the place of a lost one contradicts nobody who remembers 
   std::set<uint32_t> generations;
   for (int loss = 0; loss < 20; ++loss) {
     audit::Log log;
-    Memory empty;
+    sim::MemStore empty;
     auto txn = must(empty.begin_write());
     Broker again(world.config, world.broker_key, world.log_key, *world.directory, log, world.log, world.random);
     must(again.initialize(*txn, world.now));
@@ -182,7 +182,7 @@ TEST_CASE("a broker posts its own log to the other brokers and shows it to nodes
       world.ask(World::control(3), world.members[2].id, proto::CheckpointList{})).at(0);
   CHECK(page.notes == std::vector<Bytes>{put.note});
   const auto leaves = World::only<proto::LeavesData>(
-      world.ask(World::control(3), world.members[2].id, proto::LeavesGet{world.broker_id, 0, 0})).at(0);
+      world.ask(World::control(3), world.members[2].id, proto::LeavesGet{world.broker_id, world.audit_log->generation(), 0})).at(0);
   CHECK(leaves.leaves == put.leaves);
 }
 

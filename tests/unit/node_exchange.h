@@ -27,7 +27,9 @@ struct Exchange : World {
     hello.time = now;
     hello.directory_size = realm.directory->size();
     step({BrokerUp{hello.broker}});
-    return from(broker, hello);
+    auto effects = from(broker, hello);
+    from(broker, proto::CheckpointData{self.id, {}, 0});  // it holds nothing of our log: this store is no old copy (R23)
+    return effects;
   }
   void restart() {
     node = std::make_unique<Node>(Identity{self.id, realm.directory->realm(), "test"}, keys, *realm.directory, audit, log, realm.random);
@@ -72,6 +74,13 @@ struct Exchange : World {
   Effects send_letter() {
     REQUIRE(post("/v1/documents", submission()).status < 300);
     return step({JobResult{seal()}});
+  }
+
+  /// The end of the channel to `party`, made in the step that took the sealed document over.
+  proto::EnvelopeRecord last_envelope() {
+    const auto txn = realm.read();
+    const auto channel = find<proto::ChannelOut>(*txn, table::channel_out, row_key(party.id, Lane::normal)).value();
+    return channel ? load<proto::EnvelopeRecord>(*txn, table::envelope, channel->last).value() : proto::EnvelopeRecord{};
   }
 
   /// The notices of one kind that a step posts for the first time: what no broker has confirmed is posted again and again.
