@@ -226,36 +226,20 @@ Result<std::vector<Bytes>> Log::take_rows(WriteTxn& txn, uint64_t from) {
   }
 }
 
-Result<uint64_t> Log::rebase(WriteTxn& txn, const Missing& missing, uint64_t ours_from, Time now, Random& random) {
-  std::vector<Bytes> ours;
+Result<uint64_t> Log::rebase(WriteTxn& txn, const Missing& missing, Time now, Random& random) {
+  TRAM_CHECK(missing.agreed <= frontier_.size);
   uint64_t first_lost = missing.agreed;
-  if (missing.generation == generation_) {
-    TRAM_CHECK(missing.agreed <= frontier_.size);
-    OwnTree tree(txn, generation_);
-    const uint64_t both = std::min(frontier_.size, missing.agreed + missing.leaves.size());
-    TRAM_TRY(held, tree.leaves(missing.agreed, both));
-    while (first_lost < both && held[first_lost - missing.agreed] == missing.leaves[first_lost - missing.agreed])
-      ++first_lost;
-    TRAM_TRY(kept, tree_frontier(tree, first_lost));
-    std::vector<Hash> tile;
-    if (first_lost % tile_hashes != 0)
-      TRAM_OK(append_from_tile(txn, generation_, first_lost - first_lost % tile_hashes, first_lost, tile));
-    TRAM_TRY(taken, take_rows(txn, first_lost));
-    ours = std::move(taken);
-    frontier_ = std::move(kept);
-    tile_ = std::move(tile);
-  } else {
-    TRAM_CHECK(missing.generation > generation_ && missing.agreed == 0);
-    if (missing.generation > generation_max) return fail(ErrorCode::too_large, "log generation");
-    TRAM_TRY(taken, take_rows(txn, ours_from));
-    ours = std::move(taken);
-    generation_ = missing.generation;
-    frontier_ = {};
-    tile_.clear();
-    Bytes row;
-    Writer(row).u32(generation_);
-    TRAM_OK(txn.put(head_table, view("generation"), row));
-  }
+  OwnTree tree(txn, generation_);
+  const uint64_t both = std::min(frontier_.size, missing.agreed + missing.leaves.size());
+  TRAM_TRY(held, tree.leaves(missing.agreed, both));
+  while (first_lost < both && held[first_lost - missing.agreed] == missing.leaves[first_lost - missing.agreed]) ++first_lost;
+  TRAM_TRY(kept, tree_frontier(tree, first_lost));
+  std::vector<Hash> tile;
+  if (first_lost % tile_hashes != 0)
+    TRAM_OK(append_from_tile(txn, generation_, first_lost - first_lost % tile_hashes, first_lost, tile));
+  TRAM_TRY(ours, take_rows(txn, first_lost));
+  frontier_ = std::move(kept);
+  tile_ = std::move(tile);
   for (const Hash& leaf : missing.leaves.subspan(static_cast<size_t>(first_lost - missing.agreed)))
     TRAM_OK(append_hash(txn, leaf));
   // The leaves without entries of the tile that is filling are nowhere else.

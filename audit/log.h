@@ -78,14 +78,12 @@ class Log {
 
   /// What a restored copy takes over from the witnesses' mirrors.
   struct Missing {
-    uint32_t generation = 0;
-    uint64_t agreed = 0;          // leaves that this copy and the mirror share for certain, of that generation
+    uint64_t agreed = 0;          // leaves that this copy and the mirror share for certain
     std::span<const Hash> leaves; // the mirror's from there on
   };
   /// Goes on behind the mirrored leaves: those that are not ours stay without entry, what we appended beside them is
-  /// appended again (from `ours_from` on, when the generation is another), then log_recovered. Their root is the caller's
-  /// to check. The index of the first leaf that has no entry.
-  Result<uint64_t> rebase(WriteTxn&, const Missing&, uint64_t ours_from, Time now, Random&);
+  /// appended again, then log_recovered. Their root is the caller's to check. The index of the first leaf without entry.
+  Result<uint64_t> rebase(WriteTxn&, const Missing&, Time now, Random&);
   /// Of an empty log, before its first entry: it may stand in the place of a lost one, and must not contradict it (I10).
   Result<void> draw_generation(WriteTxn&, Random&);
   /// Begins an empty tree above generation `above` too: generation_opened with `last_note`, then our entries from

@@ -8,6 +8,7 @@ namespace tram::audit {
 namespace {
 
 constexpr size_t vouchers_wanted = 3;                    // R8
+constexpr size_t roots_kept_max = 64;
 constexpr Duration answer_overdue = seconds(10);
 constexpr Duration refused_again_after = minutes(1);
 constexpr Duration cosign_again_after = hours(12);       // R28 warns after 24 hours
@@ -33,6 +34,7 @@ Result<void> OwnLog::load(ReadTxn& txn) {
   newest_ = std::move(note);
   note_bytes_ = newest_ ? crypto::encode_note(newest_->note) : Bytes{};
   cosigners_.clear();
+  roots_.clear();
   for (auto& [id, peer] : peers_) peer.cosigned = {};
   if (!doubtful_) return {};
   doubtful_ = told_ = may_sign_ = false;
@@ -104,8 +106,7 @@ Result<void> OwnLog::examine(WriteTxn& txn, Time now, BytesView bytes, bool& cou
   counts = true;
   if (generation < audit_.generation()) return {};
   if (generation == audit_.generation() && checkpoint.size <= audit_.size()) {
-    TRAM_OK(audit_.store_head(txn));
-    TRAM_TRY(root, root_at(txn, checkpoint.size));
+    TRAM_TRY(root, own_root(txn, checkpoint.size));
     if (root == checkpoint.root) {
       const bool newer = !newest_ || newest_->checkpoint.origin.generation != generation ||
                          newest_->checkpoint.size < checkpoint.size;
@@ -132,6 +133,17 @@ Result<void> OwnLog::examine(WriteTxn& txn, Time now, BytesView bytes, bool& cou
   }
   recovery_ = std::move(recovery);
   return {};
+}
+
+/// Of this tree, which only grows until go_on() or another generation: every client shows one of the last few checkpoints.
+Result<Hash> OwnLog::own_root(WriteTxn& txn, uint64_t size) {
+  const auto known = roots_.find({audit_.generation(), size});
+  if (known != roots_.end()) return known->second;
+  TRAM_OK(audit_.store_head(txn));
+  TRAM_TRY(root, root_at(txn, size));
+  if (roots_.size() >= roots_kept_max) roots_.erase(roots_.begin());
+  roots_.emplace(std::pair(audit_.generation(), size), root);
+  return root;
 }
 
 Result<void> OwnLog::on(WriteTxn& txn, Time now, const PartyId& witness, const proto::CheckpointData& data,
@@ -356,17 +368,11 @@ Result<void> OwnLog::on(WriteTxn& txn, Time now, const PartyId& witness, const p
     log_.warning("leaves.were_wrong", {{"witness", witness}});
     recovery.failed.insert(witness);
     recovery.leaves.clear();
-    recovery.frontier = {};
-    if (recovery.target.origin.generation == audit_.generation()) {
-      TRAM_TRY(frontier, frontier_at(txn, recovery.agreed));
-      recovery.frontier = std::move(frontier);
-    }
+    TRAM_TRY(frontier, frontier_at(txn, recovery.agreed));
+    recovery.frontier = std::move(frontier);
     return fetch(txn, now, out);
   }
-  const uint64_t ours_from =
-      newest_ && newest_->checkpoint.origin.generation == audit_.generation() ? newest_->checkpoint.size : 0;
-  TRAM_TRY(first_lost, audit_.rebase(txn, {recovery.target.origin.generation, recovery.agreed, recovery.leaves},
-                                     ours_from, now, random_));
+  TRAM_TRY(first_lost, audit_.rebase(txn, {recovery.agreed, recovery.leaves}, now, random_));
   log_.warning("log.was_rebased", {{"first_lost", first_lost}, {"size", audit_.size()}});
   auto target = crypto::decode_signed_checkpoint(recovery.note);
   if (target) TRAM_OK(keep_note(txn, std::move(*target)));
@@ -376,6 +382,7 @@ Result<void> OwnLog::on(WriteTxn& txn, Time now, const PartyId& witness, const p
 /// The log can grow again; who has not answered yet may still know more.
 Result<void> OwnLog::go_on(WriteTxn& txn, Time) {
   recovery_.reset();
+  roots_.clear();
   standing_ = Standing::sound;
   settle_standing();
   return audit_.store_head(txn);

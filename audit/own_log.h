@@ -99,6 +99,7 @@ class OwnLog {
   void forget_times(Time now);
   Result<void> examine(WriteTxn&, Time now, BytesView note, bool& counts);
   Result<void> sign_if_due(WriteTxn&, Time now);
+  Result<Hash> own_root(WriteTxn&, uint64_t size);
   Result<void> keep_note(WriteTxn&, crypto::SignedCheckpoint);
   Result<void> add_cosignatures(WriteTxn&, Time now, std::span<const crypto::NoteSignature>);
   Result<void> post(ReadTxn&, Time now, const PartyId&, Peer&, Sends&);
@@ -123,6 +124,7 @@ class OwnLog {
   std::set<PartyId> connected_;
   std::set<PartyId> vouchers_;
   std::optional<Recovery> recovery_;
+  std::map<std::pair<uint32_t, uint64_t>, Hash> roots_;  // of our own tree, by generation and size
   std::optional<Restored> restored_;
   bool told_ = false;
   bool doubtful_ = false;  // the log was or will be changed by a recovery: an aborted transaction asks anew

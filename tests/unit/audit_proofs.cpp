@@ -90,8 +90,8 @@ TEST_CASE("a restored log goes on behind the mirrored leaves, and what it wrote 
     f.random = test::SeededRandom{99};
     f.append(beside, "beside");
     auto txn = f.store.begin_write().value();
-    const audit::Log::Missing missing{0, agreed, std::span<const Hash>(mirror).subspan(agreed)};
-    const auto first_lost = f.log.rebase(*txn, missing, agreed, Time{9}, f.random).value();
+    const audit::Log::Missing missing{agreed, std::span<const Hash>(mirror).subspan(agreed)};
+    const auto first_lost = f.log.rebase(*txn, missing, Time{9}, f.random).value();
     RC_ASSERT(f.log.store_head(*txn).has_value());
     RC_ASSERT(txn->commit().has_value());
     RC_ASSERT(first_lost == agreed + common);
