@@ -342,7 +342,7 @@ def make_statements(env_id):
         "id": object_id, "bytes": whole,
         "must_reject": common_rejects(len(whole)) + [
             reject("bad_format", "kind 0", at=6, set=u8(0)),
-            reject("bad_format", "kind 8", at=6, set=u8(8)),
+            reject("bad_format", "kind 9", at=6, set=u8(9)),
             reject("bad_format", "lane 4", at=137, set=u8(4)),
             reject("bad_format", "time beyond the year 9999", at=150, set=TOO_LATE),
             reject("bad_format", "flag 255", at=158, set=u8(255)),
