@@ -112,3 +112,20 @@ class RealmTest(unittest.TestCase):
         for daemon in self.realm.daemons():
             if daemon.process is not None:
                 daemon.check_alive()
+
+
+class RestartingTest(RealmTest):
+    """Tests that stop and kill daemons: each begins with all of them, and knows itself who is down."""
+
+    def setUp(self):
+        self.restart_all()
+
+    def restart_all(self):
+        for daemon in [*self.realm.brokers.values(), *self.realm.nodes.values()]:
+            if not daemon.alive():
+                daemon.start()
+        for node in self.realm.nodes.values():
+            node.wait_ready(3)
+
+    def all_alive(self):
+        pass

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import unittest
 
-from support import PDF, RealmTest, letter, practice, wait_until
+from support import PDF, RestartingTest, letter, practice, wait_until
 
 LARGE = PDF + bytes(range(256)) * 2400  # 600 KiB: a body file of three chunks
 WALK_EVERY = 3  # seconds; else it takes days
@@ -35,7 +35,7 @@ def configure(daemon, name, **values):
         file.write("\n".join(lines) + "\n")
 
 
-class Damage(RealmTest):
+class Damage(RestartingTest):
     serial = 700
 
     @classmethod
@@ -44,16 +44,6 @@ class Damage(RealmTest):
             configure(broker, "broker.toml", scrub__every=f'"{WALK_EVERY}s"')
         for node in realm.nodes.values():
             configure(node, "node.toml", scrub__every=f'"{WALK_EVERY}s"')
-
-    def setUp(self):
-        for daemon in [*self.realm.brokers.values(), *self.realm.nodes.values()]:
-            if not daemon.alive():
-                daemon.start()
-        for node in self.realm.nodes.values():
-            node.wait_ready(3)
-
-    def all_alive(self):
-        """These tests stop daemons: who is down is known to them."""
 
     def send(self, name, to, files=(("cong-van.pdf", PDF), ("phu-luc.pdf", LARGE))):
         type(self).serial += 1

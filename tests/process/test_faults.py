@@ -5,15 +5,12 @@ import shutil
 import threading
 import unittest
 
-from support import PDF, RealmTest, letter, wait_until
+from support import PDF, RestartingTest, letter, wait_until
 
 SEED = int(os.environ.get("TRAM_TEST_SEED", "20260301"))
 
 
-class Faults(RealmTest):
-    def all_alive(self):
-        """These tests kill: who is down is known to them."""
-
+class Faults(RestartingTest):
     def send_many(self, name, to, count, first, files=()):
         """Sends `count` documents whatever happens to brokers; retries a refused connection with the same key."""
         api, made = self.node(name).api, []
@@ -59,16 +56,6 @@ class Faults(RealmTest):
             got = [row["document_id"] for row in self.inbox(recipient) if row["document_id"] in wanted]
             self.assertEqual(len(got), len(set(got)), "handed over twice")
             self.assertEqual(set(got), wanted)
-
-    def restart_all(self):
-        for daemon in [*self.realm.brokers.values(), *self.realm.nodes.values()]:
-            if not daemon.alive():
-                daemon.start()
-        for node in self.realm.nodes.values():
-            node.wait_ready(3)
-
-    def setUp(self):
-        self.restart_all()
 
     def test_brokers_killed_at_random_during_a_thousand_documents(self):
         rng, stop = random.Random(SEED), threading.Event()

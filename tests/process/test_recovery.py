@@ -3,23 +3,13 @@ import os
 import shutil
 import unittest
 
-from support import PDF, RealmTest, letter, wait_until
+from support import PDF, RestartingTest, letter, wait_until
 
 LARGE = PDF + bytes(range(256)) * 1200  # 300 KiB: a body file
 
 
-class Recovery(RealmTest):
+class Recovery(RestartingTest):
     serial = 100
-
-    def setUp(self):
-        for daemon in [*self.realm.brokers.values(), *self.realm.nodes.values()]:
-            if not daemon.alive():
-                daemon.start()
-        for node in self.realm.nodes.values():
-            node.wait_ready(3)
-
-    def all_alive(self):
-        """These tests kill: who is down is known to them."""
 
     def good(self, daemon, *arguments):
         done = daemon.act(*arguments)
