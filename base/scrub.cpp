@@ -6,6 +6,8 @@ namespace tram {
 namespace {
 
 constexpr Duration save_every = minutes(10);  // a sync each second would be work of its own
+constexpr Duration turn_every = seconds(1);
+constexpr size_t damaged_named_max = 100;
 constexpr std::string_view row_key = "scrub";
 
 void write(Writer& out, const ScrubCounts& counts) {
@@ -24,7 +26,9 @@ ScrubCounts read_counts(Reader& in) {
 }  // namespace
 
 Result<void> Scrub::load(ReadTxn& txn) {
+  auto named = std::move(damaged_);  // still so, whatever became of the transaction
   *this = Scrub(tables_, home_, every_);
+  damaged_ = std::move(named);
   auto row = txn.get(home_, view(row_key));
   if (!row && row.error().code == ErrorCode::io_failed) return fail(row.error());
   if (!row || !*row) return {};
@@ -41,6 +45,7 @@ Result<void> Scrub::load(ReadTxn& txn) {
   if (!reader.finish() || found.place_ > tables_.size()) return {};
   // A later version may keep more tables: the pass begins anew.
   if (tables != tables_.size()) found.under_way_ = false, found.began_ = {};
+  found.damaged_ = std::move(damaged_);
   *this = std::move(found);
   return {};
 }
@@ -63,7 +68,14 @@ Result<void> Scrub::begin(WriteTxn& txn, Time now) {
   place_ = 0;
   cursor_.clear();
   counts_ = {};
+  damaged_.clear();
   return save(txn, now);
+}
+
+bool Scrub::turn_due(Time now) {
+  if (turned_.ms != 0 && now >= turned_ && now - turned_ < turn_every) return false;
+  turned_ = now;
+  return true;
 }
 
 Result<std::vector<DamagedRow>> Scrub::turn(WriteTxn& txn, Time now, bool busy) {
@@ -87,7 +99,10 @@ Result<std::vector<DamagedRow>> Scrub::turn(WriteTxn& txn, Time now, bool busy) 
     if (!page) return fail(page.error().code, std::string(tables_[place_].name) + ": " + page.error().detail);
     counts_.rows += page->rows;
     counts_.damaged_rows += page->damaged.size();
-    for (Bytes& key : page->damaged) damaged.push_back({tables_[place_], std::move(key)});
+    for (Bytes& key : page->damaged) {
+      damaged.push_back({tables_[place_], std::move(key)});
+      if (damaged_.size() < damaged_named_max) damaged_.push_back(damaged.back());
+    }
     left -= std::min(left, std::max<size_t>(page->rows, 1));
     cursor_ = std::move(page->next);
     if (cursor_.empty()) ++place_;

@@ -24,7 +24,9 @@ class Scrub {
   /// At start-up and after an aborted transaction. What cannot be read begins anew: the walk must not stop a daemon.
   Result<void> load(ReadTxn&);
 
-  /// Call about once a second. Reads rows, unless they are done; the damaged ones. Error: io_failed.
+  /// Whether a second has passed since the last turn, by a clock that may be set back.
+  bool turn_due(Time now);
+  /// Call when turn_due(). Reads rows, unless they are done; the damaged ones. Error: io_failed.
   Result<std::vector<DamagedRow>> turn(WriteTxn&, Time now, bool busy);
 
   /// Whether bodies are to be read now: rows are done, no job is out, this second is not busy.
@@ -40,6 +42,9 @@ class Scrub {
   Time began() const { return began_; }            // of the pass under way, or of the last
   Time last_ended() const { return last_ended_; }  // of a whole pass; 0: none yet
   const ScrubCounts& last() const { return last_; }
+  /// Rows that the pass under way or the last one found damaged, at most 100: they wait for `recover`.
+  const std::vector<DamagedRow>& damaged() const { return damaged_; }
+  void forget_damaged() { damaged_.clear(); }
   const ScrubCounts& now_seen() const { return counts_; }
 
  private:
@@ -56,6 +61,8 @@ class Scrub {
   ScrubCounts counts_, last_;
   Time last_ended_;
   Time saved_;
+  Time turned_;
+  std::vector<DamagedRow> damaged_;
   uint32_t put_off_ = 0;
   bool bodies_due_ = false;
   bool job_out_ = false;

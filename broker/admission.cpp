@@ -32,11 +32,6 @@ size_t sealed_size(const Upload& upload, uint32_t index) {
   return static_cast<size_t>(upload.bytes - uint64_t{upload.chunks - 1} * limits::sealed_chunk_bytes);
 }
 
-Bytes body_of(const StoredEnvelope& record) {
-  const BytesView envelope = record.envelope;
-  return table::body_key(*PartyId::from(envelope.subspan(40, PartyId::size)), *DocId::from(envelope.subspan(120, DocId::size)));
-}
-
 /// The epoch inside the unsigned bytes of a custody receipt.
 bool custody_of_epoch(BytesView custody, const Epoch& epoch) {
   constexpr size_t offset = 4 + 2 + RealmId::size + PartyId::size;
@@ -119,7 +114,7 @@ Result<void> Broker::State::on_put(Step& step, FrameReceived& event, proto::Put&
       TRAM_TRY(record, stored(step.txn, env_id));
       if (record && record->state == EnvelopeState::gone) {
         reply.results.push_back(refused(env_id, ErrorCode::already_gone));
-      } else if (record && equal(BytesView(record->envelope).subspan(40, 16), event.peer) && known) {
+      } else if (record && sender_in(*record) == event.peer && known) {
         TRAM_TRY(result, repeat_custody(step, env_id, *record, known));
         reply.results.push_back(std::move(result));
       } else if (!room) {
@@ -387,11 +382,11 @@ Result<void> Broker::State::on_reconcile(Step& step, const Asker& asker, const p
     TRAM_TRY(record, stored(step.txn, env_id));
     bool missing = !record;
     if (record && record->state != EnvelopeState::gone) {
-      const bool own = equal(BytesView(record->envelope).subspan(40, 16), asker.peer);
+      const bool own = sender_in(*record) == asker.peer;
       // A queued envelope whose custody is of an earlier epoch is put again, and gets a custody of this one.
       missing = !own || (record->state == EnvelopeState::stored && !custody_of_epoch(record->custody, self.epoch));
       // So is one whose body rotted here.
-      missing = missing || (record->state == EnvelopeState::stored && !damaged.empty() && damaged.contains(body_of(*record)));
+      missing = missing || (record->state == EnvelopeState::stored && !damaged.empty() && damaged.contains(table::body_key(sender_in(*record), doc_in(*record))));
     }
     if (missing) reply.missing.push_back(env_id);
   }

@@ -629,7 +629,7 @@ const audit::OwnLog& Broker::own_log() const { return state_->own_log; }
 const Counters& Broker::counters() const { return state_->counters; }
 size_t Broker::sessions() const { return state_->live.size(); }
 const Scrub& Broker::scrub() const { return state_->scrub; }
-const std::vector<DamagedRow>& Broker::damaged_rows() const { return state_->damaged_rows; }
+const std::vector<DamagedRow>& Broker::damaged_rows() const { return state_->scrub.damaged(); }
 size_t Broker::damaged_bodies() const { return state_->damaged.size(); }
 
 }  // namespace tram::broker

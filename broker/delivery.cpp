@@ -18,11 +18,6 @@ QueueRow read_queue_key(BytesView key) {
   const uint8_t lane = reader.u8();
   return {static_cast<Lane>(lane), reader.u64()};
 }
-PartyId sender_in(const StoredEnvelope& record) { return *PartyId::from(BytesView(record.envelope).subspan(40, 16)); }
-PartyId recipient_in(const StoredEnvelope& record) {
-  return *PartyId::from(BytesView(record.envelope).subspan(56, 16));
-}
-DocId doc_in(const StoredEnvelope& record) { return *DocId::from(BytesView(record.envelope).subspan(120, 32)); }
 /// Sender and recipient stand at the head of the position key, which tombstones keep.
 bool for_recipient(const StoredEnvelope& record, const PartyId& recipient) {
   return record.position.size() >= 32 && equal(BytesView(record.position).subspan(16, 16), recipient);

@@ -30,9 +30,6 @@ bool has_copy(const Table& table) {
 
 PartyId party_at(BytesView key, size_t offset) { return *PartyId::from(key.subspan(offset, PartyId::size)); }
 EnvelopeId env_of(BytesView key) { return *EnvelopeId::from(key.last(EnvelopeId::size)); }
-PartyId sender_in(const StoredEnvelope& record) { return party_at(record.envelope, 40); }
-PartyId recipient_in(const StoredEnvelope& record) { return party_at(record.envelope, 56); }
-DocId doc_in(const StoredEnvelope& record) { return *DocId::from(BytesView(record.envelope).subspan(120, 32)); }
 
 /// Every row of a table, a page a transaction.
 template <class Visit>

@@ -12,11 +12,7 @@ namespace {
 constexpr uint32_t chunks_per_turn = limits::scrub_bytes_per_second / limits::chunk_bytes;
 constexpr size_t walk_page_rows = 32;
 constexpr size_t pins_per_body_max = 20000;
-constexpr Duration turn_every = seconds(1);
 constexpr Duration tell_every = minutes(1);  // frames may be lost
-
-PartyId sender_of_key(BytesView body_key) { return *PartyId::from(body_key.first(PartyId::size)); }
-DocId doc_of_key(BytesView body_key) { return *DocId::from(body_key.subspan(PartyId::size, DocId::size)); }
 
 /// A clock that was set back must not put anything off.
 bool is_due(Time now, Time due, Duration every) { return now >= due || now + every < due; }
@@ -56,19 +52,13 @@ Result<void> Broker::State::scrub_turn(Step& step) {
   if (!damaged.empty() && is_due(step.now, tell_damaged_due, tell_every)) {
     tell_damaged_due = step.now + tell_every;
     std::set<PartyId> senders;
-    for (const Bytes& key : damaged) senders.insert(sender_of_key(key));
+    for (const Bytes& key : damaged) senders.insert(table::sender_of_key(key));
     for (const PartyId& sender : senders) TRAM_OK(tell_damaged(step, sender));
   }
-  if (!is_due(step.now, scrub_due, turn_every)) return {};
-  scrub_due = step.now + turn_every;
+  if (!scrub.turn_due(step.now)) return {};
   if (!suspects.empty() && !suspect_out) TRAM_OK(start_suspect_job(step));
-  const Time pass = scrub.began();
   TRAM_TRY(found, scrub.turn(step.txn, step.now, step.busy));
-  if (scrub.began() != pass) damaged_rows.clear();
-  for (DamagedRow& row : found) {
-    log.error("row.was_damaged", {{"table", row.table.name}, {"key", to_hex(row.key)}});
-    if (damaged_rows.size() < damaged_rows_named_max) damaged_rows.push_back(std::move(row));
-  }
+  for (const DamagedRow& row : found) log.error("row.was_damaged", {{"table", row.table.name}, {"key", to_hex(row.key)}});
   if (!scrub.bodies_due()) return {};
   auto started_job = start_scrub_job(step);
   if (started_job || started_job.error().code != ErrorCode::store_corrupt) return started_job;
@@ -181,7 +171,7 @@ Result<bool> Broker::State::body_damaged(Step& step, const Bytes& key, const cry
     ++lost;
   }
   if (check.manifest_good && lost == 0) return false;
-  const DocId doc_id = doc_of_key(key);
+  const DocId doc_id = table::doc_of_key(key);
   log.error("body.was_damaged", {{"doc_id", doc_id}, {"chunks", lost}, {"manifest_good", check.manifest_good ? 1 : 0}});
   if (!check.manifest_good) {  // nothing of it can be judged: offered anew, as a body of an earlier epoch is
     record->epoch = {};
@@ -207,14 +197,14 @@ Result<bool> Broker::State::body_damaged(Step& step, const Bytes& key, const cry
     // Answered long ago, and its sender has no reason to send it again: this copy ends here (R6).
     if (envelope->state == EnvelopeState::acked) TRAM_OK(retire(step, env_id, *envelope, GoneReason::acked));
   }
-  TRAM_OK(tell_damaged(step, sender_of_key(key)));
+  TRAM_OK(tell_damaged(step, table::sender_of_key(key)));
   return fresh;
 }
 
 Result<void> Broker::State::body_whole_again(Step& step, const Bytes& key) {
   if (damaged.erase(key) == 0) return {};
   ++counters.repaired;
-  log.warning("body.was_repaired", {{"doc_id", doc_of_key(key)}});
+  log.warning("body.was_repaired", {{"doc_id", table::doc_of_key(key)}});
   return step.txn.erase(table::damaged, key);
 }
 
@@ -223,7 +213,7 @@ Result<void> Broker::State::tell_damaged(Step& step, const PartyId& sender) {
   auto box = mailboxes.find(sender);
   if (damaged.empty() || box == mailboxes.end()) return {};
   proto::ReconcileReply reply;
-  for (auto it = damaged.lower_bound(to_bytes(sender)); it != damaged.end() && sender_of_key(*it) == sender; ++it) {
+  for (auto it = damaged.lower_bound(to_bytes(sender)); it != damaged.end() && table::sender_of_key(*it) == sender; ++it) {
     TRAM_TRY(pins, step.txn.scan(table::pin, table::pins_from(*it), prefix_end(*it), pins_per_body_max));
     for (const Row& pin : pins) {
       const EnvelopeId env_id = *EnvelopeId::from(BytesView(pin.key).last(EnvelopeId::size));

@@ -33,13 +33,17 @@ inline constexpr size_t inline_in_body_row_bytes_max = 60000;
 inline constexpr uint64_t conflicts_kept_max = 1000;
 inline constexpr size_t cached_parties_max = 16384;
 inline constexpr size_t busy_step_events = 32;
-inline constexpr size_t damaged_rows_named_max = 100;
 inline constexpr size_t suspects_max = 64;
 inline constexpr Duration info_kept = seconds(60);
 inline constexpr Duration storage_retry = seconds(20);  // all is final a minute after there is room again (I16)
 inline constexpr Duration allow_list_every = minutes(5);
 inline constexpr Duration session_idle_max = hours(24);
 inline constexpr Duration standing_wait = seconds(1);  // until it is known whether this store is an old copy (R8)
+
+/// Of an envelope that was decoded before it was stored (FORMAT.md 5): a tombstone has none.
+inline PartyId sender_in(const StoredEnvelope& record) { return *PartyId::from(BytesView(record.envelope).subspan(40, PartyId::size)); }
+inline PartyId recipient_in(const StoredEnvelope& record) { return *PartyId::from(BytesView(record.envelope).subspan(56, PartyId::size)); }
+inline DocId doc_in(const StoredEnvelope& record) { return *DocId::from(BytesView(record.envelope).subspan(120, DocId::size)); }
 
 /// Errors of the store itself: up to the loop. Everything else is the peer's.
 bool is_store_error(ErrorCode code);
@@ -207,10 +211,9 @@ struct Broker::State {
   FairQueue<ChunkItem> chunk_reads;
   std::map<PartyId, PeerState> peers;
   Time clock_seen;
-  Time scrub_due, tell_damaged_due;
+  Time tell_damaged_due;
   uint32_t scrub_chunk = 0;  // of the body at the walk's cursor
   std::set<Bytes> damaged;   // body keys: the rows of table::damaged
-  std::vector<DamagedRow> damaged_rows;
   struct Suspect {
     Bytes key;
     uint32_t first = 0;

@@ -36,6 +36,8 @@ Bytes pin_key(const PartyId& sender, const DocId& doc_id, const EnvelopeId& env_
 Bytes pins_from(BytesView body_row);
 /// Whether a key of the bodies' table is a body's, not a pin's.
 bool is_body_key(BytesView key);
+inline PartyId sender_of_key(BytesView body_key) { return *PartyId::from(body_key.first(PartyId::size)); }
+inline DocId doc_of_key(BytesView body_key) { return *DocId::from(body_key.subspan(PartyId::size, DocId::size)); }
 Bytes blob_key(uint64_t serial);
 Bytes access_key(const PartyId& recipient, const DocId& doc_id, const EnvelopeId& env_id);
 Bytes access_prefix(const PartyId& recipient, const DocId& doc_id);

@@ -14,9 +14,6 @@ constexpr size_t recovery_page_rows = 32;
 
 constexpr uint8_t timer_mark[] = {1};
 
-PartyId sender_of_key(BytesView body_key) { return *PartyId::from(body_key.first(PartyId::size)); }
-DocId doc_of_key(BytesView body_key) { return *DocId::from(body_key.subspan(PartyId::size, DocId::size)); }
-
 }  // namespace
 
 // ---- timers -------------------------------------------------------------------------------------------------
@@ -76,7 +73,7 @@ Result<void> Broker::State::lease_ends(Step& step, BytesView key) {
     return step.txn.put(table::timer, table::timer_key(step.now + minutes(1), table::TimerKind::lease_end, key),
                         timer_mark);
   }
-  return free_body(step, sender_of_key(key), doc_of_key(key), *record);
+  return free_body(step, table::sender_of_key(key), table::doc_of_key(key), *record);
 }
 
 Result<void> Broker::State::mail_ends(Step& step, BytesView key) {
@@ -152,8 +149,8 @@ Result<void> Broker::State::on_files_listed(Step& step, ListBodiesDone& done) {
     TRAM_TRY(rows, step.txn.scan(table::lease, from, {}, 256));
     if (rows.empty()) break;
     for (const Row& row : rows) {
-      known.insert(body_name(doc_of_key(row.key)));
-      known.insert(manifest_name(doc_of_key(row.key)));
+      known.insert(body_name(table::doc_of_key(row.key)));
+      known.insert(manifest_name(table::doc_of_key(row.key)));
     }
     from = rows.back().key;
     from.push_back(0);
@@ -381,7 +378,7 @@ Result<bool> whole(ReadTxn& txn, Bodies& bodies, BytesView key, const BodyRecord
   lease->have.assign(had.size(), 0);
   lease->present = 0;
   auto header = crypto::decode_header(record.header);
-  if (!header || header->id != doc_of_key(key) || header->sender != sender_of_key(key)) return false;
+  if (!header || header->id != table::doc_of_key(key) || header->sender != table::sender_of_key(key)) return false;
   if (record.inline_body) {
     Bytes chunk = record.inline_chunk;
     if (chunk.empty()) {
@@ -470,7 +467,7 @@ Result<Broker::Recovered> Broker::recover(Store& store, Bodies& bodies, Time now
           ++recovered.dropped;
         }
       }
-      TRAM_OK(s.body_unpinned(step, sender_of_key(row.key), doc_of_key(row.key)));
+      TRAM_OK(s.body_unpinned(step, table::sender_of_key(row.key), table::doc_of_key(row.key)));
     }
     TRAM_OK(s.write_parties(step));
     TRAM_OK(s.audit_log.store_head(*txn));
@@ -486,7 +483,7 @@ Result<Broker::Recovered> Broker::recover(Store& store, Bodies& bodies, Time now
     box.session = session;
     s.dirty_mailboxes.insert(peer);
   }
-  s.damaged_rows.clear();
+  s.scrub.forget_damaged();
   return recovered;
 }
 

@@ -186,8 +186,6 @@ class Node {
     if (suspects_.size() < 64) suspects_.try_emplace(arrival, 0);
   }
   const Scrub& scrub() const { return scrub_; }
-  /// Rows that the walk under way or the last one found damaged, at most 100: they wait for `recover`.
-  const std::vector<DamagedRow>& damaged_rows() const { return damaged_rows_; }
   /// Bodies mended in this life of the process.
   uint64_t repaired_bodies() const { return repaired_bodies_; }
 
@@ -498,13 +496,11 @@ class Node {
   audit::Views views_;
   std::map<uint64_t, Hash> roots_;                   // of directory sizes that others named
   Scrub scrub_;
-  Time scrub_due_;
   uint32_t scrub_chunk_ = 0;                         // of the body at the walk's cursor
   std::map<uint64_t, uint32_t> suspects_;            // arrival -> first chunk to look at
   bool suspect_out_ = false;                         // a job looks at one
   bool busy_ = false;                                // many events in this step: what can wait, waits
   std::map<DocId, Damage> damaged_;                  // the rows of table::damaged
-  std::vector<DamagedRow> damaged_rows_;
   uint64_t repaired_bodies_ = 0;
   std::map<Hash, uint32_t> attempts_;                // the rows of table::attempt; empty unless a process died
   std::optional<EnvelopeId> suspect_;                // being opened

@@ -17,9 +17,7 @@ namespace tram::node {
 namespace {
 
 constexpr uint32_t chunks_per_turn = limits::scrub_bytes_per_second / limits::chunk_bytes;
-constexpr size_t damaged_rows_named_max = 100;
 constexpr size_t mending_at_once_max = 4;
-constexpr Duration turn_every = seconds(1);
 constexpr Duration brokers_again = minutes(10);
 constexpr Duration sender_again = days(1);
 
@@ -70,16 +68,10 @@ Result<void> Node::forget_damage(WriteTxn& txn, const DocId& doc_id) {
 }
 
 Result<void> Node::scrub_turn(WriteTxn& txn, Time now, Effects& effects) {
-  if (!is_due(now, scrub_due_, turn_every)) return {};
-  scrub_due_ = now;
+  if (!scrub_.turn_due(now)) return {};
   if (!suspects_.empty() && !suspect_out_) TRAM_OK(start_suspect_job(txn, effects));
-  const Time pass = scrub_.began();
   TRAM_TRY(found, scrub_.turn(txn, now, busy_));
-  if (scrub_.began() != pass) damaged_rows_.clear();
-  for (DamagedRow& row : found) {
-    log_.error("row.was_damaged", {{"table", row.table.name}});  // a key may name a person
-    if (damaged_rows_.size() < damaged_rows_named_max) damaged_rows_.push_back(std::move(row));
-  }
+  for (const DamagedRow& row : found) log_.error("row.was_damaged", {{"table", row.table.name}});  // a key may name a person
   if (!scrub_.bodies_due()) return {};
   auto left = start_scrub_job(txn, now, effects);
   if (left || left.error().code != ErrorCode::store_corrupt) return left;

@@ -511,7 +511,7 @@ void Loop::publish_views() {
   health->kx_until = node_->kx_until();
   health->scrub_ended = node_->scrub().last_ended();
   health->scrub = node_->scrub().last();
-  for (const auto& row : node_->damaged_rows()) health->damaged_rows.push_back(describe(row));
+  for (const auto& row : node_->scrub().damaged()) health->damaged_rows.push_back(describe(row));
   health->repaired_bodies = node_->repaired_bodies();
   health->full_steps = full_steps_;
   health->full_at = full_at_;
