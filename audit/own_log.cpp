@@ -59,13 +59,18 @@ Result<void> OwnLog::start(ReadTxn& txn, Time now) {
   return load(txn);
 }
 
-void OwnLog::set_witnesses(const std::vector<PartyId>& ids, size_t answers_wanted) {
+void OwnLog::set_witnesses(const std::vector<PartyId>& ids, size_t answers_wanted, std::vector<PartyId> independent) {
   std::map<PartyId, Peer> kept;
   for (const PartyId& id : ids) kept[id] = peers_[id];
   peers_ = std::move(kept);
   answers_wanted_ = answers_wanted;
+  independent_ = std::move(independent);
   witnesses_known_ = true;
   settle_standing();
+}
+
+bool OwnLog::all_answered() const {
+  return std::all_of(peers_.begin(), peers_.end(), [](const auto& one) { return one.second.answered; });
 }
 
 void OwnLog::settle_standing() {
@@ -74,7 +79,9 @@ void OwnLog::settle_standing() {
       std::count_if(peers_.begin(), peers_.end(), [](const auto& one) { return one.second.answered; }));
   const bool vouched = kind_ == crypto::LogKind::broker && vouchers_.size() >= vouchers_wanted;
   if (answered >= std::min(answers_wanted_, peers_.size()) || vouched) standing_ = Standing::sound;
-  if (answered == peers_.size() && standing_ == Standing::sound) may_sign_ = true;
+  const bool all_vouched = std::all_of(independent_.begin(), independent_.end(),
+                                       [&](const PartyId& id) { return vouchers_.contains(id); });
+  if (standing_ == Standing::sound && all_answered() && all_vouched) may_sign_ = true;
 }
 
 void OwnLog::connected(const PartyId& witness, Time now, Sends& out) {
@@ -174,7 +181,8 @@ Result<void> OwnLog::on(WriteTxn& txn, Time now, const PartyId& witness, const p
 Result<void> OwnLog::vouched(WriteTxn& txn, Time now, const PartyId& client, BytesView note) {
   bool counts = false;
   TRAM_OK(examine(txn, now, note, counts));
-  if (counts && vouchers_.size() < 64) vouchers_.insert(client);
+  const bool independent = std::find(independent_.begin(), independent_.end(), client) != independent_.end();
+  if (counts && (independent || vouchers_.size() < 64)) vouchers_.insert(client);
   settle_standing();
   return {};
 }
@@ -407,9 +415,10 @@ Result<void> OwnLog::tick(WriteTxn& txn, Time now, Sends& out) {
     out.push_back({id, proto::CheckpointGet{self_}});
   }
   if (recovery_) return fetch(txn, now, out);
-  if (standing_ == Standing::sound && !may_sign_ && now - started_ >= limits::new_generation_after) {
+  const Duration patience = all_answered() ? limits::new_generation_alone_after : limits::new_generation_after;
+  if (standing_ == Standing::sound && !may_sign_ && now - started_ >= patience) {
     doubtful_ = true;
-    // Somebody who may have seen more has been silent for a day: another tree can contradict nothing.
+    // Somebody who may have seen more has been silent for long: another tree can contradict nothing.
     TRAM_OK(audit_.open_generation(txn, 0, note_bytes_, newest_ ? newest_->checkpoint.size : 0, now, random_));
     log_.warning("log.opened_generation", {{"generation", audit_.generation()}});
     TRAM_OK(audit_.store_head(txn));

@@ -46,14 +46,15 @@ class OwnLog {
   Result<void> load(ReadTxn&);
 
   /// The brokers in force, without ourselves; call after start and when the directory grew. `answers_wanted` of them
-  /// make the standing sound, all of them if there are fewer.
-  void set_witnesses(const std::vector<PartyId>&, size_t answers_wanted);
+  /// make the standing sound, all of them if there are fewer. `independent`: witnesses that come by themselves and vouch.
+  void set_witnesses(const std::vector<PartyId>&, size_t answers_wanted, std::vector<PartyId> independent = {});
   void connected(const PartyId& witness, Time now, Sends&);
   void disconnected(const PartyId& witness);
   Result<void> on(WriteTxn&, Time now, const PartyId& witness, const proto::CheckpointData&, Sends&);
   Result<void> on(WriteTxn&, Time now, const PartyId& witness, const proto::CheckpointReply&, Sends&);
   Result<void> on(WriteTxn&, Time now, const PartyId& witness, const proto::LeavesData&, Sends&);
-  /// What a client says it has seen of us (R8), empty for nothing: the word of three makes a broker's standing sound.
+  /// What a client or an independent witness says it has seen of us (R8), empty for nothing: the word of three makes a
+  /// broker's standing sound.
   Result<void> vouched(WriteTxn&, Time now, const PartyId& client, BytesView note);
   /// Our own note as somebody else holds it: cosignatures are gathered, and it may show that this is an old copy.
   Result<void> see(WriteTxn&, Time now, BytesView note);
@@ -106,6 +107,7 @@ class OwnLog {
   void gather(Time now, Sends&);
   Result<void> fetch(WriteTxn&, Time now, Sends&);
   Result<void> go_on(WriteTxn&, Time now);
+  bool all_answered() const;
   void settle_standing();
 
   crypto::LogKind kind_;
@@ -122,6 +124,7 @@ class OwnLog {
   size_t answers_wanted_ = 0;
   std::map<PartyId, Peer> peers_;
   std::set<PartyId> connected_;
+  std::vector<PartyId> independent_;
   std::set<PartyId> vouchers_;
   std::optional<Recovery> recovery_;
   std::map<std::pair<uint32_t, uint64_t>, Hash> roots_;  // of our own tree, by generation and size

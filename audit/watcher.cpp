@@ -33,6 +33,8 @@ Result<void> Watcher::step(WriteTxn& txn, Time now, std::span<Event> events, Eff
       links_[up->broker] = {};
       proto::Hello hello;
       hello.directory_size = directory_.size();
+      TRAM_TRY(known, witness_.known(txn, up->broker));
+      if (known) hello.seen = std::move(known->note);
       hello.software = std::string("tram-witness ") + TRAM_VERSION;
       send(up->broker, std::move(hello), effects);
     } else if (auto* down = std::get_if<BrokerDown>(&event)) {

@@ -109,7 +109,8 @@ inline constexpr Duration upload_kept = days(2);
 inline constexpr size_t leaves_per_page_max = 2048;           // leaf hashes a frame
 inline constexpr size_t checkpoint_note_bytes_max = 8192;
 inline constexpr Duration checkpoint_every = seconds(30);     // if the log has grown
-inline constexpr Duration new_generation_after = hours(24);   // without the word of every witness
+inline constexpr Duration new_generation_after = hours(24);   // without the word of every broker
+inline constexpr Duration new_generation_alone_after = minutes(10);  // without that of an independent witness
 inline constexpr uint64_t leaves_refetched_max = 8u << 20;    // of a restored log; more open a new generation
 inline constexpr uint64_t evidence_kept_max = 1000;
 
@@ -137,6 +138,7 @@ inline constexpr size_t enrol_request_bytes_max = 4096;
 // Broker (R38, R46)
 inline constexpr uint64_t mail_per_party_max = 200000;        // small mail that waits, by author and by addressee
 inline constexpr uint32_t mail_window = 512;                  // small mail in flight to one addressee
+inline constexpr Duration mail_again_after = minutes(1);      // delivered once more when none of it was answered
 inline constexpr uint32_t fetches_per_session_max = 1024;     // envelopes asked for and not yet sent
 inline constexpr uint32_t chunk_requests_per_session_max = 64;
 inline constexpr uint32_t sessions_per_party_max = 8;         // of each endpoint

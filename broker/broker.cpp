@@ -198,7 +198,8 @@ Result<void> Broker::State::on_hello(Step& step, const FrameReceived& event, con
     }
   }
   here.inc = hello.recovering ? 0 : hello.inc;
-  if (here.kind == PeerKind::agency && event.session.endpoint == proto::Endpoint::control)
+  const bool remembers = here.kind == PeerKind::agency || here.kind == PeerKind::witness;
+  if (remembers && event.session.endpoint == proto::Endpoint::control)
     TRAM_OK(own_log.vouched(step.txn, step.now, event.peer, hello.seen));
   send(step, asker, std::move(reply));
   here.hello = ++hellos;
@@ -426,6 +427,7 @@ Result<void> Broker::State::finish(Step& step) {
     TRAM_OK(run_timers(step));
     TRAM_OK(sync_peers(step));
     TRAM_OK(scrub_turn(step));
+    deliver_mail_again(step.now);
     std::vector<SessionKey> idle;
     for (const auto& [session_key, one] : live) {
       if (one.heard + session_idle_max < step.now) idle.push_back(session_key);

@@ -172,7 +172,18 @@ Result<void> Broker::State::deliver_mail(Step& step, const PartyId& addressee, M
     }
   }
   if (!frame.items.empty()) send(step, to, std::move(frame));
+  if (!rows.empty()) box.mail_moved = step.now;
   return {};
+}
+
+/// Mail whose answer got lost within a session would wait for the next one.
+void Broker::State::deliver_mail_again(Time now) {
+  for (auto& [addressee, box] : mailboxes) {
+    if (box.mail_outstanding == 0 || (box.mail_moved <= now && now - box.mail_moved < limits::mail_again_after)) continue;
+    box.mail_delivered = box.mail_outstanding = 0;
+    box.mail_more = true;
+    dirty_mailboxes.insert(addressee);
+  }
 }
 
 Result<void> Broker::State::erase_mail(Step& step, const PartyId& addressee, uint64_t serial, const StoredMail& mail) {
@@ -187,6 +198,7 @@ Result<void> Broker::State::erase_mail(Step& step, const PartyId& addressee, uin
   auto box = mailboxes.find(addressee);
   if (box != mailboxes.end() && serial <= box->second.mail_delivered && box->second.mail_outstanding > 0) {
     --box->second.mail_outstanding;
+    box->second.mail_moved = step.now;
     dirty_mailboxes.insert(addressee);
   }
   return {};

@@ -95,6 +95,7 @@ struct Mailbox {
   std::array<LaneWindow, lane_count> lanes;
   uint64_t mail_delivered = 0;  // serial
   uint32_t mail_outstanding = 0;
+  Time mail_moved;  // last delivery or answer
   bool mail_more = true;
 };
 
@@ -301,6 +302,7 @@ struct Broker::State {
   Result<void> on_mail_done(Step&, const Asker&, const proto::MailDone&);
   Result<void> erase_mail(Step&, const PartyId& addressee, uint64_t serial, const StoredMail&);
   Result<void> deliver_mail(Step&, const PartyId& addressee, Mailbox&);
+  void deliver_mail_again(Time now);
 
   // recovery.cpp
   Result<void> on_recover(Step&, const crypto::Notice&, BytesView notice_bytes);

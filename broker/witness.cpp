@@ -27,7 +27,11 @@ void Broker::State::set_witnesses(Time now) {
   std::vector<PartyId> ids;
   for (const auto& broker : brokers)
     if (broker.record.id != config.self) ids.push_back(broker.record.id);
-  own_log.set_witnesses(ids, 1);
+  auto witnesses = directory.witnesses(now);
+  if (!here || !clock_ok) witnesses = directory.known_witnesses();
+  std::vector<PartyId> independent;
+  for (const auto& one : witnesses) independent.push_back(one.record.id);
+  own_log.set_witnesses(ids, 1, std::move(independent));
 }
 
 void Broker::State::post(Step& step, audit::OwnLog::Sends& sends) {

@@ -219,6 +219,13 @@ std::vector<Witness> Directory::witnesses(Time now) const {
   return out;
 }
 
+std::vector<Witness> Directory::known_witnesses() const {
+  std::vector<Witness> out;
+  for (const auto& [id, decided] : held_.witnesses)
+    if (!decided.back().second.record.retired) out.push_back(decided.back().second);
+  return out;
+}
+
 std::optional<Witness> Directory::witness(const PartyId& id) const {
   const auto found = held_.witnesses.find(id);
   if (found == held_.witnesses.end()) return std::nullopt;

@@ -140,6 +140,7 @@ class Directory {
 
   /// Witnesses in force (not retired), in order of id.
   std::vector<Witness> witnesses(Time now) const;
+  std::vector<Witness> known_witnesses() const;  // likewise whatever the time
   std::optional<Witness> witness(const PartyId&) const;
   /// Every LOG key that a party has had until `at`, retired ones included; nothing for a party that has none.
   Result<std::optional<LogOwner>> log_owner(ReadTxn&, const PartyId&, Time at) const;

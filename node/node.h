@@ -30,6 +30,7 @@ struct Identity {
   RealmId realm;
   std::string software = "tram";
   Duration scrub_every = limits::scrub_every;
+  size_t wraps_at_once_max = limits::wraps_at_once_max;  // 0: every envelope is a worker's
 };
 
 struct Keys {

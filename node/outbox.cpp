@@ -256,7 +256,7 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
 /// The envelope of a document that nothing waits in front of is made in the step that takes the sealed document over: a
 /// commit and a worker's turn less for an ordinary letter (decision 32). False: it takes its turn.
 Result<bool> Node::wrap_at_once(WriteTxn& txn, Time now, const proto::OutRecord& record, const PartyId& recipient) {
-  if (wrapped_ >= limits::wraps_at_once_max || !may_wrap(now, recipient, record.lane)) return false;
+  if (wrapped_ >= config_.wraps_at_once_max || !may_wrap(now, recipient, record.lane)) return false;
   TRAM_TRY(state, agency_of(txn, now, recipient));
   if (!*state || !(*state)->agency.keys || (*state)->status != proto::AgencyStatus::active) return false;
   TRAM_TRY(kx, kx_of(txn, now, recipient));

@@ -17,6 +17,7 @@ struct HostFaults {
   uint64_t crash_in_collection_per_mille = 0;  // of the steps that let a body's files go
   Duration job_max = milliseconds(8);
   uint64_t slow_job_per_mille = 0;
+  bool wraps_in_jobs = false;  // where a faulty sender's memory shows
   Duration down_min = milliseconds(200), down_max = seconds(30);
   Duration tick = seconds(1);
 };

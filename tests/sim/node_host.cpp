@@ -149,7 +149,8 @@ Result<void> NodeHost::rebuild() {
   TRAM_OK(directory_->load(*txn));
   audit_ = std::make_unique<audit::Log>();
   TRAM_OK(audit_->load(*txn));
-  node_ = std::make_unique<Node>(Identity{party_.id, realm_.id(), "sim"}, keys_, *directory_, *audit_, log_, random_);
+  node_ = std::make_unique<Node>(Identity{party_.id, realm_.id(), "sim", limits::scrub_every,
+                                          faults_.wraps_in_jobs ? 0 : limits::wraps_at_once_max}, keys_, *directory_, *audit_, log_, random_);
   node_->set_clock_ok(clock_ok());
   Effects effects;
   const Time now = clock();

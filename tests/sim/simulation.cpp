@@ -11,7 +11,7 @@ constexpr Time epoch_start{1772500000000};  // March 2026
 constexpr Duration week = days(7);
 constexpr Duration calm_max = minutes(10);  // I16
 constexpr Duration burst_settles = seconds(25);
-constexpr uint64_t kind_per_mille = 300, once_per_mille = 500;
+constexpr uint64_t kind_per_mille = 300, once_per_mille = 500, restored_per_mille = 345;
 
 DocUuid uuid_of(SimRandom& random) { return random.id<DocUuid>(); }
 }  // namespace
@@ -31,7 +31,7 @@ void Simulation::plan_faults(const Options& options) {
   for (size_t i = 0; i < fault_count; ++i) {
     const auto fault = static_cast<Fault>(i);
     const bool once = fault == Fault::agency_joins || fault == Fault::broker_added || fault == Fault::broker_retired;
-    plan_.on[i] = random.chance(once ? once_per_mille : kind_per_mille);
+    plan_.on[i] = random.chance(once ? once_per_mille : fault == Fault::node_restored ? restored_per_mille : kind_per_mille);
     if (options.only) plan_.on[i] = *options.only == fault;
   }
   // A restored node tells the agencies that are active by its old directory, no other: these three do not go together yet.
@@ -48,6 +48,7 @@ void Simulation::plan_faults(const Options& options) {
   hostile_broker_ = random.below(3);
   hostile_node_ = random.below(3);
   if (plan_.slow_links) network_.delay_max = random.within(milliseconds(50), milliseconds(800));
+  host_faults_.wraps_in_jobs = plan_.has(Fault::wrong_key) || plan_.has(Fault::wrong_recipient_key) || plan_.has(Fault::sequence_reused);
   if (plan_.slow_jobs) host_faults_.slow_job_per_mille = 20 + random.below(200);
   if (plan_.has(Fault::crash_before_commit) || plan_.has(Fault::crash_before_effects) || plan_.has(Fault::crash_among_effects))
     step_crashes_ = 50 + random.below(600);

@@ -354,6 +354,7 @@ struct LogHost {
   std::unique_ptr<audit::OwnLog> own;
   bool hasty;  // signs before the witnesses have answered: what the rule forbids
   size_t restores_seen = 0;
+  std::vector<PartyId> independent;  // witnesses that come by themselves
 
   explicit LogHost(World& w, bool without_rule = false) : world(w), hasty(without_rule) { start(); }
 
@@ -370,7 +371,7 @@ struct LogHost {
     REQUIRE(audit->load(*txn));
     REQUIRE(own->start(*txn, world.now));
     if (hasty) own->set_witnesses({}, 0);
-    own->set_witnesses(ids(), 2);
+    own->set_witnesses(ids(), 2, independent);
     REQUIRE(txn->commit());
     for (auto& host : world.witnesses)
       if (host->reachable && !hasty) connect(*host);
@@ -411,6 +412,13 @@ struct LogHost {
       sends = std::move(next);
     }
     if (own->take_restored()) ++restores_seen;
+  }
+  /// What an independent witness says when it comes.
+  void vouch(const PartyId& witness, BytesView note) {
+    auto txn = store.begin_write().value();
+    REQUIRE(own->vouched(*txn, world.now, witness, note));
+    REQUIRE(audit->store_head(*txn));
+    REQUIRE(txn->commit());
   }
   void append(size_t count) {
     auto txn = store.begin_write().value();
@@ -577,5 +585,44 @@ TEST_CASE("an aborted recovery is asked anew") {
   host.tick();
   CHECK(host.own->cosigners() == 3);
   CHECK(host.audit->size() > 100);
+  CHECK(world.evidence() == 0);
+}
+
+TEST_CASE("a log and its brokers put back at once: an independent witness that knows more is waited for") {
+  const bool comes = GENERATE(true, false);
+  World world;
+  LogHost host(world);
+  const auto inspection = world.realm.random.id<PartyId>();
+  host.independent = {inspection};
+  host.start();
+  host.vouch(inspection, {});
+  host.append(50);
+  host.tick();
+  const auto ours = host.store.dump();
+  host.append(50);
+  host.tick();
+  std::vector<decltype(world.witnesses[0]->store.dump())> theirs;
+  for (auto& one : world.witnesses) theirs.push_back(one->store.dump());
+  host.append(12);
+  host.tick();
+  REQUIRE(host.own->cosigners() == 3);
+  const Bytes seen = host.own->note();
+  const auto newest = crypto::decode_signed_checkpoint(seen).value().checkpoint;
+
+  for (size_t i = 0; i < theirs.size(); ++i) world.witnesses[i]->store.restore(theirs[i]);
+  host.store.restore(ours);
+  host.start();
+  host.append(40);
+  host.tick();
+  host.tick();
+  CHECK(host.own->standing() == audit::OwnLog::Standing::sound);
+  CHECK(!host.own->signs());
+  if (comes) host.vouch(inspection, seen);
+  else host.tick(limits::new_generation_alone_after);
+  for (int i = 0; i < 4; ++i) host.tick();
+  REQUIRE(host.own->signs());
+  CHECK(host.own->cosigners() == 3);
+  const auto now_signed = crypto::decode_signed_checkpoint(host.own->note()).value().checkpoint;
+  CHECK(now_signed.origin != newest.origin);
   CHECK(world.evidence() == 0);
 }

@@ -348,6 +348,12 @@ TEST_CASE("small mail waits, is delivered, repeated and forgotten") {
   CHECK(World::only<proto::MailDeliver>(world.got(World::control(2))).empty());
   post({{world.members[1].id, cell(world)}});
   CHECK(World::only<proto::MailDeliver>(world.got(World::control(2))).at(0).items.size() == 1);
+  // Within a session too, when no answer has come for long.
+  world.now = world.now + limits::mail_again_after;
+  world.settle();
+  CHECK(World::only<proto::MailDeliver>(world.got(World::control(2))).at(0).items.size() == 2);
+  world.settle();
+  CHECK(World::only<proto::MailDeliver>(world.got(World::control(2))).empty());
   CHECK(world.party(1).mail_waiting == 2);
   world.now = world.now + limits::time_to_live + limits::grace;
   world.settle();
