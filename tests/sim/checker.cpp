@@ -76,9 +76,10 @@ bool follows(InState from, InState to) {
 }  // namespace
 
 void Checker::watch(std::vector<std::unique_ptr<NodeHost>>& nodes, std::vector<std::unique_ptr<BrokerHost>>& brokers,
-                    std::vector<PlannedDocument>& documents) {
+                    std::vector<std::unique_ptr<WitnessHost>>& witnesses, std::vector<PlannedDocument>& documents) {
   nodes_ = &nodes;
   brokers_ = &brokers;
+  witnesses_ = &witnesses;
   documents_ = &documents;
 }
 
@@ -351,9 +352,25 @@ void Checker::check_accused(BrokerHost& host) {
               }), "conflict");
 }
 
+/// I9, I10: whose log is proven to be forked did fork it.
+void Checker::check_convicted(Host& host) {
+  if (host.damaged()) return;
+  auto txn = host.store().begin_read().value();
+  for (const auto& found : audit::kept_evidence(*txn).value()) {
+    const auto first = crypto::decode_signed_checkpoint(found.evidence.first);
+    const PartyId party = first ? first->checkpoint.origin.party : PartyId{};
+    SIM_REQUIRE(forkers_.contains(party), host.name(), "I10: convicts", realm_.name(party));
+    SIM_REQUIRE(audit::check_evidence(found.evidence, realm_.party(party).keys.log->public_key()), host.name(), "I9: has evidence that proves nothing");
+  }
+  SIM_REQUIRE(txn->scan(audit::view_conflict_table, {}, {}, 1).value().empty(), host.name(), "I10: accuses of another directory");
+}
+
 void Checker::sweep() {
   world_.count("scans of all stores");
   for (auto& host : *brokers_) check_accused(*host);
+  for (auto& host : *brokers_) check_convicted(*host);
+  for (auto& host : *nodes_) check_convicted(*host);
+  for (auto& host : *witnesses_) check_convicted(*host);
   for (auto& host : *nodes_) {
     auto txn = host->store().begin_read().value();
     SIM_REQUIRE(for_each(*txn, table::custody, {}, [&](const Row& row) -> Result<void> {

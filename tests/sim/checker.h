@@ -5,6 +5,7 @@
 #pragma once
 #include "tests/sim/broker_host.h"
 #include "tests/sim/clerks.h"
+#include "tests/sim/witness_host.h"
 
 namespace tram::sim {
 
@@ -12,7 +13,7 @@ class Checker final : public Observer {
  public:
   explicit Checker(World& world, const Realm& realm) : world_(world), realm_(realm) {}
   void watch(std::vector<std::unique_ptr<NodeHost>>& nodes, std::vector<std::unique_ptr<BrokerHost>>& brokers,
-             std::vector<PlannedDocument>& documents);
+             std::vector<std::unique_ptr<WitnessHost>>& witnesses, std::vector<PlannedDocument>& documents);
 
   void node_committed(NodeHost&, const node::Effects&) override;
   void node_sends(NodeHost&, const node::Send&) override;
@@ -24,6 +25,8 @@ class Checker final : public Observer {
   void expect_false_custody(BrokerHost& broker, const Epoch& epoch);
   /// A Byzantine sender: what it sends is promised nothing.
   void excuse(const NodeHost& sender) { excused_.insert(sender.party().id); }
+  /// A Byzantine broker: there will be evidence against its log.
+  void forks_its_log(const BrokerHost& broker) { forkers_.insert(broker.party().id); }
   /// A suspended agency is of no group.
   void expect_smaller_groups() { groups_vary_ = true; }
   /// Brokers that the directory names.
@@ -64,6 +67,7 @@ class Checker final : public Observer {
     bool any = false;
   };
   void check_accused(BrokerHost&);
+  void check_convicted(Host&);
   void check_custody(BrokerHost&, const crypto::Custody&, std::string_view when);
   void check_accepted(NodeHost&, ReadTxn&, const proto::ItemRecord&);
   void check_stored(NodeHost&, const EnvelopeId&, const DocId&, bool acknowledged);
@@ -80,6 +84,7 @@ class Checker final : public Observer {
   const Realm& realm_;
   std::vector<std::unique_ptr<NodeHost>>* nodes_ = nullptr;
   std::vector<std::unique_ptr<BrokerHost>>* brokers_ = nullptr;
+  std::vector<std::unique_ptr<WitnessHost>>* witnesses_ = nullptr;
   std::vector<PlannedDocument>* documents_ = nullptr;
 
   std::map<std::pair<PartyId, DocId>, Seen> incoming_;
@@ -98,7 +103,7 @@ class Checker final : public Observer {
   std::map<std::tuple<PartyId, Epoch, uint32_t>, uint64_t> log_sizes_;  // told in greetings, of each generation
   std::set<std::pair<DocUuid, PartyId>> rejected_;
   std::set<std::pair<PartyId, Epoch>> lapsed_;
-  std::set<PartyId> excused_;
+  std::set<PartyId> excused_, forkers_;
   std::set<const BrokerHost*> in_force_;
   bool groups_vary_ = false;
   uint64_t commits_swept_ = 0;

@@ -24,7 +24,7 @@ enum class Fault : uint8_t {
   skew, jump_hour, jump_month, stopped_clock,
   // Byzantine
   wrong_key, wrong_recipient_key, altered_body, sequence_reused, chunk_spam, no_answer, forged_answer, withheld, hidden, reordered,
-  replayed, false_custody, directory_frozen, witness_killed, witness_lost, witness_lies,
+  replayed, false_custody, directory_frozen, log_forked, witness_killed, witness_lost, witness_lies,
   // operations
   agency_joins, agency_suspended, broker_added, broker_retired, policy_changed,
 };
@@ -54,6 +54,7 @@ inline constexpr std::array fault_names{
     std::string_view("broker: withholds"), std::string_view("broker: hides what is for one recipient"),
     std::string_view("broker: reorders"), std::string_view("broker: replays"),
     std::string_view("broker: signs false custody"), std::string_view("broker: freezes the directory"),
+    std::string_view("broker: shows another log"),
     std::string_view("witness: killed"), std::string_view("witness: store lost"), std::string_view("witness: lies"),
     std::string_view("operation: agency joins"), std::string_view("operation: agency suspended, reinstated"),
     std::string_view("operation: broker added"), std::string_view("operation: broker retired"), std::string_view("operation: policy changed"),

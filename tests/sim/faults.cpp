@@ -161,7 +161,8 @@ void Simulation::inject(Fault fault) {
     case reordered:
     case replayed:
     case false_custody:
-    case directory_frozen: return turn_hostile(fault);
+    case directory_frozen:
+    case log_forked: return turn_hostile(fault);
     case agency_joins:
     case agency_suspended:
     case broker_added:
@@ -409,6 +410,7 @@ void Simulation::turn_hostile(Fault fault) {
   }
   BrokerHost& broker = *brokers_[hostile_broker_];
   if (fault == hidden) return hide(broker, any_node().party().id);
+  if (fault == log_forked && witnesses_.empty()) return;
   if (broker.tamper || broker.lies || !broker.up()) return;
   world_.trace(broker.name(), "-- " + std::string(name_of(fault)));
   if (fault == false_custody) {
@@ -420,7 +422,7 @@ void Simulation::turn_hostile(Fault fault) {
   }
   const PartyId victim = any_node().party().id;
   auto old = std::make_shared<std::vector<broker::Send>>();
-  broker.tamper = [this, fault, victim, old](std::vector<broker::Send>& sends) {
+  broker.tamper = [this, host = &broker, fault, victim, old](std::vector<broker::Send>& sends) {
     auto& chance = world_.random;
     if (fault == withheld || fault == directory_frozen)
       std::erase_if(sends, [&](const broker::Send& send) {
@@ -430,6 +432,9 @@ void Simulation::turn_hostile(Fault fault) {
         world_.injected(fault);
         return true;
       });
+    if (fault == log_forked)
+      for (auto& send : sends)
+        if (auto* page = std::get_if<proto::CheckpointPage>(&send.frame.body)) fork_log(*host, *page);
     if (fault == reordered && sends.size() > 1) {
       world_.injected(fault);
       for (size_t i = sends.size() - 1; i > 0; --i) std::swap(sends[i], sends[chance.below(i + 1)]);
@@ -448,6 +453,19 @@ void Simulation::turn_hostile(Fault fault) {
     broker.tamper = nullptr;
     if (broker.up()) broker.crash_and_return(false);  // an honest one takes its place, with the same store
   });
+}
+
+/// To those who compare logs it shows another one of the same size as its own.
+void Simulation::fork_log(BrokerHost& broker, proto::CheckpointPage& page) {
+  for (Bytes& note : page.notes) {
+    auto shown = crypto::decode_signed_checkpoint(note).value().checkpoint;
+    if (shown.origin.party != broker.party().id || !world_.random.chance(300)) continue;
+    world_.injected(Fault::log_forked);
+    shown.root.bytes[0] ^= 1;
+    note = crypto::encode_note(crypto::sign_checkpoint(shown, *broker.party().keys.log));
+    forged_.insert(note);
+    checker_->forks_its_log(broker);
+  }
 }
 
 /// For hours, beside whatever else it does: what is hidden for minutes hides nothing.

@@ -113,7 +113,7 @@ void Simulation::build() {
   for (const auto& party : realm_->agencies())
     nodes_.push_back(std::make_unique<NodeHost>(world_, network_, host_faults_, *realm_, party, *checker_, random.next()));
   if (habits_.may_be_suspended) checker_->expect_smaller_groups();
-  checker_->watch(nodes_, brokers_, documents_);
+  checker_->watch(nodes_, brokers_, witnesses_, documents_);
   for (auto& broker : brokers_) {
     const bool late = late_broker_ && broker == brokers_.back();
     if (!late) checker_->joined(*broker);
@@ -132,6 +132,7 @@ void Simulation::build() {
   for (const auto& party : realm_->witnesses()) {
     witnesses_.push_back(std::make_unique<WitnessHost>(world_, network_, host_faults_, *realm_, party, random.next()));
     witnesses_.back()->install();
+    witnesses_.back()->is_forged = [this](const Bytes& note) { return forged_.contains(note); };
     for (auto& broker : brokers_) witnesses_.back()->connect_to(*broker);
   }
 }

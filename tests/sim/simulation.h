@@ -64,6 +64,7 @@ class Simulation {
   void disturb_links(Fault);
   void turn_hostile(Fault);
   void hide(BrokerHost&, const PartyId& victim);
+  void fork_log(BrokerHost&, proto::CheckpointPage&);
   void operate(Fault);
   void switch_all_off();
   void calm();
@@ -103,6 +104,7 @@ class Simulation {
   std::map<const Host*, Image> backups_;
   std::map<const Host*, std::shared_ptr<NodeHost::Image>> node_backups_;
   size_t hostile_broker_ = 0, hostile_node_ = 0;  // one of each is enough for a seed
+  std::set<Bytes> forged_;                       // checkpoints of another log than the one that is true
   bool late_agency_ = false, late_broker_ = false, broker_retired_ = false;
   std::vector<NodeHost*> suspended_;
   bool calm_ = false;

@@ -94,6 +94,23 @@ void WitnessHost::receive(Wire& from, Bytes bytes, Bytes) {
   poke();
 }
 
+/// I9: whose log is shown in another shape than the one that is mirrored here.
+std::set<PartyId> WitnessHost::to_be_convicted(std::span<const Watcher::Event> events) {
+  std::set<PartyId> due;
+  const audit::Witness witness(realm_.id(), name(), party_.keys.log, log_);
+  for (const auto& event : events) {
+    const auto* arrived = std::get_if<Watcher::FrameArrived>(&event);
+    const auto* page = arrived ? std::get_if<proto::CheckpointPage>(&arrived->frame.body) : nullptr;
+    for (const Bytes& note : page ? page->notes : std::vector<Bytes>{}) {
+      if (!is_forged || !is_forged(note)) continue;
+      const auto shown = crypto::decode_signed_checkpoint(note).value().checkpoint;
+      const auto known = witness.known(*store_->begin_read().value(), shown.origin.party).value();
+      if (known && known->checkpoint.origin == shown.origin && known->mirrored >= shown.size) due.insert(shown.origin.party);
+    }
+  }
+  return due;
+}
+
 void WitnessHost::step() {
   if (is_paused()) return;
   std::vector<Watcher::Event> events(std::make_move_iterator(inbox_.begin()), std::make_move_iterator(inbox_.end()));
@@ -101,11 +118,18 @@ void WitnessHost::step() {
   if (std::exchange(tick_due_, false)) events.emplace_back(Watcher::Tick{});
   if (events.empty()) return;
   world_.trace(name(), "step of " + std::to_string(events.size()));
+  auto due = to_be_convicted(events);
   Watcher::Effects effects;
   {
     auto txn = store_->begin_write().value();
     SIM_REQUIRE(watcher_->step(*txn, clock(), events, effects), name(), "witness.has_stopped");
     SIM_REQUIRE(txn->commit(), name(), "witness.has_stopped");
+  }
+  if (!due.empty()) {
+    auto txn = store_->begin_read().value();
+    for (const auto& found : audit::kept_evidence(*txn).value())
+      due.erase(crypto::decode_signed_checkpoint(found.evidence.first).value().checkpoint.origin.party);
+    SIM_REQUIRE(due.empty(), name(), "I9: saw two logs and convicted nobody");
   }
   for (auto& one : effects.sends) {
     if (tamper && !tamper(one)) continue;

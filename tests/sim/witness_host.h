@@ -19,6 +19,8 @@ class WitnessHost final : public Host, public ClientEnd {
   void lose_disk();
   /// Byzantine: what it does to the frames that it sends; one for which it says false stays here.
   std::function<bool(audit::Watcher::Send&)> tamper;
+  /// A checkpoint that contradicts the log which it names.
+  std::function<bool(const Bytes& note)> is_forged;
   std::vector<std::unique_ptr<Wire>>& wires() { return wires_; }
   /// Size of a log's newest checkpoint that it knows.
   uint64_t holds(const PartyId&);
@@ -28,10 +30,12 @@ class WitnessHost final : public Host, public ClientEnd {
   void link_down(Wire&) override;
   void receive(Wire&, Bytes frame, Bytes chunk) override;
 
+
  private:
   void forget() override;
   void step() override;
   void connect_brokers();
+  std::set<PartyId> to_be_convicted(std::span<const audit::Watcher::Event>);
 
   std::unique_ptr<directory::Directory> directory_;
   std::unique_ptr<audit::Watcher> watcher_;
