@@ -67,6 +67,21 @@ struct EvidenceVerification {
 };
 EvidenceVerification verify_evidence(const Evidence&, std::optional<RealmId> trusted);
 
+struct SplitEvidence;
+/// Verifies evidence of a split directory (evidence.h). Valid: as many cosigned the other view as would have confirmed it, so
+/// whoever trusts the realm must believe that two directories are shown. Fewer, and it is incomplete: each of them signed what
+/// these entries are not, and either that party or the officers show two.
+struct SplitVerification {
+  Verdict verdict = Verdict::incomplete;
+  std::vector<Finding> findings;
+  RealmId realm;
+  bool realm_pinned = false;
+  uint64_t size = 0;
+  Hash root, other_root;               // of these entries at that size; of the view
+  std::vector<std::string> cosigners;  // of the other one: names of brokers and witnesses
+};
+SplitVerification verify_split(const SplitEvidence&, std::optional<RealmId> trusted);
+
 /// Verifies without network or clock. Without a trusted realm the bundle can only be consistent in itself: the verdict
 /// is then at best incomplete.
 Verification verify_bundle(const Bundle&, std::optional<RealmId> trusted);

@@ -30,6 +30,16 @@ struct Contradiction {
 /// Both are signed by `key`, name one log, and cannot both be true. Errors: bad_format, bad_signature, bad_request (two
 /// logs, or both may be true).
 Result<Contradiction> check_evidence(const Evidence&, const LogPublic& key);
+/// Evidence that the directory is shown in two ways (R27): one view that cosigners signed, and the entries that it
+/// contradicts. Layout "EDXS": FORMAT.md 7.4.
+struct SplitEvidence {
+  Bytes view;                  // a note: cosignatures over one (size, root)
+  std::vector<Bytes> entries;  // of the directory, from index 0
+};
+Bytes encode_split(const SplitEvidence&);
+/// Errors: bad_format, unsupported_version, too_large.
+Result<SplitEvidence> decode_split(BytesView);
+
 /// Kept evidence as files: name and bytes, each with the directory that says whose key it was.
 struct EvidenceFile {
   std::string name;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t answers_per_job_max = 16;
 constexpr size_t items_per_frame = 48;
+constexpr size_t lives_known_max = 16;  // of one receipt
 
 Hash mail_id_of(BytesView content) { return crypto::hash("edx1/mail", {content}); }
 
@@ -318,13 +319,25 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
     log_.warning("receipt.unrelated", {{"issuer", receipt.issuer}});
     return {};
   }
-  const Bytes key = row_key(receipt.doc_id, receipt.issuer, receipt.env_id, code_of(receipt.event));
-  TRAM_TRY(known, txn.get(table::receipt, key));
-  if (known) return {};
+  Bytes key = row_key(receipt.doc_id, receipt.issuer, receipt.env_id, code_of(receipt.event));
+  TRAM_TRY(known, txn.scan(table::receipt, key, prefix_end(key), lives_known_max));
+  bool decided_again = false;
+  for (const Row& row : known) {
+    proto::ReceiptRecord other;
+    TRAM_OK(proto::decode_record(row.value, other));
+    TRAM_TRY(decoded, crypto::decode_receipt(other.receipt));
+    if (decoded.rinc == receipt.rinc) return {};
+    decided_again = decided_again || decoded.rinc > receipt.rinc;
+  }
+  if (known.size() == lives_known_max) return {};
+  if (!known.empty()) key = row_key(key, receipt.rinc);  // its store was put back, and it says so again: both are kept (R21)
   TRAM_TRY(same, same_view(txn, now, receipt.issuer, receipt.dir_size, receipt.dir_root, bytes));
   if (!same) return {};
   TRAM_OK(save(txn, table::receipt, key, proto::ReceiptRecord{to_bytes(bytes), false, now, audit_.size() + 1}));
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::receipt_held, {crypto::hash("edx1/rcpt", {bytes})}));
+  TRAM_TRY(forgotten, is_forgotten(txn, receipt, *envelope));
+  if (forgotten) return wait_for_later_life(txn, now, receipt, *envelope);
+  if (decided_again) return {};
   // Signed but unreadable words change no state: the event itself stands (one bad peer must not stop a step).
   const proto::ReceiptText text = proto::decode_receipt_text(view(receipt.text)).value_or(proto::ReceiptText{});
 

@@ -141,7 +141,7 @@ struct ChunkJobDone {
   uint32_t index = 0;
   Result<void> outcome;
 };
-/// All chunks are written: sync, read the container's header, make the record complete.
+/// All chunks are written: sync, read the container, whose files must be those of its metadata, make the record complete.
 struct FinishBodyJob {
   EnvelopeId env_id;
   RealmId realm;

@@ -421,6 +421,9 @@ class Node {
   Result<void> end_telling(WriteTxn&, Time, Effects&);
   Result<void> reissue_old_envelopes(WriteTxn&, Time, Effects&);
   Result<void> on_recover(WriteTxn&, Time, const crypto::Notice&, Effects&);
+  Result<void> note_life(WriteTxn&, const crypto::Notice&, uint32_t rinc);
+  Result<bool> is_forgotten(ReadTxn&, const crypto::Receipt&, const proto::EnvelopeRecord&);
+  Result<void> wait_for_later_life(WriteTxn&, Time, const crypto::Receipt&, const proto::EnvelopeRecord&);
   Result<void> tell_passed(WriteTxn&, Time, const crypto::Notice& asked, Lane, Effects&);
   Result<void> redeliver(WriteTxn&, Time, Effects&);
   Result<void> redeliver_document(WriteTxn&, Time, const Row& item, Lane, uint32_t inc, uint64_t seq, Effects&);

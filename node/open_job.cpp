@@ -1,22 +1,46 @@
 // Opening what arrived: header, envelope, key, metadata, chunks (protocol.md 3.4: first failure is the answer).
 #include <algorithm>
+#include <memory>
 
 #include "base/chunks.h"
 #include "base/limits.h"
 #include "crypto/container.h"
+#include "crypto/hash.h"
 #include "node/jobs.h"
 
 namespace tram::node {
 namespace {
 
-/// From the plain first chunk: the whole metadata and the container's size. What follows the container is zeros.
-Result<void> read_container(BytesView plain, uint64_t padded, proto::InRecord& record) {
-  TRAM_TRY(container_bytes, crypto::parse_body_prefix(plain, padded));
-  BytesView container = plain.subspan(crypto::body_prefix_bytes);
-  if (container.size() > container_bytes) {
-    if (!crypto::is_padding(container.subspan(container_bytes))) return fail(ErrorCode::bad_format, "padding");
-    container = container.first(container_bytes);
+/// What a body holds behind the container's header, as it comes: files with the hashes that their metadata says, then zeros.
+class ContentCheck {
+ public:
+  explicit ContentCheck(std::vector<proto::FileInfo> files) : files_(std::move(files)) {}
+  Result<void> take(BytesView part) {
+    for (; file_ < files_.size(); ++file_, done_ = 0, sha_.reset()) {
+      if (!sha_) sha_ = std::make_unique<crypto::Sha256>();
+      const auto n = static_cast<size_t>(std::min<uint64_t>(files_[file_].bytes - done_, part.size()));
+      sha_->update(part.first(n));
+      part = part.subspan(n);
+      done_ += n;
+      if (done_ < files_[file_].bytes) return {};
+      if (sha_->finish() != files_[file_].sha256) return fail(ErrorCode::bad_format, "a file's hash");
+    }
+    if (!crypto::is_padding(part)) return fail(ErrorCode::bad_format, "padding");
+    return {};
   }
+
+ private:
+  std::vector<proto::FileInfo> files_;
+  size_t file_ = 0;
+  uint64_t done_ = 0;  // bytes of this file
+  std::unique_ptr<crypto::Sha256> sha_;
+};
+
+/// From the plain first chunk: the whole metadata and the container's size. The check has seen this chunk.
+Result<ContentCheck> read_container(BytesView plain, uint64_t padded, proto::InRecord& record) {
+  TRAM_TRY(container_bytes, crypto::parse_body_prefix(plain, padded));
+  const BytesView all = plain.subspan(crypto::body_prefix_bytes);
+  const BytesView container = all.first(static_cast<size_t>(std::min<uint64_t>(all.size(), container_bytes)));
   TRAM_TRY(prefix, crypto::parse_container_prefix(container));
   TRAM_TRY(metadata, proto::decode_metadata(prefix.header));
   uint64_t content = prefix.content_offset;
@@ -28,7 +52,9 @@ Result<void> read_container(BytesView plain, uint64_t padded, proto::InRecord& r
   if (content != container_bytes) return fail(ErrorCode::bad_format, "bytes after the last file");
   record.metadata = to_bytes(prefix.header);
   record.container_bytes = container_bytes;
-  return {};
+  ContentCheck check(metadata.files);
+  TRAM_OK(check.take(all.subspan(prefix.content_offset)));
+  return check;
 }
 
 Result<void> open(OpenJob& job, OpenDone& done) {
@@ -89,24 +115,6 @@ Result<void> take_chunk(ChunkJob& job, Bodies& bodies) {
   return put_chunk(bodies, body_name(job.doc_id), job.body_bytes, job.index, job.sealed);
 }
 
-/// The chunks after the first that hold padding, an eighth of an honest body at most.
-Result<void> check_padding(const FinishBodyJob& job, Bodies& bodies, const crypto::Manifest& manifest,
-                           const crypto::BodyKeys& keys) {
-  const uint64_t end = crypto::body_prefix_bytes + job.record.container_bytes;
-  const auto chunks = static_cast<uint32_t>(manifest.chunks.size());
-  Bytes sealed, plain;
-  for (auto i = std::max<uint32_t>(1, static_cast<uint32_t>(end / limits::chunk_bytes)); i < chunks; ++i) {
-    sealed.resize(crypto::sealed_chunk_size(manifest, i));
-    plain.resize(sealed.size() - limits::chunk_overhead_bytes);
-    TRAM_OK(bodies.read(body_name(job.record.doc_id), uint64_t{i} * limits::sealed_chunk_bytes, sealed));
-    TRAM_OK(keys.open_chunk(i, i + 1 == chunks, sealed, plain));
-    const uint64_t start = uint64_t{i} * limits::chunk_bytes;
-    const size_t from = end > start ? static_cast<size_t>(std::min<uint64_t>(end - start, plain.size())) : 0;
-    if (!crypto::is_padding(BytesView(plain).subspan(from))) return fail(ErrorCode::bad_format, "padding");
-  }
-  return {};
-}
-
 Result<void> finish(FinishBodyJob& job, Bodies& bodies) {
   const std::string name = body_name(job.record.doc_id);
   TRAM_OK(bodies.sync(name));
@@ -120,8 +128,16 @@ Result<void> finish(FinishBodyJob& job, Bodies& bodies) {
   const crypto::BodyKeys keys(crypto::Secret32(job.record.document_key), {job.realm, header.sender, header.doc_uuid});
   Bytes plain(sealed.size() - limits::chunk_overhead_bytes);
   TRAM_OK(keys.open_chunk(0, manifest.chunks.size() == 1, sealed, plain));
-  TRAM_OK(read_container(plain, header.padded_bytes, job.record));
-  return check_padding(job, bodies, manifest, keys);
+  TRAM_TRY(check, read_container(plain, header.padded_bytes, job.record));
+  const auto chunks = static_cast<uint32_t>(manifest.chunks.size());
+  for (uint32_t i = 1; i < chunks; ++i) {
+    sealed.resize(crypto::sealed_chunk_size(manifest, i));
+    plain.resize(sealed.size() - limits::chunk_overhead_bytes);
+    TRAM_OK(bodies.read(name, uint64_t{i} * limits::sealed_chunk_bytes, sealed));
+    TRAM_OK(keys.open_chunk(i, i + 1 == chunks, sealed, plain));
+    TRAM_OK(check.take(plain));
+  }
+  return {};
 }
 
 ScanBodyDone scan(ScanBodyJob& job, Bodies& bodies) {

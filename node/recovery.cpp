@@ -5,6 +5,7 @@
 //   asking --W brokers said which incarnation they know, with proof--> telling   (inc is above all of them)
 //   telling --W brokers have every notice for our senders--> none                (only now anything is acknowledged)
 #include <algorithm>
+#include <tuple>
 
 #include "base/limits.h"
 #include "node/node.h"
@@ -16,6 +17,8 @@ namespace {
 constexpr size_t redeliver_page_rows = 400;
 constexpr size_t reissue_page_rows = 200;
 constexpr Duration telling_max = minutes(10);  // what a full mailbox refuses must not keep us silent for ever
+constexpr size_t lives_kept_max = 8;
+constexpr Duration later_life_answers = seconds(30);  // else what its earlier life took goes out again
 constexpr Duration since_margin = days(1);  // receipts are repeated from so long before the backup: clocks differ
 
 /// A row of table::redeliver: what a recipient asked for, and how far we are.
@@ -230,15 +233,60 @@ Result<void> Node::reissue_old_envelopes(WriteTxn& txn, Time now, Effects& effec
 // ---- another node's store was put back --------------------------------------------------------------------------
 
 Result<void> Node::on_recover(WriteTxn& txn, Time now, const crypto::Notice& notice, Effects& effects) {
+  const auto rinc = crypto::rinc_of(notice.env_id);
+  if (!rinc) return {};
   log_.warning("recipient.recovers", {{"agency", notice.issuer}, {"lane", static_cast<uint64_t>(notice.lane)}, {"seq", notice.seq}});
-  Redelivery wanted{notice.inc, notice.seq, Redelivery::documents, {}};
-  if (notice.lane == Lane::control && notice.inc == 0) wanted.stage = Redelivery::receipts;
+  const bool receipts_only = notice.lane == Lane::control && notice.inc == 0;
+  Redelivery wanted{notice.inc, notice.seq, receipts_only ? Redelivery::receipts : Redelivery::documents, {}};
   effects.wake_at = now;
-  TRAM_OK(txn.put(table::redeliver, row_key(notice.issuer, notice.lane), encode(wanted)));
-  if (wanted.stage == Redelivery::receipts) return {};
+  const Bytes key = row_key(notice.issuer, notice.lane);
+  TRAM_TRY(asked, txn.get(table::redeliver, key));
+  if (asked) {  // two lives of it, in any order: what either lacks
+    TRAM_TRY(before, decode_redelivery(*asked));
+    if (before.stage == Redelivery::documents) wanted.stage = Redelivery::documents;
+    if (notice.lane == Lane::control) wanted.seq = std::min(wanted.seq, before.seq);
+    else std::tie(wanted.inc, wanted.seq) = std::min(std::pair(wanted.inc, wanted.seq), std::pair(before.inc, before.seq));
+  }
+  TRAM_OK(txn.put(table::redeliver, key, encode(wanted)));
+  if (receipts_only) return {};
+  TRAM_OK(note_life(txn, notice, *rinc));
   for (Lane lane : {Lane::urgent, Lane::normal, Lane::bulk})
     if (notice.lane == Lane::control || notice.lane == lane) TRAM_OK(tell_passed(txn, now, notice, lane, effects));
   return {};
+}
+
+/// Where the channels of that life stand; on lane 0: it has nothing of ours.
+Result<void> Node::note_life(WriteTxn& txn, const crypto::Notice& notice, uint32_t rinc) {
+  const bool has_nothing = notice.lane == Lane::control;
+  for (Lane lane : {Lane::urgent, Lane::normal, Lane::bulk}) {
+    if (!has_nothing && notice.lane != lane) continue;
+    const Bytes position = has_nothing ? row_key(uint32_t{0}, uint64_t{0}) : row_key(notice.inc, notice.seq);
+    TRAM_OK(txn.put(table::peer_life, row_key(notice.issuer, lane, rinc), position));
+    const Bytes lives = row_key(notice.issuer, lane);
+    TRAM_TRY(rows, txn.scan(table::peer_life, lives, prefix_end(lives), lives_kept_max + 1));
+    if (rows.size() > lives_kept_max) TRAM_OK(txn.erase(table::peer_life, rows.front().key));
+  }
+  return {};
+}
+
+/// Whether a later life of the recipient has said that it does not have what this receipt is for: what an earlier one took,
+/// a copy that still runs perhaps, is not with the recipient (R13, R21).
+Result<bool> Node::is_forgotten(ReadTxn& txn, const crypto::Receipt& receipt, const proto::EnvelopeRecord& record) {
+  TRAM_TRY(envelope, crypto::decode_envelope(record.envelope));
+  const Bytes lives = row_key(receipt.issuer, envelope.lane);
+  Bytes later = row_key(receipt.issuer, envelope.lane, receipt.rinc);
+  later.push_back(0);
+  TRAM_TRY(rows, txn.scan(table::peer_life, later, prefix_end(lives), lives_kept_max));
+  const Bytes position = row_key(envelope.inc, envelope.seq);
+  return std::any_of(rows.begin(), rows.end(), [&](const Row& row) { return row.value < position; });
+}
+
+/// The envelope stays open: other brokers may have it for the later life. Where they let it go on the earlier one's word it
+/// is issued anew, not at once, since the earlier one may answer that too.
+Result<void> Node::wait_for_later_life(WriteTxn& txn, Time now, const crypto::Receipt& receipt, const proto::EnvelopeRecord& envelope) {
+  log_.warning("receipt.of_earlier_life", {{"document", receipt.doc_id}, {"issuer", receipt.issuer}, {"event", static_cast<uint64_t>(receipt.event)}});
+  if (envelope.closed) return {};
+  return add_timer(txn, now + later_life_answers, TimerKind::envelope_expiry, envelope.env_id);
 }
 
 /// The recipient's channel would wait for positions that it had, lost, and will not see again.

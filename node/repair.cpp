@@ -33,10 +33,10 @@ bool only_key(const DamagedRow& row) {
   return is_one_of(row, outgoing_order, sealing, open_envelope, timer, recover_mail, to_post);
 }
 /// Caches, and what the new incarnation makes again: custody and its work queues, what brokers said of themselves, backups
-/// told, heads, cosigned views, feeds, uploads and answers of the API that a client may ask for again.
+/// told, lives of others, heads, cosigned views, feeds, uploads and answers of the API that a client may ask for again.
 bool comes_again(const DamagedRow& row) {
   using namespace table;
-  return is_one_of(row, custody, pending, channel_out, broker_state, backed_up, peer_backup, mail_seen, mail_out, number_seen,
+  return is_one_of(row, custody, pending, channel_out, broker_state, backed_up, peer_backup, peer_life, mail_seen, mail_out, number_seen,
                    kx_private, upload, idempotency, token, scrub, damaged, attempt, quarantine, head_in, audit::log_seen_table, audit::view_table,
                    directory::rows::kx);
 }

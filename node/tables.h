@@ -24,12 +24,13 @@ inline constexpr Table incoming_held{"in_held"};  // sender || u8 lane || u32 in
 inline constexpr Table skipped{"in_skipped"};     // sender || u8 lane || u32 inc || u64 last -> u64 first || env_id: positions passed over
 inline constexpr Table channel_in{"channel_in"};  // sender || u8 lane -> ChannelIn
 inline constexpr Table answer{"answer"};          // env_id -> AnswerRecord
-inline constexpr Table receipt{"receipt"};        // doc_id || party || env_id || u16 event -> ReceiptRecord
+inline constexpr Table receipt{"receipt"};        // doc_id || party || env_id || u16 event -> ReceiptRecord; of another life of the party: || u32 rinc
 inline constexpr Table to_post{"to_post"};        // doc_id || env_id || u16 event -> mail id, empty until sealed: issued, not yet at enough brokers
 inline constexpr Table early_recall{"early_recall"};   // doc_id of the target -> doc_id of the recall that came first
 inline constexpr Table mail_out{"mail_out"};      // mail id -> MailRecord
 inline constexpr Table recover_mail{"recover_mail"};   // mail id -> (empty): RECOVER, not yet at enough brokers (R21)
 inline constexpr Table redeliver{"redeliver"};    // recipient || u8 lane -> u32 inc || u64 seq || u8 stage || cursor: asked by RECOVER
+inline constexpr Table peer_life{"peer_life"};    // recipient || u8 lane || u32 rinc -> u32 inc || u64 seq: what that life of it holds, by RECOVER
 inline constexpr Table head_in{"head_in"};        // sender || u8 lane -> HeadRow: a head whose envelope has not come (R14)
 inline constexpr Table backed_up{"backed_up"};    // sender || u8 lane -> u32 inc || u64 seq: what BACKED_UP said of our backups (R22)
 inline constexpr Table peer_backup{"peer_backup"};     // recipient || u8 lane -> u32 inc || u64 seq || u64 ms: what theirs hold

@@ -85,6 +85,7 @@ Result<Json> receipt_json(const Held& held, size_t n, const std::string& base, P
   json["stored"] = time_json(held.record.stored);
   json["receipt_id"] = receipt.id.hex();
   json["envelope_id"] = receipt.env_id.hex();
+  json["incarnation"] = receipt.rinc;
   if (receipt.reason) json["reason_code"] = error_json(receipt.reason);
   if (const auto text = proto::decode_receipt_text(view(receipt.text))) {
     if (!text->register_number.empty()) json["register_number"] = text->register_number;

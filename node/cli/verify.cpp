@@ -39,6 +39,11 @@ constexpr Name names[] = {
     {"log_cosigners", "Đủ nhân chứng ký mốc sổ nhật ký", "Enough witnesses countersigned that log"},
     {"evidence_format", "Hai mốc sổ nhật ký đúng cấu trúc", "Two well-formed checkpoints"},
     {"evidence_party", "Sổ nhật ký của bên này", "They are of this party's log"},
+    {"view_format", "Bản danh bạ kia đúng cấu trúc", "The other view is well formed"},
+    {"view_contradicts", "Trái với các mục kèm theo, ở cỡ", "It is not what these entries are, at size"},
+    {"view_cosigner", "Đã ký bản danh bạ kia", "Signed the other view"},
+    {"view_quorum", "Đủ số nhân chứng để bản kia được tin (trạm; nhân chứng độc lập)",
+     "Enough of them for the other view to be believed (brokers; witnesses)"},
     {"evidence_contradiction", "Cùng một khóa đã ký hai mốc không thể cùng đúng",
      "One key signed both, and they cannot both be true"},
 };
@@ -63,8 +68,25 @@ std::optional<RealmId> trusted_realm(const App& app, const std::string& option, 
   return realm;
 }
 
+constexpr const char* verdicts[] = {"valid", "invalid", "incomplete"};
+
+Json to_json(const std::vector<audit::Finding>& findings) {
+  Json json = Json::array();
+  for (const auto& finding : findings) {
+    Json one{{"what", finding.what}, {"ok", nullptr}, {"detail", finding.detail}};
+    if (finding.ok) one["ok"] = *finding.ok;
+    json.push_back(one);
+  }
+  return json;
+}
+
+void print(const App& app, const std::vector<audit::Finding>& findings) {
+  for (const auto& finding : findings)
+    std::printf("  %s %s%s\n", !finding.ok ? "?" : *finding.ok ? "✓" : "✗", title(app, finding.what).c_str(),
+                finding.detail.empty() ? "" : (": " + finding.detail).c_str());
+}
+
 Json to_json(const audit::Verification& result) {
-  static constexpr const char* verdicts[] = {"valid", "invalid", "incomplete"};
   Json json{{"verdict", verdicts[static_cast<size_t>(result.verdict)]},
             {"realm", result.realm.hex()},
             {"realm_pinned", result.realm_pinned}};
@@ -77,11 +99,7 @@ Json to_json(const audit::Verification& result) {
     json["recipient"] = result.recipient_name;
   }
   json["custody"] = {{"domains", result.custody_domains}, {"wanted", result.custody_wanted}};
-  for (const auto& finding : result.findings) {
-    Json one{{"what", finding.what}, {"ok", nullptr}, {"detail", finding.detail}};
-    if (finding.ok) one["ok"] = *finding.ok;
-    json["findings"].push_back(one);
-  }
+  json["findings"] = to_json(result.findings);
   return json;
 }
 
@@ -102,11 +120,7 @@ void print(const App& app, const audit::Verification& result) {
                 date_time(result.receipt->time).c_str());
     std::printf("%s: %s\n", app.out.say("Văn bản", "Document"), result.receipt->doc_id.hex().c_str());
   }
-  for (const auto& finding : result.findings) {
-    const char* mark = !finding.ok ? "?" : *finding.ok ? "✓" : "✗";
-    std::printf("  %s %s%s\n", mark, title(app, finding.what).c_str(),
-                finding.detail.empty() ? "" : (": " + finding.detail).c_str());
-  }
+  print(app, result.findings);
   switch (result.verdict) {
     case audit::Verdict::valid: std::printf("%s\n", app.out.say("HỢP LỆ", "VALID")); break;
     case audit::Verdict::invalid: std::printf("%s\n", app.out.say("KHÔNG HỢP LỆ", "INVALID")); break;
@@ -122,7 +136,6 @@ int verify_evidence(const App& app, const std::string& raw, const std::optional<
     return exit_invalid;
   }
   const auto result = audit::verify_evidence(*evidence, realm);
-  static constexpr const char* verdicts[] = {"valid", "invalid", "incomplete"};
   if (app.out.json) {
     Json json{{"verdict", verdicts[static_cast<size_t>(result.verdict)]},
               {"kind", "fork"},
@@ -132,25 +145,49 @@ int verify_evidence(const App& app, const std::string& raw, const std::optional<
               {"name", result.party_name},
               {"origin", result.origin},
               {"sizes", {result.first_size, result.second_size}}};
-    for (const auto& finding : result.findings) {
-      Json one{{"what", finding.what}, {"ok", nullptr}, {"detail", finding.detail}};
-      if (finding.ok) one["ok"] = *finding.ok;
-      json["findings"].push_back(one);
-    }
+    json["findings"] = to_json(result.findings);
     print_json(json);
   } else {
     std::printf("%s: %s (%s)\n%s: %s\n", app.out.say("Bên bị tố", "Party"), result.party_name.c_str(),
                 result.party.hex().c_str(), app.out.say("Sổ nhật ký", "Log"), result.origin.c_str());
     std::printf("%s: %llu, %llu\n", app.out.say("Hai mốc", "Checkpoints"),
                 static_cast<unsigned long long>(result.first_size), static_cast<unsigned long long>(result.second_size));
-    for (const auto& finding : result.findings)
-      std::printf("  %s %s%s\n", !finding.ok ? "?" : *finding.ok ? "✓" : "✗", title(app, finding.what).c_str(),
-                  finding.detail.empty() ? "" : (": " + finding.detail).c_str());
+    print(app, result.findings);
     std::printf("%s\n", result.verdict == audit::Verdict::valid
                             ? app.out.say("SỔ NHẬT KÝ ĐÃ BỊ RẼ NHÁNH", "THE LOG WAS FORKED")
                         : result.verdict == audit::Verdict::invalid
                             ? app.out.say("KHÔNG PHẢI BẰNG CHỨNG", "NO EVIDENCE")
                             : app.out.say("CHƯA ĐỦ ĐỂ KẾT LUẬN", "INCOMPLETE"));
+  }
+  return static_cast<int>(result.verdict);
+}
+
+/// Evidence that the directory is shown in two ways, likewise.
+int verify_split(const App& app, const std::string& raw, const std::optional<RealmId>& realm) {
+  const auto evidence = audit::decode_split(view(raw));
+  if (!evidence) {
+    app.out.error(evidence.error());
+    return exit_invalid;
+  }
+  const auto result = audit::verify_split(*evidence, realm);
+  if (app.out.json) {
+    Json json{{"verdict", verdicts[static_cast<size_t>(result.verdict)]},
+              {"kind", "split"},
+              {"realm", result.realm.hex()},
+              {"realm_pinned", result.realm_pinned},
+              {"size", result.size},
+              {"root", result.root.hex()},
+              {"other_root", result.other_root.hex()},
+              {"cosigners", result.cosigners}};
+    json["findings"] = to_json(result.findings);
+    print_json(json);
+  } else {
+    std::printf("%s: %llu\n  %s\n  %s\n", app.out.say("Cỡ danh bạ", "Size of the directory"), static_cast<unsigned long long>(result.size),
+                result.root.hex().c_str(), result.other_root.hex().c_str());
+    print(app, result.findings);
+    std::printf("%s\n", result.verdict == audit::Verdict::valid     ? app.out.say("DANH BẠ ĐÃ BỊ TÁCH ĐÔI", "THE DIRECTORY WAS SPLIT")
+                        : result.verdict == audit::Verdict::invalid ? app.out.say("KHÔNG PHẢI BẰNG CHỨNG", "NO EVIDENCE")
+                                                                    : app.out.say("CHƯA ĐỦ ĐỂ KẾT LUẬN", "INCOMPLETE"));
   }
   return static_cast<int>(result.verdict);
 }
@@ -175,6 +212,7 @@ int verify(const App& app, const std::string& file, const std::string& realm_opt
   }
   const std::string raw = content.str();
   if (raw.starts_with("EDXF")) return verify_evidence(app, raw, realm);
+  if (raw.starts_with("EDXS")) return verify_split(app, raw, realm);
   const auto bundle = audit::decode_bundle(view(raw));
   if (!bundle) {
     app.out.error(bundle.error());

@@ -69,7 +69,8 @@ def evidence():
     part = lambda kind, raw: bytes([kind]) + len(raw).to_bytes(4, "big") + raw
     two = b"EDXF\x00\x01" + part(1, note) + part(2, note)
     proof = b"c2sp.org/tlog-proof@v1\nextra " + b"AAEAAAAAAAAAAAEBAQEBAQEBAQEBAQEBAQE=" + b"\nindex 0\n\n" + note
-    return [two, two + part(3, b"\x01" * 32) + part(4, b"\x02" * 32) + part(5, b"entry"), proof]
+    split = b"EDXS\x00\x01" + part(1, note) + part(2, b"entry")
+    return [split, two, two + part(3, b"\x01" * 32) + part(4, b"\x02" * 32) + part(5, b"entry"), proof]
 
 
 def bundle():

@@ -1,4 +1,4 @@
-// Evidence of forked logs and log proofs: what is carried from one organisation to another.
+// Evidence of forked logs and split directories, and log proofs: what is carried from one organisation to another.
 #include "audit/evidence.h"
 #include "audit/log_proof.h"
 #include "tests/fuzz/fuzz.h"
@@ -14,6 +14,7 @@ void one_input(BytesView in) {
       require(a.origin == b.origin && a.size <= b.size && !(a == b), "two checkpoints of one log");
     }
   }
+  if (const auto split = audit::decode_split(in)) require(equal(audit::encode_split(*split), in), "a split is written in one way");
   if (const auto proof = audit::decode_log_proof(in)) {
     require(equal(audit::encode_log_proof(*proof), in), "a log proof is written in one way");
     if (const auto shown = audit::check_log_proof(*proof))

@@ -145,6 +145,26 @@ class CommandLine(RealmTest):
         self.tram("gov", "verify", self.file("short.edxr", bytes(content[:100])), code=1)
         self.assertIn("cannot read", self.run_tram("gov", "verify", os.path.join(self.home, "absent.edxr")).stderr)
 
+    def test_a_split_directory_is_verified_offline(self):
+        sample = os.path.join(support.TOP, "tests", "vectors", "evidence", "split.bin")
+        nobody = [self.realm.binary("tram"), "--socket", os.path.join(self.home, "none.sock"), "--json", "verify"]
+
+        def said(*more):
+            return subprocess.run([*nobody, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment)
+
+        realm = json.loads(said(sample).stdout)["realm"]
+        self.assertEqual(said(sample).returncode, 2)
+        self.assertEqual(said(sample, "--realm", "00" * 32).returncode, 1)
+        proven = said(sample, "--realm", realm)
+        self.assertEqual(proven.returncode, 0, proven.stderr)
+        result = json.loads(proven.stdout)
+        self.assertEqual((result["verdict"], result["kind"], len(result["cosigners"])), ("valid", "split", 3))
+        self.assertNotEqual(result["root"], result["other_root"])
+        with open(sample, "rb") as file:
+            content = bytearray(file.read())
+        content[200] ^= 1
+        self.assertEqual(said(self.file("spoilt.split", bytes(content)), "--realm", realm).returncode, 1)
+
     def test_to_an_id_and_to_a_group_then_refused_and_recalled(self):
         party = self.json("gov", "directory", "van phong trung uong")["id"]
         document = self.send(party)

@@ -55,7 +55,7 @@ bool was_rejected(ReadTxn& txn, const PartyId& recipient, const DocId& doc_id) {
   const Bytes prefix = row_key(doc_id, recipient);
   const auto receipts = txn.scan(table::receipt, prefix, prefix_end(prefix), 100).value();
   for (const Row& row : receipts)
-    if (Reader(BytesView(row.key).last(2)).u16() == static_cast<uint16_t>(crypto::ReceiptEvent::rejected)) return true;
+    if (Reader(BytesView(row.key).subspan(prefix.size() + EnvelopeId::size)).u16() == static_cast<uint16_t>(crypto::ReceiptEvent::rejected)) return true;
   return false;
 }
 

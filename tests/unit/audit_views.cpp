@@ -1,24 +1,25 @@
 // Views of the directory (R27, R28): who cosigns what, when a view counts as confirmed, what contradicts it, and that no
 // single party can confirm a view, hold up its confirmation for ever, or make another look guilty.
 #include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
 
+#include "audit/bundle.h"
+#include "audit/evidence.h"
 #include "audit/views.h"
 #include "audit/watcher.h"
 #include "base/limits.h"
 #include "tests/unit/directory_fixture.h"
 
 using namespace tram;
+using audit::Verdict;
 using audit::ViewConflict;
 using crypto::LogKind;
 using directory::test::day_0;
+using directory::test::CountingLog;
 using directory::test::Realm;
 
 namespace {
-
-struct Quiet final : Log {
-  size_t errors = 0;
-  void write(LogLevel level, std::string_view, std::span<const LogField>) override { errors += level == LogLevel::error; }
-};
 
 /// A store with a directory of its own; a node when it has no key.
 struct Host {
@@ -26,7 +27,7 @@ struct Host {
   LogKind kind = LogKind::broker;
   std::shared_ptr<const crypto::LogKey> key;
   sim::MemStore store;
-  Quiet log;
+  CountingLog log;
   std::optional<directory::Directory> directory;
   std::optional<audit::Views> views;
 
@@ -292,6 +293,108 @@ TEST_CASE("R27: who cosigns another directory is found; it takes a quorum of the
   apart.node.take({apart.forged(*apart.brokers[1], 2, apart.now)}, apart.now);
   CHECK(apart.node.conflicts().size() == 2);
   CHECK_FALSE(audit::is_split(*apart.node.directory, apart.now, apart.node.conflicts()));
+}
+
+TEST_CASE("R27: a split that a quorum signed convinces whoever trusts the realm, offline") {
+  World world(true);
+  const RealmId realm = world.realm.directory->realm();
+  const uint64_t size = world.realm.directory->size();
+  const auto exported = [&] {
+    return audit::export_evidence(*world.node.store.begin_read().value(), *world.node.directory).value();
+  };
+  const auto verdict = [&](const audit::SplitEvidence& evidence, std::optional<RealmId> trusted) {
+    return audit::verify_split(audit::decode_split(audit::encode_split(evidence)).value(), trusted).verdict;
+  };
+  world.node.take({world.forged(*world.brokers[0], size, world.now)}, world.now);
+  world.node.take({world.forged(*world.brokers[1], size, world.now)}, world.now);
+  REQUIRE(exported().size() == 1);
+  // Two brokers and no witness would have confirmed nothing.
+  CHECK(verdict(audit::decode_split(exported()[0].bytes).value(), realm) == Verdict::incomplete);
+  world.node.take({world.forged(*world.witness, size, world.now)}, world.now);
+  const auto files = exported();
+  REQUIRE(files.size() == 1);
+  CHECK(files[0].name.ends_with(".split"));
+  const auto evidence = audit::decode_split(files[0].bytes).value();
+  const auto result = audit::verify_split(evidence, realm);
+  CHECK(result.verdict == Verdict::valid);
+  CHECK(result.cosigners.size() == 3);
+  CHECK(result.size == size);
+  CHECK(result.root == world.realm.directory->root());
+  CHECK(result.other_root == crypto::merkle_leaf(view("other")));
+  CHECK(verdict(evidence, {}) == Verdict::incomplete);
+  CHECK(verdict(evidence, RealmId{}) == Verdict::invalid);
+  CHECK(verdict({evidence.view, {}}, realm) == Verdict::incomplete);
+
+  SECTION("the file is the one of the vector, byte for byte") {
+    const auto path = std::filesystem::path(TRAM_SOURCE_DIR) / "tests/vectors/evidence/split.bin";
+    if (!std::filesystem::exists(path) && std::getenv("TRAM_WRITE_VECTORS")) {
+      std::filesystem::create_directories(path.parent_path());
+      std::ofstream(path, std::ios::binary) << text(files[0].bytes);
+    }
+    std::ifstream in(path, std::ios::binary);
+    REQUIRE(in);
+    CHECK(to_hex(Bytes(std::istreambuf_iterator<char>(in), {})) == to_hex(files[0].bytes));
+    CHECK(realm.hex() == "8d705e4a89cd6822f551ff5a1b068315ce03b66e43ec97efbd26466f8964fe94");
+  }
+  SECTION("no honest witness is accused") {
+    // What all cosign is no contradiction, of whatever size.
+    world.signs(*world.brokers[0], world.now);
+    const Bytes honest = world.brokers[0]->views->notes().at(0);
+    CHECK(verdict({honest, evidence.entries}, realm) == Verdict::invalid);
+    // A view of more entries than these contradicts nothing.
+    CHECK(verdict({world.forged(*world.brokers[0], size + 1, world.now), evidence.entries}, realm) == Verdict::invalid);
+    CHECK(verdict({world.forged(*world.brokers[0], 0, world.now), evidence.entries}, realm) == Verdict::invalid);
+    // Signed by a key that the directory never gave, or by one under another's name.
+    Host thief;
+    thief.id = world.brokers[0]->id;
+    thief.key = world.make(LogKind::broker)->key;
+    CHECK(verdict({world.forged(thief, size, world.now), evidence.entries}, realm) == Verdict::invalid);
+    Host stranger;
+    stranger.id = world.realm.random.id<PartyId>();
+    stranger.key = world.brokers[0]->key;
+    CHECK(verdict({world.forged(stranger, size, world.now), evidence.entries}, realm) == Verdict::invalid);
+    // One signature, thrice.
+    auto note = crypto::decode_note(world.forged(*world.brokers[0], size, world.now)).value();
+    note.signatures.resize(3, note.signatures[0]);
+    const auto again = audit::verify_split({crypto::encode_note(note), evidence.entries}, realm);
+    CHECK(again.verdict == Verdict::incomplete);
+  }
+  SECTION("another log's checkpoint, or another's directory, is no view of this one") {
+    const crypto::Checkpoint log{crypto::log_origin(realm, LogKind::broker, world.brokers[0]->id, 0), size, crypto::merkle_leaf(view("x"))};
+    crypto::Note note{crypto::checkpoint_text(log), {}};
+    note.signatures.push_back(crypto::cosign(note.text, crypto::cosigner_name(realm, LogKind::broker, world.brokers[0]->id), world.now,
+                                             *world.brokers[0]->key));
+    CHECK(verdict({crypto::encode_note(note), evidence.entries}, realm) == Verdict::invalid);
+  }
+  SECTION("every byte counts") {
+    for (size_t i = 0; i < files[0].bytes.size(); i += i < 2000 ? 1 : 97) {
+      Bytes spoilt = files[0].bytes;
+      spoilt[i] ^= 1;
+      INFO(i);
+      const auto decoded = audit::decode_split(spoilt);
+      CHECK((!decoded || audit::verify_split(*decoded, realm).verdict != Verdict::valid));
+    }
+    CHECK_FALSE(audit::decode_split(BytesView(files[0].bytes).first(files[0].bytes.size() - 1)));
+    CHECK_FALSE(audit::decode_split(BytesView(files[0].bytes).first(6)));
+  }
+  SECTION("who was retired before has no say, who was retired since had one") {
+    auto retired = world.realm.directory->broker(world.brokers[1]->id)->record;
+    retired.retired = true;
+    world.realm.must({{day_0, retired}});
+    CHECK(verdict({evidence.view, world.entries()}, realm) == Verdict::valid);
+    const uint64_t later = world.realm.directory->size();
+    crypto::Note note;
+    for (const Host* host : {world.brokers[0].get(), world.brokers[1].get(), world.witness.get()}) {
+      auto one = crypto::decode_note(world.forged(*host, later, world.now)).value();
+      note.text = one.text;
+      note.signatures.push_back(one.signatures[0]);
+    }
+    const auto result_later = audit::verify_split({crypto::encode_note(note), world.entries()}, realm);
+    CHECK(result_later.cosigners.size() == 3);
+    CHECK(result_later.verdict == Verdict::valid);  // of the two that are left all but one signed
+    note.signatures.erase(note.signatures.begin());
+    CHECK(audit::verify_split({crypto::encode_note(note), world.entries()}, realm).verdict == Verdict::incomplete);
+  }
 }
 
 TEST_CASE("R27: another directory shown ahead of time is found when the entries come") {

@@ -10,20 +10,16 @@
 
 using namespace tram;
 using directory::test::day_0;
+using directory::test::CountingLog;
 using directory::test::Realm;
 
 namespace {
-
-struct Silent final : Log {
-  size_t errors = 0;
-  void write(LogLevel level, std::string_view, std::span<const LogField>) override { errors += level == LogLevel::error; }
-};
 
 struct WitnessHost {
   PartyId id;
   std::shared_ptr<const crypto::LogKey> key;
   sim::MemStore store;
-  Silent log;
+  CountingLog log;
   std::unique_ptr<audit::Witness> witness;
   bool reachable = true;
 };
@@ -317,7 +313,7 @@ TEST_CASE("a witness that is shown another witness's view finds the fork between
 TEST_CASE("who mirrors nothing remembers the newest checkpoint, and two of one size are evidence") {
   World world;
   sim::MemStore store;
-  Silent log;
+  CountingLog log;
   const auto leaves = some_leaves(20);
   const std::span<const Hash> all(leaves);
   const auto note = [&](std::span<const Hash> some) {
@@ -349,7 +345,7 @@ struct LogHost {
   World& world;
   sim::MemStore store;
   directory::test::TestRandom random{11};
-  Silent log;
+  CountingLog log;
   std::unique_ptr<audit::Log> audit;
   std::unique_ptr<audit::OwnLog> own;
   bool hasty;  // signs before the witnesses have answered: what the rule forbids

@@ -19,6 +19,12 @@ struct TestRandom final : Random {
   }
 };
 
+/// Says nothing and counts the errors.
+struct CountingLog final : Log {
+  size_t errors = 0;
+  void write(LogLevel level, std::string_view, std::span<const LogField>) override { errors += level == LogLevel::error; }
+};
+
 struct Officer {
   PartyId id;
   crypto::SigningKey key;

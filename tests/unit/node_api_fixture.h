@@ -158,6 +158,15 @@ struct World {
     health.version = "test";
   }
 
+  Effects step(std::vector<Event> events) {
+    auto txn = realm.store.begin_write().value();
+    Effects effects;
+    REQUIRE(node->step(*txn, now, events, effects));
+    REQUIRE(node->settle(*txn, now, effects));
+    REQUIRE(txn->commit());
+    return effects;
+  }
+
   static Answer to_answer(api::Response response) {
     Answer answer{response.status,          std::move(response.headers), {},
                   std::move(response.body), std::move(response.file),    response.abort};

@@ -8,14 +8,6 @@
 namespace tram::node::test {
 
 struct Exchange : World {
-  Effects step(std::vector<Event> events) {
-    auto txn = realm.store.begin_write().value();
-    Effects effects;
-    REQUIRE(node->step(*txn, now, events, effects));
-    REQUIRE(node->settle(*txn, now, effects));
-    REQUIRE(txn->commit());
-    return effects;
-  }
   Effects tick() { return step({Tick{}}); }
   Effects from(size_t broker, proto::FrameBody body) {
     return step({FrameArrived{brokers[broker].id, proto::Endpoint::control, {7, std::move(body)}, {}}});
@@ -76,6 +68,13 @@ struct Exchange : World {
     return step({JobResult{seal()}});
   }
 
+  /// What a step gave the workers to wrap, and the step that takes it over.
+  Effects wrapped(Effects effects) {
+    for (auto& job : effects.jobs)
+      if (std::holds_alternative<WrapJob>(job)) return step({run_job(job, bodies, realm.random)});
+    return effects;
+  }
+
   /// The end of the channel to `party`, made in the step that took the sealed document over.
   proto::EnvelopeRecord last_envelope() {
     const auto txn = realm.read();
@@ -99,6 +98,31 @@ struct Exchange : World {
     MailJobDone done;
     done.items.push_back({realm.random.id<Hash>(), notice.issuer, {}, {}, notice, {}, {}});
     return step({JobResult{done}});
+  }
+  /// What `party` says of an envelope of ours, unsigned; and how it arrives.
+  crypto::Receipt receipt_for(const proto::EnvelopeRecord& of) {
+    crypto::Receipt receipt;
+    receipt.event = crypto::ReceiptEvent::received;
+    receipt.realm = realm.directory->realm();
+    receipt.env_id = of.env_id;
+    receipt.doc_id = crypto::decode_envelope(of.envelope)->doc_id;
+    receipt.sender = self.id;
+    receipt.recipient = receipt.issuer = party.id;
+    receipt.rinc = 1;
+    receipt.time = now;
+    receipt.answers = crypto::answers_hash(of.envelope);
+    receipt.dir_size = realm.directory->size();
+    receipt.dir_root = realm.directory->root();
+    return receipt;
+  }
+  Effects receipt_comes(crypto::Receipt receipt) {
+    const Bytes bytes = crypto::encode_receipt(receipt, *party_key);
+    MailJobDone done;
+    done.items.push_back({realm.random.id<Hash>(), party.id, {}, std::move(receipt), {}, bytes, {}});
+    return step({JobResult{done}});
+  }
+  proto::ItemRecord item_of(const proto::EnvelopeRecord& envelope) {
+    return load<proto::ItemRecord>(*realm.read(), table::item, row_key(envelope.uuid, party.id)).value();
   }
   crypto::Notice notice(crypto::NoticeKind kind, uint64_t seq, const EnvelopeId& env_id) {
     crypto::Notice out;

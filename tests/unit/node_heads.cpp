@@ -21,23 +21,6 @@ struct Sender : Exchange {
     last = last_envelope();
     tick();
   }
-  void receipt_comes(const proto::EnvelopeRecord& of) {
-    crypto::Receipt receipt;
-    receipt.event = crypto::ReceiptEvent::received;
-    receipt.realm = realm.directory->realm();
-    receipt.env_id = of.env_id;
-    receipt.doc_id = crypto::decode_envelope(of.envelope)->doc_id;
-    receipt.sender = self.id;
-    receipt.recipient = receipt.issuer = party.id;
-    receipt.time = now;
-    receipt.answers = crypto::answers_hash(of.envelope);
-    receipt.dir_size = realm.directory->size();
-    receipt.dir_root = realm.directory->root();
-    const Bytes bytes = crypto::encode_receipt(receipt, *party_key);
-    MailJobDone done;
-    done.items.push_back({realm.random.id<Hash>(), party.id, {}, receipt, {}, bytes, {}});
-    step({JobResult{done}});
-  }
   /// Heads told within `span`, a tick a minute.
   std::vector<crypto::Notice> told(Duration span) {
     std::vector<crypto::Notice> out;
@@ -83,7 +66,7 @@ TEST_CASE("R14: the end of a channel is told when it has no receipt for a quarte
 
 TEST_CASE("R14: a channel whose last document has its receipt has nothing to tell") {
   Sender sender;
-  sender.receipt_comes(sender.last);
+  sender.receipt_comes(sender.receipt_for(sender.last));
   CHECK(sender.told(days(2)).empty());
 }
 
@@ -128,7 +111,7 @@ TEST_CASE("R14: a sender that hears that its document is missed asks its brokers
   notice.issuer = sender.front.id;
   CHECK(sent<proto::Reconcile>(sender.heard(notice)).empty());
   notice.issuer = sender.party.id;
-  sender.receipt_comes(sender.last);
+  sender.receipt_comes(sender.receipt_for(sender.last));
   CHECK(sent<proto::Reconcile>(sender.heard(notice)).empty());
 }
 

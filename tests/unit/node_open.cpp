@@ -2,6 +2,7 @@
 // 3).
 #include "base/limits.h"
 #include "crypto/container.h"
+#include "crypto/hash.h"
 #include "tests/unit/node_api_fixture.h"
 
 namespace tram::node::test {
@@ -82,13 +83,21 @@ struct Sealed {
   }
 };
 
-Bytes body(size_t file_bytes, size_t claimed_file_bytes) {
-  proto::Metadata metadata;
-  metadata.files.push_back({"a.pdf", "application/pdf", claimed_file_bytes, {}});
+Bytes body(const std::vector<Bytes>& files, const proto::Metadata& metadata) {
   const Bytes prefix = crypto::container_prefix(proto::encode_metadata(metadata));
-  Bytes plain = to_bytes(crypto::body_prefix(prefix.size() + file_bytes));
-  Writer(plain).raw(prefix).raw(Bytes(file_bytes, 0x41));
+  size_t content = 0;
+  for (const Bytes& file : files) content += file.size();
+  Bytes plain = to_bytes(crypto::body_prefix(prefix.size() + content));
+  Writer writer(plain);
+  writer.raw(prefix);
+  for (const Bytes& file : files) writer.raw(file);
   return plain;
+}
+Bytes body(size_t file_bytes, size_t claimed_file_bytes) {
+  const Bytes file(file_bytes, 0x41);
+  proto::Metadata metadata;
+  metadata.files.push_back({"a.pdf", "application/pdf", claimed_file_bytes, crypto::sha256({file})});
+  return body({file}, metadata);
 }
 
 ErrorCode code(const Result<void>& result) { return result ? ErrorCode::internal : result.error().code; }
@@ -124,6 +133,28 @@ TEST_CASE("the files fill the container, no more and no less") {
   Bytes plain = body(100, 100);
   plain[0] = 0xff;  // a container longer than its body
   CHECK(code(Sealed(plain, 4096).outcome()) == ErrorCode::bad_format);
+}
+
+TEST_CASE("every file has the hash that its sender signed, or the document is refused") {
+  const std::vector<Bytes> files{Bytes(300, 0x41), {}, Bytes(2 * limits::chunk_bytes, 0x42), Bytes(40, 0x43), {}};
+  for (const bool large : {false, true}) {
+    auto content = files;
+    if (!large) content[2].resize(1000);
+    const size_t padded = large ? 4 * limits::chunk_bytes - 100 : 4096;
+    proto::Metadata metadata;
+    for (const Bytes& file : content) metadata.files.push_back({"a.pdf", "application/pdf", file.size(), crypto::sha256({file})});
+    CHECK(Sealed(body(content, metadata), padded).outcome());
+    for (size_t i = 0; i < content.size(); ++i) {
+      INFO(large << " " << i);
+      auto lies = metadata;
+      lies.files[i].sha256.bytes[31] ^= 1;
+      CHECK(code(Sealed(body(content, lies), padded).outcome()) == ErrorCode::bad_format);
+      if (content[i].empty()) continue;
+      auto other = content;
+      other[i].back() ^= 1;
+      CHECK(code(Sealed(body(other, metadata), padded).outcome()) == ErrorCode::bad_format);
+    }
+  }
 }
 
 }  // namespace tram::node::test

@@ -1,5 +1,5 @@
 // A node whose store was put back (R13, R21): what begins in the middle of a step.
-#include "tests/unit/node_api_fixture.h"
+#include "tests/unit/node_exchange.h"
 
 namespace tram::node::test {
 
@@ -24,14 +24,7 @@ TEST_CASE("R23: a recovery may begin in a step that has written to the log") {
 
 namespace {
 
-Effects stepped(World& world, std::vector<Event> events) {
-  auto txn = world.realm.store.begin_write().value();
-  Effects effects;
-  REQUIRE(world.node->step(*txn, world.now, events, effects));
-  REQUIRE(world.node->settle(*txn, world.now, effects));
-  REQUIRE(txn->commit());
-  return effects;
-}
+using crypto::NoticeKind;
 
 /// What a broker says to a node that connects; the frames that the node then sends it.
 Effects greeted(World& world, size_t broker) {
@@ -39,7 +32,7 @@ Effects greeted(World& world, size_t broker) {
   hello.broker = world.brokers[broker].id;
   hello.epoch = *Epoch::from(Bytes(16, 0xee));
   hello.time = world.now;
-  return stepped(world, {BrokerUp{hello.broker}, FrameArrived{hello.broker, proto::Endpoint::control, {1, hello}, {}}});
+  return world.step({BrokerUp{hello.broker}, FrameArrived{hello.broker, proto::Endpoint::control, {1, hello}, {}}});
 }
 
 /// The broker takes all mail among these frames.
@@ -50,7 +43,7 @@ Effects posted(World& world, size_t broker, const Effects& before) {
     if (const auto* post = std::get_if<proto::MailPost>(&one.frame.body); post && one.broker == id)
       for (const auto& item : post->items) taken.ids.push_back(crypto::hash("edx1/mail", {item.content}));
   REQUIRE(!taken.ids.empty());
-  return stepped(world, {FrameArrived{id, proto::Endpoint::control, {2, taken}, {}}});
+  return world.step({FrameArrived{id, proto::Endpoint::control, {2, taken}, {}}});
 }
 
 void recovered(World& world) {
@@ -77,9 +70,251 @@ TEST_CASE("R21: what an earlier life had told keeps no later one from its work")
   REQUIRE(world.node->recovery() == proto::Recovery::telling);
   posted(world, 1, again);
   REQUIRE(world.node->recovery() == proto::Recovery::telling);
-  stepped(world, {BrokerDown{world.brokers[0].id}});
+  world.step({BrokerDown{world.brokers[0].id}});
   posted(world, 0, greeted(world, 0));
   CHECK(world.node->recovery() == proto::Recovery::none);
+}
+
+namespace {
+
+/// A sender with a letter on its way to `party`, whose store is put back.
+struct Sender : Exchange {
+  proto::EnvelopeRecord first;
+
+  Sender() {
+    greet(0);
+    greet(1);
+    feed();
+    send_letter();
+    first = last_envelope();
+  }
+  /// A `recover` notice: this life has the lane up to `seq`.
+  void lives(uint32_t rinc, uint64_t seq, Lane lane = Lane::normal) {
+    auto said = notice(NoticeKind::recover, seq, crypto::rinc_field(rinc));
+    said.lane = lane;
+    heard(said);
+  }
+  void answers(const proto::EnvelopeRecord& of, uint32_t rinc, crypto::ReceiptEvent event = crypto::ReceiptEvent::received,
+               std::string number = {}) {
+    auto receipt = receipt_for(of);
+    receipt.event = event;
+    receipt.rinc = rinc;
+    proto::ReceiptText words;
+    words.register_number = std::move(number);
+    receipt.text = to_text(proto::encode_receipt_text(words).value());
+    receipt_comes(receipt);
+  }
+  size_t kept(const proto::EnvelopeRecord& of) {
+    const Bytes prefix = row_key(crypto::decode_envelope(of.envelope)->doc_id, party.id, of.env_id);
+    return realm.read()->scan(table::receipt, prefix, prefix_end(prefix), 99).value().size();
+  }
+  void after(Duration span) {
+    now = now + span;
+    wrapped(tick());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("R13, R21: what an earlier life took and a later one lacks is not delivered, and goes out again") {
+  for (const bool knows_lane : {true, false}) {
+    Sender sender;
+    if (knows_lane) sender.lives(2, 0);
+    else sender.lives(2, 1, Lane::control);  // it has nothing of ours
+    sender.tick();
+    for (const auto event : {crypto::ReceiptEvent::received, crypto::ReceiptEvent::registered, crypto::ReceiptEvent::refused,
+                             crypto::ReceiptEvent::rejected})
+      sender.answers(sender.first, 1, event);
+    auto item = sender.item_of(sender.first);
+    CHECK(item.state == proto::ItemState::queued);
+    CHECK(item.status == 0);
+    CHECK_FALSE(item.received.ms);
+    CHECK(sender.kept(sender.first) == 4);  // as evidence
+    CHECK(sender.realm.read()->get(table::open_envelope, sender.first.env_id).value());
+    sender.after(seconds(20));
+    CHECK(sender.last_envelope().env_id == sender.first.env_id);
+    sender.after(seconds(11));
+    const auto again = sender.last_envelope();
+    REQUIRE(again.env_id != sender.first.env_id);
+    CHECK(again.uuid == sender.first.uuid);
+    CHECK(crypto::decode_envelope(again.envelope)->seq == 2);
+    sender.answers(again, 2);
+    item = sender.item_of(again);
+    CHECK(item.state == proto::ItemState::delivered);
+    CHECK(item.status == 1);
+    sender.after(minutes(1));
+    CHECK(sender.last_envelope().env_id == again.env_id);
+  }
+}
+
+TEST_CASE("R13: the later life's receipt for the same envelope is good, and is kept beside the earlier one's") {
+  Sender sender;
+  sender.lives(2, 0);
+  sender.tick();
+  sender.answers(sender.first, 1);
+  sender.answers(sender.first, 2);
+  CHECK(sender.item_of(sender.first).state == proto::ItemState::delivered);
+  CHECK(sender.kept(sender.first) == 2);
+  sender.answers(sender.first, 2);
+  sender.answers(sender.first, 1);
+  CHECK(sender.kept(sender.first) == 2);
+  sender.after(minutes(1));
+  CHECK(sender.last_envelope().env_id == sender.first.env_id);
+}
+
+TEST_CASE("R21: what was signed before the backup and comes late is good") {
+  {
+    Sender sender;
+    sender.lives(2, 1);
+    sender.answers(sender.first, 1);
+    CHECK(sender.item_of(sender.first).state == proto::ItemState::delivered);
+    sender.after(minutes(1));
+    CHECK(sender.last_envelope().env_id == sender.first.env_id);
+  }
+  // Two recoveries: the first had lost it, and got it before the backup of the second.
+  for (const uint32_t rinc : {1, 2}) {
+    Sender sender;
+    sender.lives(3, 1);
+    sender.lives(2, 0);
+    sender.answers(sender.first, rinc);
+    CHECK((sender.item_of(sender.first).state == proto::ItemState::delivered) == (rinc == 2));
+  }
+}
+
+TEST_CASE("R21: an earlier life's word that comes after its successor's changes nothing, before it the document is sent again") {
+  Sender sender;
+  sender.answers(sender.first, 1);
+  REQUIRE(sender.item_of(sender.first).state == proto::ItemState::delivered);
+  sender.lives(2, 0);
+  sender.after(seconds(1));
+  const auto again = sender.last_envelope();
+  REQUIRE(again.env_id != sender.first.env_id);
+  REQUIRE(sender.item_of(again).state == proto::ItemState::queued);
+  sender.answers(sender.first, 1, crypto::ReceiptEvent::registered, "12");
+  CHECK(sender.item_of(again).state == proto::ItemState::queued);
+  CHECK(sender.item_of(again).register_number.empty());
+  CHECK(sender.kept(sender.first) == 2);
+}
+
+TEST_CASE("R21: what was decided again is kept twice, and the later life's number is shown in either order") {
+  for (const bool in_order : {true, false}) {
+    Sender sender;
+    sender.answers(sender.first, 1);
+    sender.lives(2, 1);
+    sender.tick();
+    using enum crypto::ReceiptEvent;
+    if (in_order) sender.answers(sender.first, 1, registered, "12");
+    sender.answers(sender.first, 2, registered, "15");
+    if (!in_order) sender.answers(sender.first, 1, registered, "12");
+    CHECK(sender.item_of(sender.first).register_number == "15");
+    CHECK(sender.item_of(sender.first).status == 3);
+    CHECK(sender.kept(sender.first) == 3);
+  }
+}
+
+TEST_CASE("R21: of two lives that ask, in any order, all is sent again that either lacks") {
+  for (const bool in_order : {true, false}) {
+    Sender sender;
+    sender.send_letter();
+    const auto second = sender.last_envelope();
+    sender.answers(sender.first, 1);
+    sender.answers(second, 1);
+    if (in_order) sender.lives(2, 1);
+    sender.lives(3, 0);
+    if (!in_order) sender.lives(2, 1);
+    sender.tick();
+    CHECK(sender.item_of(sender.first).redeliveries == 1);
+    CHECK(sender.item_of(second).redeliveries == 1);
+  }
+}
+
+TEST_CASE("R21: `passed` answers one life of the recipient, and no other takes notice of it") {
+  {
+    Sender sender;
+    auto asked = sender.notice(NoticeKind::recover, 0, crypto::rinc_field(5));
+    asked.lane = Lane::normal;
+    const auto told = sender.notices(sender.heard(asked), NoticeKind::passed);
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].env_id == crypto::rinc_field(5));
+    CHECK(told[0].seq == 1);
+    auto meaningless = sender.notice(NoticeKind::recover, 0, sender.realm.random.id<EnvelopeId>());
+    CHECK(sender.notices(sender.heard(meaningless), NoticeKind::passed).empty());
+  }
+  Exchange world;
+  const auto next = [&] {
+    return find<proto::ChannelIn>(*world.realm.read(), table::channel_in, row_key(world.party.id, Lane::normal)).value().value_or(proto::ChannelIn{}).next_seq;
+  };
+  proto::NodeRecord own;
+  REQUIRE(proto::decode_record(*world.realm.read()->get(table::self, view("self")).value(), own));
+  REQUIRE(own.rinc == 1);
+  recovered(world);
+  greeted(world, 0);
+  greeted(world, 1);
+  for (const uint32_t rinc : {1, 3, 0}) {
+    world.heard(world.notice(NoticeKind::passed, 4, crypto::rinc_field(rinc)));
+    CHECK(next() == 1);
+  }
+  world.heard(world.notice(NoticeKind::passed, 4, world.realm.random.id<EnvelopeId>()));
+  CHECK(next() == 1);
+  world.heard(world.notice(NoticeKind::passed, 4, crypto::rinc_field(2)));
+  CHECK(next() == 5);
+}
+
+namespace {
+
+/// The incarnations of the envelopes that these frames put.
+std::set<uint32_t> put_by(const Effects& effects) {
+  std::set<uint32_t> out;
+  for (const auto& put : sent<proto::Put>(effects))
+    for (const auto& item : put.items) out.insert(crypto::decode_envelope(item.envelope)->inc);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("R13, R23: a node puts nothing before it is known whether its store is an old copy") {
+  Exchange world;
+  world.feed();
+  world.send_letter();
+  REQUIRE(world.last_envelope().env_id != EnvelopeId{});
+  std::set<uint32_t> put;
+  const auto note = [&](const Effects& effects) { put.merge(put_by(effects)); };
+  // One broker is not enough, and a greeting without a word on our log is none.
+  note(world.greet(0));
+  note(greeted(world, 1));
+  for (int i = 0; i < 5; ++i) note(world.tick());
+  CHECK(put.empty());
+  note(world.from(1, proto::CheckpointData{world.self.id, {}, 0}));
+  CHECK(put == std::set<uint32_t>{1});
+}
+
+TEST_CASE("R13, R20: a node that recovers puts nothing of its earlier incarnation") {
+  Exchange world;
+  world.feed();
+  world.send_letter();
+  const auto before = world.last_envelope();
+  {
+    auto txn = world.realm.store.begin_write().value();
+    REQUIRE(Node::mark_restored(*txn));
+    REQUIRE(txn->commit());
+  }
+  world.restart();
+  std::set<uint32_t> put;
+  const auto note = [&](const Effects& effects) { put.merge(put_by(effects)); };
+  note(world.greet(0));
+  REQUIRE(world.node->recovery() == proto::Recovery::asking);
+  note(world.tick());
+  CHECK(put.empty());
+  note(world.greet(1));
+  REQUIRE(world.node->recovery() == proto::Recovery::telling);
+  for (int i = 0; i < 3; ++i) {
+    world.now = world.now + seconds(1);
+    auto effects = world.tick();
+    note(effects);
+    note(world.wrapped(std::move(effects)));
+  }
+  CHECK(put == std::set<uint32_t>{2});
+  CHECK_FALSE(world.realm.read()->get(table::open_envelope, before.env_id).value());
 }
 
 }  // namespace tram::node::test

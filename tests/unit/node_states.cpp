@@ -1,71 +1,17 @@
 // The states × events tables of PROTOCOL.md, section 6: every pair is tried on a node, and what happens is said in the
 // words of the table. The tables are read from the document, so that neither it nor the code can change alone.
-#include <fstream>
-#include <sstream>
-
 #include "base/limits.h"
 #include "tests/unit/node_api_fixture.h"
+#include "tests/unit/protocol_table.h"
 
 namespace tram::node::test {
 namespace {
 
 using proto::InState;
 using proto::ItemState;
-using Cells = std::map<std::string, std::string>;
-
-std::string trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(' ');
-  return first == std::string_view::npos ? "" : std::string(text.substr(first, text.find_last_not_of(' ') - first + 1));
-}
-
-std::vector<std::string> cells_of(const std::string& line) {
-  std::vector<std::string> cells;
-  std::stringstream parts(line.substr(1));
-  for (std::string cell; std::getline(parts, cell, '|');) cells.push_back(trimmed(cell));
-  return cells;
-}
-
-/// The table of that section whose first row names `column`: state -> event -> cell. What stands in brackets is remark.
-std::map<std::string, Cells> protocol_table(const std::string& section, const std::string& column) {
-  std::ifstream file(std::string(TRAM_SOURCE_DIR) + "/proto/PROTOCOL.md");
-  REQUIRE(file.is_open());
-  std::map<std::string, Cells> table;
-  std::vector<std::string> head;
-  bool inside = false;
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("#")) inside = line.starts_with("### " + section + " ");
-    if (!inside || line.empty() || line[0] != '|') {
-      head.clear();
-      continue;
-    }
-    const auto cells = cells_of(line);
-    if (head.empty()) {
-      head = cells;
-      continue;
-    }
-    if (std::find(head.begin(), head.end(), column) == head.end() || cells[0].starts_with("---")) continue;
-    REQUIRE(cells.size() == head.size());
-    auto said = [](const std::string& cell) { return trimmed(cell.substr(0, cell.find('('))); };
-    for (size_t i = 1; i < cells.size(); ++i) table[cells[0]][said(head[i])] = said(cells[i]);
-  }
-  REQUIRE_FALSE(table.empty());
-  return table;
-}
-
-std::vector<std::string> keys_of(const Cells& row) {
-  std::vector<std::string> keys;
-  for (const auto& [key, cell] : row) keys.push_back(key);
-  return keys;
-}
-
-Effects stepped(World& world, std::vector<Event> events) {
-  auto txn = world.realm.store.begin_write().value();
-  Effects effects;
-  REQUIRE(world.node->step(*txn, world.now, events, effects));
-  REQUIRE(world.node->settle(*txn, world.now, effects));
-  REQUIRE(txn->commit());
-  return effects;
-}
+using tram::test::Cells;
+using tram::test::keys_of;
+using tram::test::protocol_table;
 
 /// Runs `work` in one committed transaction.
 template <class Work>
@@ -197,6 +143,7 @@ struct Outgoing {
 
   void receipt(crypto::ReceiptEvent event, ErrorCode reason = ErrorCode{}) {
     crypto::Receipt receipt;
+    receipt.rinc = 1;
     receipt.event = event;
     receipt.reason = static_cast<uint16_t>(reason);
     receipt.realm = world.realm.directory->realm();
@@ -211,7 +158,7 @@ struct Outgoing {
     const Bytes bytes = crypto::encode_receipt(receipt, *world.party_key);
     MailJobDone done;
     done.items.push_back({world.realm.random.id<Hash>(), world.party.id, {}, receipt, {}, bytes, {}});
-    stepped(world, {JobResult{done}});
+    world.step({JobResult{done}});
     if (!has_envelope) return;
     const Bytes row = row_key(doc_id, world.party.id, envelope.id, static_cast<uint16_t>(event));
     CHECK(world.realm.read()->get(table::receipt, row).value());  // evidence, whatever the state
@@ -221,7 +168,7 @@ struct Outgoing {
     Writer(key).u64(at.wire()).u8(kind).raw(id);
     write(world, [&](WriteTxn& txn) { REQUIRE(txn.put(table::timer, key, {})); });
     world.now = at + seconds(1);
-    stepped(world, {Tick{}});
+    world.step({Tick{}});
   }
 
   /// What the event does, in the table's words.
@@ -234,21 +181,33 @@ struct Outgoing {
       WrapDone done;
       done.envelopes.push_back({uuid, world.party.id, Lane::normal, todo_order, next.seq, next.id, bytes, Bytes(1024)});
       done.channels.emplace_back(world.party.id, Lane::normal);
-      stepped(world, {JobResult{done}});
+      world.step({JobResult{done}});
     } else if (event == "W custodies") {
       CustodyDone done;
       for (size_t i : {1u, 2u})
         done.valid.push_back({world.brokers[i].id, world.brokers[i].sig, custody_of(i), Lane::normal, 1});
-      stepped(world, {JobResult{done}});
+      world.step({JobResult{done}});
     } else if (event == "custody void") {
       proto::HelloReply hello;
       hello.broker = world.brokers[0].id;
       hello.epoch = *Epoch::from(Bytes(16, 0xee));
       hello.time = world.now;
-      stepped(world, {BrokerUp{hello.broker}, FrameArrived{hello.broker, proto::Endpoint::control, {1, hello}, {}}});
+      world.step({BrokerUp{hello.broker}, FrameArrived{hello.broker, proto::Endpoint::control, {1, hello}, {}}});
     } else if (event == "receipt 01 or later") {
       receipt(crypto::ReceiptEvent::registered);
       receipt(crypto::ReceiptEvent::received);
+    } else if (event == "receipt of a life whose successor lacks it") {
+      crypto::Notice notice;
+      notice.kind = crypto::NoticeKind::recover;
+      notice.realm = world.realm.directory->realm();
+      notice.issuer = world.party.id;
+      notice.other = world.self.id;
+      notice.env_id = crypto::rinc_field(2);
+      notice.lane = Lane::normal;
+      MailJobDone done;
+      done.items.push_back({world.realm.random.id<Hash>(), world.party.id, {}, {}, notice, {}, {}});
+      world.step({JobResult{done}});
+      for (const auto one : {crypto::ReceiptEvent::received, crypto::ReceiptEvent::registered, crypto::ReceiptEvent::rejected}) receipt(one);
     } else if (event == "rejected, rekey") {
       receipt(crypto::ReceiptEvent::rejected, ErrorCode::rekey);
     } else if (event == "rejected, other") {
@@ -355,7 +314,7 @@ struct Incoming {
     notice.seq = 2;
     MailJobDone done;
     done.items.push_back({world.realm.random.id<Hash>(), world.party.id, {}, {}, notice, {}, {}});
-    stepped(world, {JobResult{done}});
+    world.step({JobResult{done}});
     CHECK(load<proto::InRecord>(*world.realm.read(), table::incoming, u64_value(next_arrival)).value().state ==
           InState::arrived);
   }
@@ -425,7 +384,7 @@ TEST_CASE("6.1: one document for one recipient, every state and event") {
   for (const auto& [state, row] : table) states.push_back(state);
   CHECK(states == std::vector<std::string>{"accepted", "archived", "at_risk", "delivered", "new", "outbox", "reissue"});
   for (const auto& [state, row] : table) {
-    CHECK(row.size() == 9);
+    CHECK(row.size() == 10);
     for (const auto& [event, cell] : row) {
       INFO(state << " × " << event);
       CHECK(Outgoing(state).after(event) == cell);
@@ -476,7 +435,7 @@ TEST_CASE("a document that was recalled while it waited for its turn stays recal
   incoming.comes(proto::RelationKind::recall);
   REQUIRE(incoming.target().state == InState::recalled);
   incoming.world.now = incoming.world.now + limits::gap_release + hours(1);
-  stepped(incoming.world, {Tick{}});
+  incoming.world.step({Tick{}});
   CHECK_FALSE(incoming.world.realm.read()->get(table::incoming_held, incoming.position(9)).value());
   CHECK(incoming.target().state == InState::recalled);
 }

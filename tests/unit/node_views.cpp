@@ -229,22 +229,10 @@ TEST_CASE("R27: a receipt by another directory settles nothing") {
     world.confirm();
     world.send_letter();
     const auto envelope = world.last_envelope();
-    crypto::Receipt receipt;
-    receipt.event = crypto::ReceiptEvent::received;
-    receipt.realm = world.realm.directory->realm();
-    receipt.env_id = envelope.env_id;
-    receipt.doc_id = crypto::decode_envelope(envelope.envelope)->doc_id;
-    receipt.sender = world.self.id;
-    receipt.recipient = receipt.issuer = world.party.id;
-    receipt.time = world.now;
-    receipt.answers = crypto::answers_hash(envelope.envelope);
-    receipt.dir_size = world.realm.directory->size();
-    receipt.dir_root = same ? world.realm.directory->root() : crypto::merkle_leaf(view("other"));
-    const Bytes bytes = crypto::encode_receipt(receipt, *world.party_key);
-    MailJobDone done;
-    done.items.push_back({world.realm.random.id<Hash>(), world.party.id, {}, receipt, {}, bytes, {}});
-    world.step({JobResult{done}});
-    const auto item = load<proto::ItemRecord>(*world.realm.read(), table::item, row_key(envelope.uuid, world.party.id)).value();
+    auto receipt = world.receipt_for(envelope);
+    if (!same) receipt.dir_root = crypto::merkle_leaf(view("other"));
+    world.receipt_comes(receipt);
+    const auto item = world.item_of(envelope);
     CHECK((item.state == proto::ItemState::delivered) == same);
     CHECK(audit::view_conflicts(*world.realm.read()).value().size() == (same ? 0 : 1));
   }

@@ -1,0 +1,271 @@
+// The states × events tables of PROTOCOL.md 6.3 and 6.5: every pair is tried on a node, and what happens is said in their
+// words.
+#include "tests/unit/node_exchange.h"
+#include "tests/unit/protocol_table.h"
+
+namespace tram::node::test {
+namespace {
+
+using tram::test::protocol_table;
+
+/// A letter of `party` for us, at this position of its channel.
+struct Arriving : Exchange {
+  crypto::Envelope envelope;
+  Bytes bytes;
+  bool asked_for = false;
+
+  void begin(uint64_t seq) {
+    envelope.realm = realm.directory->realm();
+    envelope.sender = party.id;
+    envelope.recipient = self.id;
+    envelope.lane = Lane::normal;
+    envelope.inc = 1;
+    envelope.seq = seq;
+    envelope.doc_id = realm.random.id<DocId>();
+    envelope.created = now;
+    envelope.not_after = now + days(10);
+    envelope.dir_size = realm.directory->size();
+    envelope.dir_root = realm.directory->root();
+    bytes = crypto::encode_envelope(envelope, *party_key);
+    greet(0);
+    greet(1);
+    feed();
+  }
+  /// Also what a worker makes of it at once: sealed answers.
+  Effects answered(Effects effects) {
+    for (auto& job : effects.jobs)
+      if (std::holds_alternative<AnswerJob>(job)) {
+        auto more = step({run_job(job, bodies, realm.random)});
+        std::move(more.sends.begin(), more.sends.end(), std::back_inserter(effects.sends));
+      }
+    return effects;
+  }
+  Effects announced() {
+    auto effects = answered(from(0, proto::Announce{{{bytes, 1, {}}}}));
+    for (const auto& fetch : sent<proto::Fetch>(effects))
+      asked_for = asked_for || std::find(fetch.env_ids.begin(), fetch.env_ids.end(), envelope.id) != fetch.env_ids.end();
+    return effects;
+  }
+  /// The content comes, and a worker has opened it, or could not.
+  void opened(Result<void> outcome) {
+    proto::Content content;
+    content.env_id = envelope.id;
+    answered(from(0, content));
+    OpenDone done;
+    done.env_id = envelope.id;
+    done.outcome = std::move(outcome);
+    proto::InRecord& record = done.record;
+    record.doc_id = envelope.doc_id;
+    record.env_id = envelope.id;
+    record.sender = party.id;
+    record.lane = envelope.lane;
+    record.inc = envelope.inc;
+    record.seq = envelope.seq;
+    record.envelope = bytes;
+    record.document_key = Bytes(32, 7);
+    record.inline_body = true;
+    proto::Metadata metadata;
+    metadata.subject = "Về việc kiểm tra";
+    record.metadata = proto::encode_metadata(metadata);
+    done.inline_chunk = Bytes(100, 1);
+    answered(step({JobResult{std::move(done)}}));
+  }
+  void kills_the_node() {
+    for (uint32_t i = 0; i <= limits::poison_attempts_max; ++i) {
+      auto txn = realm.store.begin_write().value();
+      const Hash id{envelope.id.bytes};
+      REQUIRE(Node::count_attempts(*txn, now, {&id, 1}, log));
+      REQUIRE(txn->commit());
+    }
+    restart();
+    greet(0);
+  }
+
+  std::optional<proto::AnswerRecord> answer() {
+    return find<proto::AnswerRecord>(*realm.read(), table::answer, envelope.id).value();
+  }
+  std::optional<proto::InRecord> document() {
+    const auto txn = realm.read();
+    const auto arrival = find_u64(*txn, table::incoming_by_doc, envelope.doc_id).value();
+    return arrival ? find<proto::InRecord>(*txn, table::incoming, u64_value(*arrival)).value() : std::nullopt;
+  }
+  std::string name_of_state() {
+    const auto held = answer();
+    const auto record = document();
+    CHECK(record.has_value() == (held && text(BytesView(held->statement).first(4)) == "EDXA"));  // ACK iff stored (R15)
+    if (!held) return asked_for ? "fetching" : "(unknown)";
+    if (!record) return realm.read()->get(table::quarantine, envelope.id).value() ? "quarantine" : "refused";
+    return record->state == proto::InState::held ? "held" : record->state == proto::InState::registered ? "registered" : "stored";
+  }
+};
+
+/// In one state of table 6.3.
+struct Incoming : Arriving {
+  Incoming(const std::string& state, uint64_t seq) {
+    begin(seq);
+    if (state == "(unknown)") return;
+    announced();
+    if (state == "held" || state == "stored" || state == "registered") opened({});
+    if (state == "refused") opened(fail(ErrorCode::cannot_open));
+    if (state == "quarantine") {
+      kills_the_node();
+      announced();
+      opened({});
+    }
+    if (state == "registered") {
+      auto txn = realm.store.begin_write().value();
+      Effects effects;
+      REQUIRE(node->register_document(*txn, now, document()->arrival, {{}, {}, "mai", {}}, effects));
+      REQUIRE(txn->commit());
+    }
+    REQUIRE(name_of_state() == state);
+  }
+
+  /// What the event does, in the table's words.
+  std::string after(const std::string& event) {
+    const std::string before = name_of_state();
+    const auto stored = answer();
+    if (event == "announced by a broker") {
+      for (const auto& put : sent<proto::AckPut>(announced()))
+        for (const auto& item : put.items) {
+          REQUIRE(stored);
+          CHECK(item.statement == stored->statement);
+          return text(BytesView(item.statement).first(4)) == "EDXA" ? "answered with the stored ACK" : "answered with the stored nack";
+        }
+    } else if (event == "content complete and verified" || event == "earlier position missing") {
+      opened({});
+    } else if (event == "channel reached it") {
+      auto voided = notice(crypto::NoticeKind::voided, 1, realm.random.id<EnvelopeId>());
+      voided.lane = Lane::normal;
+      heard(voided);
+    } else if (event == "cannot verify or open") {
+      opened(fail(ErrorCode::cannot_open));
+    } else if (event == "attempts > 3") {
+      kills_the_node();
+      if (before == "fetching") announced();
+      opened({});
+    } else {
+      FAIL("PROTOCOL.md has an event that no test knows: " << event);
+    }
+    if (stored) {  // the same answer for ever
+      CHECK(answer()->statement == stored->statement);
+      CHECK(answer()->receipt == stored->receipt);
+    }
+    const std::string state = name_of_state();
+    return state == before ? "–" : state;
+  }
+};
+
+/// In one state of table 6.5.
+struct PutBack : Arriving {
+  uint64_t target = 0;
+
+  explicit PutBack(const std::string& state) {
+    begin(1);
+    announced();
+    opened({});
+    target = document()->arrival;
+    envelope.seq = 2;  // another one, which comes now
+    envelope.doc_id = realm.random.id<DocId>();
+    bytes = crypto::encode_envelope(envelope, *party_key);
+    asked_for = false;
+    if (state == "none") return;
+    {
+      auto txn = realm.store.begin_write().value();
+      REQUIRE(Node::mark_restored(*txn));
+      REQUIRE(txn->commit());
+    }
+    restart();
+    greet(0);
+    if (state == "telling") greet(1);
+    REQUIRE(node->recovery() == (state == "telling" ? proto::Recovery::telling : proto::Recovery::asking));
+  }
+
+  proto::InRecord document_at(uint64_t arrival) {
+    return load<proto::InRecord>(*realm.read(), table::incoming, u64_value(arrival)).value();
+  }
+
+  std::string does(const std::string& what) {
+    if (what == "acknowledges") {
+      announced();
+      opened({});
+      return answer() ? "yes" : "no";
+    }
+    if (what == "takes mail") {
+      auto word = notice(crypto::NoticeKind::backed_up, 1, crypto::rinc_field(1));
+      auto effects = from(0, proto::MailDeliver{{{party.id, crypto::encode_notice(word, *party_key)}}});
+      REQUIRE(jobs_of<MailJob>(effects).size() == 1);
+      for (auto& job : effects.jobs)
+        if (std::holds_alternative<MailJob>(job)) return sent<proto::MailDone>(step({run_job(job, bodies, realm.random)})).empty() ? "no" : "yes";
+    }
+    if (what == "issues receipts to senders") {
+      auto txn = realm.store.begin_write().value();
+      Effects effects;
+      REQUIRE(node->register_document(*txn, now, target, {{}, {}, "mai", {}}, effects));
+      REQUIRE(txn->commit());
+      effects = answered(std::move(effects));
+      const auto posts = sent<proto::MailPost>(effects);
+      const bool told = std::any_of(posts.begin(), posts.end(),
+                                    [](const auto& post) { return post.items.at(0).content.size() == limits::cell_bytes; });
+      const Bytes row = row_key(document_at(target).doc_id, self.id, document_at(target).env_id, uint16_t{3});
+      const auto issued = load<proto::ReceiptRecord>(*realm.read(), table::receipt, row).value();
+      const uint32_t rinc = crypto::decode_receipt(issued.receipt)->rinc;
+      CHECK(rinc == (node->recovery() == proto::Recovery::telling ? 2 : 1));
+      if (!told) return "waits";
+      return node->recovery() == proto::Recovery::asking ? "yes, under the old rinc" : "yes";
+    }
+    REQUIRE(what == "sends documents");
+    std::set<uint32_t> put;
+    const auto note = [&](const Effects& effects) {
+      for (const auto& one : sent<proto::Put>(effects))
+        for (const auto& item : one.items) put.insert(crypto::decode_envelope(item.envelope)->inc);
+    };
+    note(send_letter());
+    for (int i = 0; i < 4; ++i) {
+      now = now + seconds(1);
+      auto effects = tick();
+      note(effects);
+      note(wrapped(std::move(effects)));
+    }
+    const auto last = last_envelope();
+    if (put.empty() && last.env_id.is_zero()) return "taken from clerks, not wrapped, not put";
+    const uint32_t inc = crypto::decode_envelope(last.envelope)->inc;
+    CHECK(put == std::set<uint32_t>{inc});
+    return inc == 2 ? "yes, under the new inc" : inc == 1 ? "yes" : "?";
+  }
+};
+
+}  // namespace
+
+TEST_CASE("6.3: transport of one envelope at its recipient, every state and event") {
+  const auto table = protocol_table("6.3", "channel reached it");
+  std::vector<std::string> states;
+  for (const auto& [state, row] : table) states.push_back(state);
+  CHECK(states == std::vector<std::string>{"(unknown)", "fetching", "held", "quarantine", "refused", "registered", "stored"});
+  for (const auto& [state, row] : table) {
+    CHECK(row.size() == 6);
+    for (const auto& [event, cell] : row) {
+      INFO(state << " × " << event);
+      const uint64_t seq = state == "held" || event == "earlier position missing" ? 2 : 1;
+      if (seq == 2 && state != "held" && state != "fetching" && state != "(unknown)") {
+        CHECK(cell == "–");  // it was in its turn, or refused
+        continue;
+      }
+      CHECK(Incoming(state, seq).after(event) == cell);
+    }
+  }
+}
+
+TEST_CASE("6.5: a node whose store was put back, every state") {
+  const auto table = protocol_table("6.5", "acknowledges");
+  CHECK(table.size() == 3);
+  for (const auto& [state, row] : table) {
+    CHECK(row.size() == 4);
+    for (const auto& [what, cell] : row) {
+      INFO(state << " × " << what);
+      CHECK(PutBack(state).does(what) == cell);
+    }
+  }
+}
+
+}  // namespace tram::node::test
