@@ -1,29 +1,50 @@
 #include "crypto/base64.h"
 
-#include <sodium.h>
+#include <array>
 
 namespace tram::crypto {
 namespace {
-constexpr int base64_kind = sodium_base64_VARIANT_ORIGINAL;
-}
+
+// Signatures and roots only, which are public: tables may be looked up, as libsodium must not.
+constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr uint8_t no_digit = 64;
+constexpr auto values = [] {
+  std::array<uint8_t, 256> table{};
+  table.fill(no_digit);
+  for (size_t i = 0; i < digits.size(); ++i) table[static_cast<uint8_t>(digits[i])] = static_cast<uint8_t>(i);
+  return table;
+}();
+
+}  // namespace
 
 std::string to_base64(BytesView bytes) {
-  std::string out(sodium_base64_ENCODED_LEN(bytes.size(), base64_kind), '\0');
-  sodium_bin2base64(out.data(), out.size(), bytes.data(), bytes.size(), base64_kind);
-  out.pop_back();  // the terminating zero
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t some = std::min<size_t>(3, bytes.size() - i);
+    uint32_t three = 0;
+    for (size_t j = 0; j < 3; ++j) three = three << 8 | (j < some ? bytes[i + j] : 0u);
+    for (size_t j = 0; j < 4; ++j) out += j <= some ? digits[three >> (18 - 6 * j) & 63] : '=';
+  }
   return out;
 }
 
 std::optional<Bytes> from_base64(std::string_view in) {
-  Bytes out(in.size() / 4 * 3 + 3);
-  size_t size = 0;
-  const char* end = nullptr;
-  if (sodium_base642bin(out.data(), out.size(), in.data(), in.size(), nullptr, &size, &end, base64_kind) != 0 ||
-      end != in.data() + in.size()) {
-    return std::nullopt;
+  if (in.size() % 4 != 0) return std::nullopt;
+  Bytes out;
+  out.reserve(in.size() / 4 * 3);
+  for (size_t i = 0; i < in.size(); i += 4) {
+    size_t some = 3;  // bytes of these four characters
+    if (i + 4 == in.size() && in[i + 3] == '=') some = in[i + 2] == '=' ? 1 : 2;
+    uint32_t three = 0;
+    for (size_t j = 0; j < 4; ++j) {
+      const uint8_t value = j <= some ? values[static_cast<uint8_t>(in[i + j])] : uint8_t{0};
+      if (value == no_digit) return std::nullopt;
+      three = three << 6 | value;
+    }
+    if ((three << 8 * some & 0xffffff) != 0) return std::nullopt;
+    for (size_t j = 0; j < some; ++j) out.push_back(static_cast<uint8_t>(three >> (16 - 8 * j)));
   }
-  out.resize(size);
-  if (to_base64(out) != in) return std::nullopt;
   return out;
 }
 

@@ -48,12 +48,10 @@ Hash keyed_hash(BytesView key, std::string_view label, std::initializer_list<Byt
 }
 
 Hash sha256(std::initializer_list<BytesView> parts) {
-  crypto_hash_sha256_state state;
-  crypto_hash_sha256_init(&state);
-  for (BytesView part : parts) crypto_hash_sha256_update(&state, part.data(), part.size());
-  Hash out;
-  crypto_hash_sha256_final(&state, out.bytes.data());
-  return out;
+  // A Merkle tree is many short inputs: to make a context costs more than to hash one.
+  thread_local Sha256 reused;
+  for (BytesView part : parts) reused.update(part);
+  return reused.finish();
 }
 
 Hasher::Hasher(std::string_view label) {
@@ -81,7 +79,9 @@ void Sha256::update(BytesView part) {
 Hash Sha256::finish() {
   Hash out;
   unsigned bytes = 0;
-  TRAM_CHECK(EVP_DigestFinal_ex(static_cast<EVP_MD_CTX*>(context_), out.bytes.data(), &bytes) == 1 && bytes == 32);
+  auto* context = static_cast<EVP_MD_CTX*>(context_);
+  TRAM_CHECK(EVP_DigestFinal_ex(context, out.bytes.data(), &bytes) == 1 && bytes == 32);
+  TRAM_CHECK(EVP_DigestInit_ex(context, nullptr, nullptr) == 1);
   return out;
 }
 

@@ -1,5 +1,5 @@
 // Hashes of EDX1 (protocol.md 3.1, 4.3): BLAKE2b-256 with domain labels for ids and PRF, SHA-256 where a
-// standard demands it. Nothing here allocates but Sha256. Labels are at most 255 bytes of ASCII.
+// standard demands it. Nothing here allocates but Sha256, and sha256 the first time in a thread. Labels are at most 255 bytes of ASCII.
 // Library: verify. Thread: any.
 #pragma once
 #include <initializer_list>

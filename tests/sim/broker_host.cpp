@@ -93,7 +93,7 @@ void BrokerHost::lose_disk() {
   return_after(world_.random.within(seconds(1), seconds(60)));
 }
 
-void BrokerHost::restore(const std::map<std::string, std::map<Bytes, Bytes>>& image, bool recover) {
+void BrokerHost::restore(const MemStore::Image& image, bool recover) {
   crash(false);
   world_.trace(name(), recover ? "-- restored" : "-- restored in silence");
   raw_.restore(image);
@@ -102,7 +102,7 @@ void BrokerHost::restore(const std::map<std::string, std::map<Bytes, Bytes>>& im
   return_after(world_.random.within(seconds(1), seconds(60)));
 }
 
-void BrokerHost::lose_commits(const std::map<std::string, std::map<Bytes, Bytes>>& image) {
+void BrokerHost::lose_commits(const MemStore::Image& image) {
   crash(true);
   world_.trace(name(), "-- the disk had lied");
   raw_.restore(image);

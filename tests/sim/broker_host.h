@@ -22,11 +22,11 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   /// The disk is gone; an operator installs the broker anew (R7).
   void lose_disk();
   /// The store as it is now, for restore().
-  std::map<std::string, std::map<Bytes, Bytes>> image() const { return raw_.dump(); }
+  MemStore::Image image() const { return raw_.dump(); }
   /// The store is put back to an image; with `recover` the operator says so and a new epoch opens (R8).
-  void restore(const std::map<std::string, std::map<Bytes, Bytes>>& image, bool recover);
+  void restore(const MemStore::Image& image, bool recover);
   /// The disk loses what was committed last: the process dies, and comes back on an earlier state (a lying disk).
-  void lose_commits(const std::map<std::string, std::map<Bytes, Bytes>>& image);
+  void lose_commits(const MemStore::Image& image);
   /// A bit of a stored value, or of a body's file, is wrong from now on. False when there is nothing to flip.
   bool flip_value();
   bool flip_body();

@@ -1,6 +1,7 @@
 #include "tests/sim/mem_store.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
 #include "base/limits.h"
@@ -9,20 +10,17 @@ namespace tram::sim {
 namespace {
 
 using Map = MemStore::Rows;
-using Overlay = std::map<Bytes, std::optional<Bytes>>;
+using Overlay = std::map<Bytes, std::optional<Bytes>, MemStore::KeyOrder>;
 
-const Map& table_of(const MemStore::Tables& tables, std::string_view name) {
+const Map& table_of(const MemStore::Tables& tables, size_t number) {
   static const Map empty;
-  auto it = tables.find(name);
-  return it == tables.end() ? empty : *it->second;
+  return number < tables.size() && tables[number] ? *tables[number] : empty;
 }
 
 /// The rows of `base` changed by `overlay` with from <= key < until.
-std::vector<Row> merged_scan(const Map& base, const Overlay& overlay, BytesView from_view, BytesView until_view,
-                             size_t limit, Direction direction) {
+std::vector<Row> merged_scan(const Map& base, const Overlay& overlay, BytesView from, BytesView until, size_t limit, Direction direction) {
   std::vector<Row> rows;
-  Bytes from = to_bytes(from_view), until = to_bytes(until_view);
-  if (limit == 0 || (!until.empty() && until <= from)) return rows;
+  if (limit == 0 || (!until.empty() && !MemStore::KeyOrder{}(from, until))) return rows;
   auto b0 = base.lower_bound(from), b1 = until.empty() ? base.end() : base.lower_bound(until);
   auto o0 = overlay.lower_bound(from), o1 = until.empty() ? overlay.end() : overlay.lower_bound(until);
   if (direction == Direction::forward) {
@@ -59,22 +57,20 @@ std::vector<Row> merged_scan(const Map& base, const Overlay& overlay, BytesView 
 
 class MemReadTxn final : public ReadTxn {
  public:
-  explicit MemReadTxn(const MemStore& store) : store_(store), tables_(store.tables_) {}
+  explicit MemReadTxn(MemStore& store) : store_(store), tables_(store.tables_) {}
   Result<std::optional<Bytes>> get(const Table& table, BytesView key) override {
-    store_.check_table(table.name);
-    const Map& map = table_of(tables_, table.name);
-    auto it = map.find(to_bytes(key));
+    const Map& map = table_of(*tables_, store_.number_of(table.name));
+    auto it = map.find(key);
     return it == map.end() ? std::optional<Bytes>{} : std::optional<Bytes>(it->second);
   }
   Result<std::vector<Row>> scan(const Table& table, BytesView from, BytesView until, size_t limit,
                                 Direction direction) override {
-    store_.check_table(table.name);
-    return merged_scan(table_of(tables_, table.name), {}, from, until, limit, direction);
+    return merged_scan(table_of(*tables_, store_.number_of(table.name)), {}, from, until, limit, direction);
   }
 
  private:
-  const MemStore& store_;
-  MemStore::Tables tables_;  // shares the maps; a commit copies a map that a reader still shares
+  MemStore& store_;
+  std::shared_ptr<const MemStore::Tables> tables_;  // a commit copies what a reader still shares
 };
 
 class MemWriteTxn final : public WriteTxn {
@@ -86,39 +82,42 @@ class MemWriteTxn final : public WriteTxn {
   MemWriteTxn(const MemWriteTxn&) = delete;
   MemWriteTxn& operator=(const MemWriteTxn&) = delete;
 
-  Result<std::optional<Bytes>> get(const Table& table, BytesView key_view) override {
-    TRAM_OK(usable(table));
-    return lookup(table.name, to_bytes(key_view));
+  Result<std::optional<Bytes>> get(const Table& table, BytesView key) override {
+    TRAM_OK(usable());
+    const Bytes* value = lookup(store_.number_of(table.name), key);
+    return value ? std::optional<Bytes>(*value) : std::optional<Bytes>{};
   }
   Result<std::vector<Row>> scan(const Table& table, BytesView from, BytesView until, size_t limit,
                                 Direction direction) override {
-    TRAM_OK(usable(table));
-    return merged_scan(table_of(store_.tables_, table.name), overlay_[std::string(table.name)], from, until, limit,
-                       direction);
+    TRAM_OK(usable());
+    static const Overlay none;
+    const size_t number = store_.number_of(table.name);
+    const Overlay* written = overlay(number);
+    return merged_scan(table_of(store_.tables(), number), written ? *written : none, from, until, limit, direction);
   }
-  Result<void> put(const Table& table, BytesView key_view, BytesView value) override {
-    TRAM_OK(usable(table));
-    if (key_view.empty() || key_view.size() > limits::key_bytes_max) return fail(ErrorCode::too_large, "key");
+  Result<void> put(const Table& table, BytesView key, BytesView value) override {
+    TRAM_OK(usable());
+    if (key.empty() || key.size() > limits::key_bytes_max) return fail(ErrorCode::too_large, "key");
     if (value.size() > limits::value_bytes_max) return fail(ErrorCode::too_large, std::string(table.name));
-    Bytes key = to_bytes(key_view);
-    auto old = lookup(table.name, key);
+    const size_t number = store_.number_of(table.name);
+    const Bytes* old = lookup(number, key);
     uint64_t used = used_bytes_ - (old ? key.size() + old->size() : 0) + key.size() + value.size();
     if (used > store_.options_.capacity_bytes && used > used_bytes_) {
       failed_ = true;
       return fail(ErrorCode::map_full, std::string(table.name));
     }
     used_bytes_ = used;
-    overlay_[std::string(table.name)].insert_or_assign(std::move(key), to_bytes(value));
+    own_overlay(number).insert_or_assign(to_bytes(key), to_bytes(value));
     return {};
   }
-  Result<void> erase(const Table& table, BytesView key_view) override {
-    TRAM_OK(usable(table));
-    if (key_view.empty() || key_view.size() > limits::key_bytes_max) return {};
-    Bytes key = to_bytes(key_view);
-    auto old = lookup(table.name, key);
+  Result<void> erase(const Table& table, BytesView key) override {
+    TRAM_OK(usable());
+    if (key.empty() || key.size() > limits::key_bytes_max) return {};
+    const size_t number = store_.number_of(table.name);
+    const Bytes* old = lookup(number, key);
     if (!old) return {};
     used_bytes_ -= key.size() + old->size();
-    overlay_[std::string(table.name)].insert_or_assign(std::move(key), std::nullopt);
+    own_overlay(number).insert_or_assign(to_bytes(key), std::nullopt);
     return {};
   }
   Result<void> commit() override {
@@ -138,47 +137,76 @@ class MemWriteTxn final : public WriteTxn {
 
  private:
   void land() {
-    for (auto& [name, rows] : overlay_) {
-      if (rows.empty()) continue;
+    for (auto& [number, rows] : overlays_) {
+      MemStore::Tables& tables = store_.own_tables();
       store_.changes_ += rows.size();
-      auto& shared = store_.tables_[name];
-      if (!shared) shared = std::make_shared<Map>();
-      if (shared.use_count() > 1) shared = std::make_shared<Map>(*shared);
-      for (auto& [key, value] : rows) {
-        if (value) shared->insert_or_assign(key, std::move(*value));
-        else shared->erase(key);
+      if (tables.size() <= number) tables.resize(number + 1);
+      Map& table = MemStore::own_rows(tables[number]);
+      while (!rows.empty()) {
+        auto row = rows.extract(rows.begin());
+        if (row.mapped()) table.insert_or_assign(std::move(row.key()), std::move(*row.mapped()));
+        else table.erase(row.key());
       }
     }
     store_.used_bytes_ = used_bytes_;
     ++store_.commits_;
   }
-  Result<void> usable(const Table& table) const {
+  Result<void> usable() const {
     TRAM_CHECK(!done_);
-    store_.check_table(table.name);
     if (failed_) return fail(ErrorCode::map_full);
     return {};
   }
-  std::optional<Bytes> lookup(std::string_view table, const Bytes& key) const {
-    if (auto rows = overlay_.find(table); rows != overlay_.end())
-      if (auto it = rows->second.find(key); it != rows->second.end()) return it->second;
-    const Map& map = table_of(store_.tables_, table);
+  const Overlay* overlay(size_t number) const {
+    for (const auto& [of, rows] : overlays_)
+      if (of == number) return &rows;
+    return nullptr;
+  }
+  Overlay& own_overlay(size_t number) {
+    for (auto& [of, rows] : overlays_)
+      if (of == number) return rows;
+    return overlays_.emplace_back(number, Overlay{}).second;
+  }
+  const Bytes* lookup(size_t number, BytesView key) const {
+    if (const Overlay* rows = overlay(number))
+      if (auto it = rows->find(key); it != rows->end()) return it->second ? &*it->second : nullptr;
+    const Map& map = table_of(store_.tables(), number);
     auto it = map.find(key);
-    return it == map.end() ? std::optional<Bytes>{} : std::optional<Bytes>(it->second);
+    return it == map.end() ? nullptr : &it->second;
   }
 
   MemStore& store_;
-  std::map<std::string, Overlay, std::less<>> overlay_;
+  std::vector<std::pair<size_t, Overlay>> overlays_;  // of the few tables that are written
   uint64_t used_bytes_;
   bool failed_ = false;
   bool done_ = false;
 };
 
+bool MemStore::KeyOrder::operator()(BytesView a, BytesView b) const {
+  const size_t both = std::min(a.size(), b.size());
+  const int order = both ? std::memcmp(a.data(), b.data(), both) : 0;
+  return order != 0 ? order < 0 : a.size() < b.size();
+}
+
 MemStore::MemStore(MemStoreOptions options) : options_(std::move(options)) {}
 
-void MemStore::check_table(std::string_view name) const {
+size_t MemStore::number_of(std::string_view name) {
+  if (const auto known = numbers_.find(name); known != numbers_.end()) return known->second;
   TRAM_CHECK(!name.empty() && name.size() <= 24);
-  TRAM_CHECK(options_.tables.empty() ||
-             std::find(options_.tables.begin(), options_.tables.end(), name) != options_.tables.end());
+  TRAM_CHECK(options_.tables.empty() || std::find(options_.tables.begin(), options_.tables.end(), name) != options_.tables.end());
+  const auto [it, fresh] = numbers_.emplace(name, numbers_.size());
+  names_.emplace(it->first, it->second);
+  return it->second;
+}
+
+MemStore::Tables& MemStore::own_tables() {
+  if (tables_.use_count() > 1) tables_ = std::make_shared<Tables>(*tables_);
+  return *tables_;
+}
+
+MemStore::Rows& MemStore::own_rows(std::shared_ptr<Rows>& rows) {
+  if (!rows) rows = std::make_shared<Rows>();
+  if (rows.use_count() > 1) rows = std::make_shared<Rows>(*rows);
+  return *rows;
 }
 
 Result<std::unique_ptr<ReadTxn>> MemStore::begin_read() {
@@ -195,16 +223,16 @@ Result<std::unique_ptr<WriteTxn>> MemStore::begin_write() {
 
 bool MemStore::flip_bit(uint64_t choice) {
   uint64_t rows = 0;
-  for (const auto& [name, table] : tables_) rows += table->size();
+  for (const auto& [name, number] : names_) rows += table_of(tables(), number).size();
   if (!rows) return false;
   uint64_t skip = choice % rows;
-  for (auto& [name, table] : tables_) {
-    if (skip >= table->size()) {
-      skip -= table->size();
+  for (const auto& [name, number] : names_) {
+    const size_t size = table_of(tables(), number).size();
+    if (skip >= size) {
+      skip -= size;
       continue;
     }
-    if (table.use_count() > 1) table = std::make_shared<Map>(*table);
-    Bytes& value = std::next(table->begin(), static_cast<ptrdiff_t>(skip))->second;
+    Bytes& value = std::next(own_rows(own_tables()[number]).begin(), static_cast<ptrdiff_t>(skip))->second;
     if (value.empty()) return false;
     const uint64_t bit = choice / rows % (value.size() * 8);
     value[bit / 8] = static_cast<uint8_t>(value[bit / 8] ^ 1u << bit % 8);
@@ -213,21 +241,23 @@ bool MemStore::flip_bit(uint64_t choice) {
   return false;
 }
 
-std::map<std::string, std::map<Bytes, Bytes>> MemStore::dump() const {
-  std::map<std::string, std::map<Bytes, Bytes>> image;
-  for (const auto& [name, rows] : tables_)
-    if (!rows->empty()) image.emplace(name, *rows);
+MemStore::Image MemStore::dump() const {
+  Image image;
+  for (const auto& [name, number] : names_)
+    if (const Rows& rows = table_of(tables(), number); !rows.empty()) image.emplace(name, rows);
   return image;
 }
 
-void MemStore::restore(const std::map<std::string, std::map<Bytes, Bytes>>& image) {
+void MemStore::restore(const Image& image) {
   TRAM_CHECK(!writer_alive_);
-  tables_.clear();
+  tables_ = std::make_shared<Tables>();
   used_bytes_ = 0;
   revive();
   for (const auto& [name, rows] : image) {
     for (const auto& [key, value] : rows) used_bytes_ += key.size() + value.size();
-    tables_.emplace(name, std::make_shared<Map>(rows));
+    const size_t number = number_of(name);
+    if (tables_->size() <= number) tables_->resize(number + 1);
+    (*tables_)[number] = std::make_shared<Rows>(rows);
   }
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 #include <map>
 #include <set>
+#include <unordered_map>
 
 #include "base/ports.h"
 
@@ -20,8 +21,12 @@ struct MemStoreOptions {
 
 class MemStore final : public Store {
  public:
-  using Rows = std::map<Bytes, Bytes>;
-  using Tables = std::map<std::string, std::shared_ptr<Rows>, std::less<>>;
+  struct KeyOrder {
+    using is_transparent = void;
+    bool operator()(BytesView a, BytesView b) const;
+  };
+  using Rows = std::map<Bytes, Bytes, KeyOrder>;
+  using Tables = std::vector<std::shared_ptr<Rows>>;  // by number; none where nothing was ever written
 
   explicit MemStore(MemStoreOptions options = {});
 
@@ -43,17 +48,28 @@ class MemStore final : public Store {
   /// Rows written or erased by all commits.
   uint64_t changes() const { return changes_; }
   /// Every committed row, for comparing two runs and for images of a disk at an instant.
-  std::map<std::string, std::map<Bytes, Bytes>> dump() const;
+  using Image = std::map<std::string, Rows>;
+  Image dump() const;
   /// Replaces everything, as a restore from a backup does. No transaction may live.
-  void restore(const std::map<std::string, std::map<Bytes, Bytes>>& image);
+  void restore(const Image& image);
 
  private:
   friend class MemReadTxn;
   friend class MemWriteTxn;
-  void check_table(std::string_view name) const;
+  struct NameHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
+  };
+  size_t number_of(std::string_view name);
+  const Tables& tables() const { return *tables_; }
+  /// The tables that are about to be written: a snapshot keeps those it has.
+  Tables& own_tables();
+  static Rows& own_rows(std::shared_ptr<Rows>&);
 
   MemStoreOptions options_;
-  Tables tables_;
+  std::unordered_map<std::string, size_t, NameHash, std::equal_to<>> numbers_;
+  std::map<std::string_view, size_t> names_;  // the same, in order
+  std::shared_ptr<Tables> tables_ = std::make_shared<Tables>();
   uint64_t used_bytes_ = 0;
   uint64_t commits_ = 0, changes_ = 0;
   bool writer_alive_ = false;

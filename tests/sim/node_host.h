@@ -21,7 +21,7 @@ class NodeHost final : public Host, public ClientEnd {
   void boot() override;
 
   struct Image {
-    std::map<std::string, std::map<Bytes, Bytes>> store;
+    MemStore::Image store;
     std::map<std::string, Bytes> bodies;
     uint32_t rinc = 0, log_generation = 0;
     uint64_t log_size = 0;

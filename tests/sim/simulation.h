@@ -44,7 +44,7 @@ class Simulation {
   Outcome run();
 
  private:
-  using Image = std::map<std::string, std::map<Bytes, Bytes>>;
+  using Image = MemStore::Image;
   void plan_faults(const Options&);
   void plan_week();
   void plan_documents();

@@ -231,7 +231,7 @@ struct Rotten {
     return world.broker->recover(*store, world.bodies, world.now);
   }
   void back_into(World& world) {
-    std::map<std::string, std::map<Bytes, Bytes>> image;
+    sim::MemStore::Image image;
     auto txn = must(store->begin_read());
     for (const Table& table : table::all())
       for (const Row& row : must(txn->scan(table, {}, {}, 100000))) image[std::string(table.name)][row.key] = row.value;

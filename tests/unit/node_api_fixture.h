@@ -228,7 +228,7 @@ struct World {
             {"files", {{{"name", "cong-van.pdf"}, {"content", base64(pdf)}}}}};
   }
 
-  std::map<std::string, std::map<Bytes, Bytes>> dump() const { return realm.store.dump(); }
+  sim::MemStore::Image dump() const { return realm.store.dump(); }
 
   /// Seals the last submission and gives the record, as the loop would after its job.
   SealDone seal() {
