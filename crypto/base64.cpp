@@ -1,50 +1,29 @@
 #include "crypto/base64.h"
 
-#include <array>
+#include <openssl/evp.h>
+
+#include <limits>
+
+#include "base/check.h"
 
 namespace tram::crypto {
-namespace {
 
-// Signatures and roots only, which are public: tables may be looked up, as libsodium must not.
-constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr uint8_t no_digit = 64;
-constexpr auto values = [] {
-  std::array<uint8_t, 256> table{};
-  table.fill(no_digit);
-  for (size_t i = 0; i < digits.size(); ++i) table[static_cast<uint8_t>(digits[i])] = static_cast<uint8_t>(i);
-  return table;
-}();
-
-}  // namespace
-
+// Signatures and roots only, which are public: they need not pay for libsodium's constant time.
 std::string to_base64(BytesView bytes) {
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t some = std::min<size_t>(3, bytes.size() - i);
-    uint32_t three = 0;
-    for (size_t j = 0; j < 3; ++j) three = three << 8 | (j < some ? bytes[i + j] : 0u);
-    for (size_t j = 0; j < 4; ++j) out += j <= some ? digits[three >> (18 - 6 * j) & 63] : '=';
-  }
+  TRAM_CHECK(bytes.size() <= std::numeric_limits<int>::max() / 2);
+  std::string out((bytes.size() + 2) / 3 * 4 + 1, '\0');
+  EVP_EncodeBlock(reinterpret_cast<uint8_t*>(out.data()), bytes.data(), static_cast<int>(bytes.size()));
+  out.pop_back();  // the terminating zero
   return out;
 }
 
 std::optional<Bytes> from_base64(std::string_view in) {
-  if (in.size() % 4 != 0) return std::nullopt;
-  Bytes out;
-  out.reserve(in.size() / 4 * 3);
-  for (size_t i = 0; i < in.size(); i += 4) {
-    size_t some = 3;  // bytes of these four characters
-    if (i + 4 == in.size() && in[i + 3] == '=') some = in[i + 2] == '=' ? 1 : 2;
-    uint32_t three = 0;
-    for (size_t j = 0; j < 4; ++j) {
-      const uint8_t value = j <= some ? values[static_cast<uint8_t>(in[i + j])] : uint8_t{0};
-      if (value == no_digit) return std::nullopt;
-      three = three << 6 | value;
-    }
-    if ((three << 8 * some & 0xffffff) != 0) return std::nullopt;
-    for (size_t j = 0; j < some; ++j) out.push_back(static_cast<uint8_t>(three >> (16 - 8 * j)));
-  }
+  if (in.size() % 4 != 0 || in.size() > std::numeric_limits<int>::max()) return std::nullopt;
+  Bytes out(in.size() / 4 * 3);
+  const auto* text = reinterpret_cast<const uint8_t*>(in.data());
+  if (EVP_DecodeBlock(out.data(), text, static_cast<int>(in.size())) != static_cast<int>(out.size())) return std::nullopt;
+  for (size_t i = in.size(); i > 0 && in.size() - i < 2 && in[i - 1] == '='; --i) out.pop_back();  // counted as zeros
+  if (to_base64(out) != in) return std::nullopt;  // blanks at the ends, other padding
   return out;
 }
 

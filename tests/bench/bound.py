@@ -161,6 +161,7 @@ def document(costs, cores, file_bytes, floor, brokers=3):
     ops.add("recipient", "key derivations and commitments (keyed BLAKE2b)", 5, 2 * costs.blake(64))
     ops.add("recipient", "body: chunk ids", 1, per_chunk(costs.blake))
     ops.add("recipient", "body: open", 1, per_chunk(costs.aead))
+    ops.add("recipient", "SHA-256 of the file", 1, costs.sha(file_bytes))
     ops.add("recipient", "metadata: open", 1, costs.aead(METADATA_BYTES))
     ops.add("recipient", "ACK: id and sign", 1, costs.blake(ACK_BYTES) + costs.sign())
     ops.add("recipient", "receipt: id and sign", 1, costs.blake(RECEIPT_BYTES) + costs.sign())

@@ -356,7 +356,8 @@ void Checker::check_accused(BrokerHost& host) {
 void Checker::check_convicted(Host& host) {
   if (host.damaged()) return;
   auto txn = host.store().begin_read().value();
-  for (const auto& found : audit::kept_evidence(*txn).value()) {
+  const auto kept = audit::kept_evidence(*txn).value();
+  for (const auto& found : kept) {
     const auto first = crypto::decode_signed_checkpoint(found.evidence.first);
     const PartyId party = first ? first->checkpoint.origin.party : PartyId{};
     SIM_REQUIRE(forkers_.contains(party), host.name(), "I10: convicts", realm_.name(party));

@@ -79,7 +79,8 @@ void Simulation::plan_documents() {
   realm.brokers = late_broker_ || plan_.has(Fault::broker_retired) ? 4 : 3;
   realm.late_agency = late_agency_;
   realm.late_broker = late_broker_;
-  realm.witness = plan_.has(Fault::witness_killed) || plan_.has(Fault::witness_lost) || plan_.has(Fault::witness_lies);
+  realm.witness = plan_.has(Fault::witness_killed) || plan_.has(Fault::witness_lost) || plan_.has(Fault::witness_lies) ||
+                  plan_.has(Fault::log_forked);
   realm.policy.custody_quorum = 2;
   realm.policy.body_floor_bytes = limits::body_floor_bytes;
   realm.policy.recall_refusal_allowed = habits_.may_refuse_recall;

@@ -101,7 +101,8 @@ std::set<PartyId> WitnessHost::to_be_convicted(std::span<const Watcher::Event> e
   for (const auto& event : events) {
     const auto* arrived = std::get_if<Watcher::FrameArrived>(&event);
     const auto* page = arrived ? std::get_if<proto::CheckpointPage>(&arrived->frame.body) : nullptr;
-    for (const Bytes& note : page ? page->notes : std::vector<Bytes>{}) {
+    if (!page) continue;
+    for (const Bytes& note : page->notes) {
       if (!is_forged || !is_forged(note)) continue;
       const auto shown = crypto::decode_signed_checkpoint(note).value().checkpoint;
       const auto known = witness.known(*store_->begin_read().value(), shown.origin.party).value();
@@ -127,7 +128,8 @@ void WitnessHost::step() {
   }
   if (!due.empty()) {
     auto txn = store_->begin_read().value();
-    for (const auto& found : audit::kept_evidence(*txn).value())
+    const auto kept = audit::kept_evidence(*txn).value();
+    for (const auto& found : kept)
       due.erase(crypto::decode_signed_checkpoint(found.evidence.first).value().checkpoint.origin.party);
     SIM_REQUIRE(due.empty(), name(), "I9: saw two logs and convicted nobody");
   }
