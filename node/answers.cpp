@@ -1,5 +1,6 @@
 // What we say back and what others say to us: ACK and receipts, small mail, their effects (R15, R18, 4.2).
 #include <algorithm>
+#include <utility>
 
 #include "base/limits.h"
 #include "node/node.h"
@@ -11,7 +12,7 @@ namespace {
 
 constexpr size_t answers_per_job_max = 16;
 constexpr size_t items_per_frame = 48;
-constexpr size_t lives_known_max = 16;  // of one receipt
+constexpr size_t receipts_of_event_max = 16;  // of one envelope
 
 Hash mail_id_of(BytesView content) { return crypto::hash("edx1/mail", {content}); }
 
@@ -320,17 +321,18 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
     return {};
   }
   Bytes key = row_key(receipt.doc_id, receipt.issuer, receipt.env_id, code_of(receipt.event));
-  TRAM_TRY(known, txn.scan(table::receipt, key, prefix_end(key), lives_known_max));
+  TRAM_TRY(known, txn.scan(table::receipt, key, prefix_end(key), receipts_of_event_max));
   bool decided_again = false;
   for (const Row& row : known) {
     proto::ReceiptRecord other;
     TRAM_OK(proto::decode_record(row.value, other));
     TRAM_TRY(decoded, crypto::decode_receipt(other.receipt));
-    if (decoded.rinc == receipt.rinc) return {};
-    decided_again = decided_again || decoded.rinc > receipt.rinc;
+    if (decoded.id == receipt.id) return {};
+    decided_again = decided_again || std::pair(decoded.rinc, decoded.time) > std::pair(receipt.rinc, receipt.time);
   }
-  if (known.size() == lives_known_max) return {};
-  if (!known.empty()) key = row_key(key, receipt.rinc);  // its store was put back, and it says so again: both are kept (R21)
+  if (known.size() == receipts_of_event_max) return {};
+  // Its store was put back, whether it knew that already or not, and it says so again: both are kept (R21).
+  if (!known.empty()) key = row_key(key, receipt.rinc, receipt.time, receipt.log_index);
   TRAM_TRY(same, same_view(txn, now, receipt.issuer, receipt.dir_size, receipt.dir_root, bytes));
   if (!same) return {};
   TRAM_OK(save(txn, table::receipt, key, proto::ReceiptRecord{to_bytes(bytes), false, now, audit_.size() + 1}));

@@ -24,7 +24,7 @@ inline constexpr Table incoming_held{"in_held"};  // sender || u8 lane || u32 in
 inline constexpr Table skipped{"in_skipped"};     // sender || u8 lane || u32 inc || u64 last -> u64 first || env_id: positions passed over
 inline constexpr Table channel_in{"channel_in"};  // sender || u8 lane -> ChannelIn
 inline constexpr Table answer{"answer"};          // env_id -> AnswerRecord
-inline constexpr Table receipt{"receipt"};        // doc_id || party || env_id || u16 event -> ReceiptRecord; of another life of the party: || u32 rinc
+inline constexpr Table receipt{"receipt"};        // doc_id || party || env_id || u16 event -> ReceiptRecord; signed again: || u32 rinc || u64 ms || u64 log index
 inline constexpr Table to_post{"to_post"};        // doc_id || env_id || u16 event -> mail id, empty until sealed: issued, not yet at enough brokers
 inline constexpr Table early_recall{"early_recall"};   // doc_id of the target -> doc_id of the recall that came first
 inline constexpr Table mail_out{"mail_out"};      // mail id -> MailRecord

@@ -196,7 +196,7 @@ TEST_CASE("R21: an earlier life's word that comes after its successor's changes 
   CHECK(sender.kept(sender.first) == 2);
 }
 
-TEST_CASE("R21: what was decided again is kept twice, and the later life's number is shown in either order") {
+TEST_CASE("R21: what was decided again is kept twice, and the later number is shown in either order") {
   for (const bool in_order : {true, false}) {
     Sender sender;
     sender.answers(sender.first, 1);
@@ -208,6 +208,19 @@ TEST_CASE("R21: what was decided again is kept twice, and the later life's numbe
     if (!in_order) sender.answers(sender.first, 1, registered, "12");
     CHECK(sender.item_of(sender.first).register_number == "15");
     CHECK(sender.item_of(sender.first).status == 3);
+    CHECK(sender.kept(sender.first) == 3);
+  }
+  // Put back and not yet sure of its number: it signs under the one of the life that was lost, later.
+  for (const bool in_order : {true, false}) {
+    Sender sender;
+    sender.answers(sender.first, 1);
+    using enum crypto::ReceiptEvent;
+    const Time then = sender.now;
+    for (const bool later : {!in_order, in_order}) {
+      sender.now = later ? then + minutes(1) : then;
+      sender.answers(sender.first, 1, registered, later ? "15" : "12");
+    }
+    CHECK(sender.item_of(sender.first).register_number == "15");
     CHECK(sender.kept(sender.first) == 3);
   }
 }
