@@ -147,7 +147,7 @@ Result<void> NodeHost::rebuild() {
   node_.reset();
   directory_ = std::make_unique<directory::Directory>(realm_.id());
   TRAM_OK(directory_->load(*txn));
-  audit_ = std::make_unique<audit::Log>();
+  if (!audit_) audit_ = std::make_unique<audit::Log>();
   TRAM_OK(audit_->load(*txn));
   node_ = std::make_unique<Node>(Identity{party_.id, realm_.id(), "sim"}, keys_, *directory_, *audit_, log_, random_);
   node_->set_clock_ok(clock_ok());
