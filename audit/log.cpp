@@ -106,13 +106,20 @@ NodeRows node_rows(uint32_t generation) { return {nodes_table, number_key(genera
 
 class OwnTree final : public TreeSource {
  public:
-  OwnTree(ReadTxn& txn, uint32_t generation) : txn_(txn), generation_(generation) {}
+  /// `filling`: what is known of the tile that begins at `filling_from`.
+  OwnTree(ReadTxn& txn, uint32_t generation, uint64_t filling_from = 0, std::span<const Hash> filling = {})
+      : txn_(txn), generation_(generation), filling_from_(filling_from), filling_(filling) {}
   Result<std::vector<Hash>> leaves(uint64_t from, uint64_t until) override {
     std::vector<Hash> out;
     out.reserve(static_cast<size_t>(until - from));
     while (from < until) {
       const uint64_t end = std::min((from / tile_hashes + 1) * tile_hashes, until);
-      TRAM_OK(append_from_tile(txn_, generation_, from, end, out));
+      if (from >= filling_from_ && end <= filling_from_ + filling_.size()) {
+        const auto known = filling_.subspan(static_cast<size_t>(from - filling_from_), static_cast<size_t>(end - from));
+        out.insert(out.end(), known.begin(), known.end());
+      } else {
+        TRAM_OK(append_from_tile(txn_, generation_, from, end, out));
+      }
       from = end;
     }
     return out;
@@ -124,6 +131,8 @@ class OwnTree final : public TreeSource {
  private:
   ReadTxn& txn_;
   uint32_t generation_;
+  uint64_t filling_from_;
+  std::span<const Hash> filling_;
 };
 
 /// The tree that goes on, if it has `size` leaves.
@@ -156,13 +165,23 @@ Result<void> Log::load(ReadTxn& txn) {
   TRAM_TRY(beyond, txn.get(entries_table, number_key(generation, frontier.size)));
   if (beyond) return fail(ErrorCode::store_corrupt, "log entries beyond the head");
   std::vector<Hash> tile;
-  if (frontier.size % tile_hashes != 0)
-    TRAM_OK(append_from_tile(txn, generation, frontier.size - frontier.size % tile_hashes, frontier.size, tile));
+  if (auto kept = kept_tile(generation, frontier)) tile = std::move(*kept);
+  else TRAM_OK(append_from_tile(txn, generation, frontier.size - frontier.size % tile_hashes, frontier.size, tile));
   generation_ = generation;
   frontier_ = std::move(frontier);
   tile_ = std::move(tile);
   dirty_ = false;
   return {};
+}
+
+/// The leaf hashes in memory, without those of the aborted transaction, if they are what lies under the stored head.
+std::optional<std::vector<Hash>> Log::kept_tile(uint32_t generation, const crypto::Frontier& stored) const {
+  const uint64_t filled = stored.size % tile_hashes;
+  if (generation != generation_ || stored.size - filled != frontier_.size - tile_.size() || filled > tile_.size()) return {};
+  crypto::Frontier kept;
+  for (size_t i = 0; i < filled; ++i) kept.append(tile_[i]);
+  if (!std::equal(kept.peaks.rbegin(), kept.peaks.rend(), stored.peaks.rbegin())) return {};
+  return std::vector<Hash>(tile_.begin(), tile_.begin() + static_cast<ptrdiff_t>(filled));
 }
 
 Result<void> Log::append_hash(WriteTxn& txn, const Hash& hash) {
@@ -267,6 +286,29 @@ Result<void> Log::open_generation(WriteTxn& txn, uint32_t above, BytesView last_
   for (const Bytes& one : ours) TRAM_OK(append_row(txn, one));
   dirty_ = true;
   return {};
+}
+
+Result<std::vector<Hash>> Log::leaf_hashes(ReadTxn& txn, uint64_t from, uint64_t until) const {
+  if (from > until || until > frontier_.size) return fail(ErrorCode::bad_request, "log range");
+  return OwnTree(txn, generation_, frontier_.size - tile_.size(), tile_).leaves(from, until);
+}
+
+Result<Hash> Log::root_at(ReadTxn& txn, uint64_t size) const {
+  if (size > frontier_.size) return fail(ErrorCode::bad_request, "log range");
+  OwnTree tree(txn, generation_, frontier_.size - tile_.size(), tile_);
+  return tree_root(tree, size);
+}
+
+Result<std::vector<Hash>> Log::consistency_proof(ReadTxn& txn, uint64_t old_size, uint64_t new_size) const {
+  if (old_size > new_size || new_size > frontier_.size) return fail(ErrorCode::bad_request, "log range");
+  OwnTree tree(txn, generation_, frontier_.size - tile_.size(), tile_);
+  return tree_consistency(tree, old_size, new_size);
+}
+
+Result<crypto::Frontier> Log::frontier_at(ReadTxn& txn, uint64_t size) const {
+  if (size > frontier_.size) return fail(ErrorCode::bad_request, "log range");
+  OwnTree tree(txn, generation_, frontier_.size - tile_.size(), tile_);
+  return tree_frontier(tree, size);
 }
 
 Result<std::optional<LogEntry>> read_entry(ReadTxn& txn, uint64_t index) {

@@ -75,6 +75,11 @@ class Log {
   uint64_t size() const { return frontier_.size; }
   Hash root() const { return frontier_.root(); }
   uint32_t generation() const { return generation_; }
+  /// As the functions of the same names below, with no entry read again whose leaf hash is in memory.
+  Result<std::vector<Hash>> leaf_hashes(ReadTxn&, uint64_t from, uint64_t until) const;
+  Result<Hash> root_at(ReadTxn&, uint64_t size) const;
+  Result<std::vector<Hash>> consistency_proof(ReadTxn&, uint64_t old_size, uint64_t new_size) const;
+  Result<crypto::Frontier> frontier_at(ReadTxn&, uint64_t size) const;
 
   /// What a restored copy takes over from the witnesses' mirrors.
   struct Missing {
@@ -91,6 +96,7 @@ class Log {
   Result<void> open_generation(WriteTxn&, uint32_t above, BytesView last_note, uint64_t ours_from, Time now, Random&);
 
  private:
+  std::optional<std::vector<Hash>> kept_tile(uint32_t generation, const crypto::Frontier&) const;
   Result<void> append_row(WriteTxn&, BytesView row);
   Result<void> append_hash(WriteTxn&, const Hash&);
   Result<std::vector<Bytes>> take_rows(WriteTxn&, uint64_t from);

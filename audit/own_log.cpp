@@ -23,6 +23,11 @@ Result<std::optional<crypto::SignedCheckpoint>> stored_note(ReadTxn& txn, std::s
   return std::optional<crypto::SignedCheckpoint>(std::move(*decoded));
 }
 
+std::optional<crypto::SignedCheckpoint> read_note(BytesView bytes) {
+  auto decoded = crypto::decode_signed_checkpoint(bytes);
+  return decoded ? std::optional(std::move(*decoded)) : std::nullopt;
+}
+
 }  // namespace
 
 OwnLog::OwnLog(crypto::LogKind kind, PartyId self, std::shared_ptr<const crypto::LogKey> key,
@@ -101,10 +106,8 @@ std::optional<OwnLog::Restored> OwnLog::take_restored() { return std::exchange(r
 
 /// A note that somebody holds of us. `counts`: it is ours, or there is none. Whatever we signed and do not hold says
 /// that this store is an old copy.
-Result<void> OwnLog::examine(WriteTxn& txn, Time now, BytesView bytes, bool& counts) {
+Result<void> OwnLog::examine(WriteTxn& txn, Time now, BytesView bytes, const std::optional<crypto::SignedCheckpoint>& shown, bool& counts) {
   counts = bytes.empty();
-  if (bytes.empty()) return {};
-  auto shown = crypto::decode_signed_checkpoint(bytes);
   if (!shown) return {};
   const crypto::Checkpoint& checkpoint = shown->checkpoint;
   const uint32_t generation = checkpoint.origin.generation;
@@ -117,7 +120,7 @@ Result<void> OwnLog::examine(WriteTxn& txn, Time now, BytesView bytes, bool& cou
     if (root == checkpoint.root) {
       const bool newer = !newest_ || newest_->checkpoint.origin.generation != generation ||
                          newest_->checkpoint.size < checkpoint.size;
-      return newer ? keep_note(txn, std::move(*shown)) : Result<void>{};
+      return newer ? keep_note(txn, *shown) : Result<void>{};
     }
   }
   standing_ = Standing::restored;
@@ -135,7 +138,7 @@ Result<void> OwnLog::examine(WriteTxn& txn, Time now, BytesView bytes, bool& cou
   recovery.since = now;
   if (generation == audit_.generation()) {
     if (newest_ && newest_->checkpoint.origin.generation == generation) recovery.agreed = newest_->checkpoint.size;
-    TRAM_TRY(frontier, frontier_at(txn, recovery.agreed));
+    TRAM_TRY(frontier, audit_.frontier_at(txn, recovery.agreed));
     recovery.frontier = std::move(frontier);
   }
   recovery_ = std::move(recovery);
@@ -146,8 +149,7 @@ Result<void> OwnLog::examine(WriteTxn& txn, Time now, BytesView bytes, bool& cou
 Result<Hash> OwnLog::own_root(WriteTxn& txn, uint64_t size) {
   const auto known = roots_.find({audit_.generation(), size});
   if (known != roots_.end()) return known->second;
-  TRAM_OK(audit_.store_head(txn));
-  TRAM_TRY(root, root_at(txn, size));
+  TRAM_TRY(root, audit_.root_at(txn, size));
   if (roots_.size() >= roots_kept_max) roots_.erase(roots_.begin());
   roots_.emplace(std::pair(audit_.generation(), size), root);
   return root;
@@ -157,8 +159,9 @@ Result<void> OwnLog::on(WriteTxn& txn, Time now, const PartyId& witness, const p
                         Sends& out) {
   const auto it = peers_.find(witness);
   if (it == peers_.end() || data.party != self_) return {};
+  const auto held = read_note(data.note);
   bool counts = false;
-  TRAM_OK(examine(txn, now, data.note, counts));
+  TRAM_OK(examine(txn, now, data.note, held, counts));
   if (!counts) {
     log_.warning("checkpoint.was_not_ours", {{"witness", witness}});
     return {};
@@ -168,7 +171,7 @@ Result<void> OwnLog::on(WriteTxn& txn, Time now, const PartyId& witness, const p
   peer.asked = {};
   peer.generation = audit_.generation();
   peer.size = peer.mirrored = 0;
-  if (const auto held = crypto::decode_signed_checkpoint(data.note)) {
+  if (held) {
     peer.generation = held->checkpoint.origin.generation;
     peer.size = held->checkpoint.size;
     peer.mirrored = data.mirrored;
@@ -180,7 +183,7 @@ Result<void> OwnLog::on(WriteTxn& txn, Time now, const PartyId& witness, const p
 
 Result<void> OwnLog::vouched(WriteTxn& txn, Time now, const PartyId& client, BytesView note) {
   bool counts = false;
-  TRAM_OK(examine(txn, now, note, counts));
+  TRAM_OK(examine(txn, now, note, read_note(note), counts));
   const bool independent = std::find(independent_.begin(), independent_.end(), client) != independent_.end();
   if (counts && (independent || vouchers_.size() < 64)) vouchers_.insert(client);
   settle_standing();
@@ -188,9 +191,9 @@ Result<void> OwnLog::vouched(WriteTxn& txn, Time now, const PartyId& client, Byt
 }
 
 Result<void> OwnLog::see(WriteTxn& txn, Time now, BytesView note) {
+  const auto shown = read_note(note);
   bool counts = false;
-  TRAM_OK(examine(txn, now, note, counts));
-  const auto shown = crypto::decode_signed_checkpoint(note);
+  TRAM_OK(examine(txn, now, note, shown, counts));
   if (!counts || !shown || !newest_ || shown->note.text != newest_->note.text) return {};
   return add_cosignatures(txn, now, shown->note.signatures);
 }
@@ -213,7 +216,7 @@ Result<void> OwnLog::sign_if_due(WriteTxn& txn, Time now) {
     const crypto::Checkpoint& last = newest_->checkpoint;
     if (last.size == audit_.size() && last.root == audit_.root()) return {};
     if (last.size > audit_.size()) return fail(ErrorCode::store_corrupt, "the log is shorter than its checkpoint");
-    TRAM_TRY(root, root_at(txn, last.size));
+    TRAM_TRY(root, audit_.root_at(txn, last.size));
     if (root != last.root) return fail(ErrorCode::store_corrupt, "the log does not contain its checkpoint");
   }
   const crypto::Checkpoint checkpoint{origin, audit_.size(), audit_.root()};
@@ -271,13 +274,13 @@ Result<void> OwnLog::post(ReadTxn& txn, Time now, const PartyId& id, Peer& peer,
   put.note = note_bytes_;
   put.old_size = holds ? peer.size : 0;
   if (put.old_size > checkpoint.size || mirrored > checkpoint.size) return {};
-  TRAM_TRY(proof, consistency_proof(txn, put.old_size, checkpoint.size));
+  TRAM_TRY(proof, audit_.consistency_proof(txn, put.old_size, checkpoint.size));
   put.proof = std::move(proof);
   put.leaves_from = mirrored;
   const uint64_t until = std::min<uint64_t>(checkpoint.size, mirrored + limits::leaves_per_page_max);
-  TRAM_TRY(leaves, leaf_hashes(txn, mirrored, until));
+  TRAM_TRY(leaves, audit_.leaf_hashes(txn, mirrored, until));
   put.leaves = std::move(leaves);
-  TRAM_TRY(leaves_proof, consistency_proof(txn, until, checkpoint.size));
+  TRAM_TRY(leaves_proof, audit_.consistency_proof(txn, until, checkpoint.size));
   put.leaves_proof = std::move(leaves_proof);
   peer.asked = now;
   out.push_back({id, std::move(put)});
@@ -290,9 +293,9 @@ Result<void> OwnLog::on(WriteTxn& txn, Time now, const PartyId& witness, const p
   if (it == peers_.end()) return {};
   Peer& peer = it->second;
   peer.asked = {};
+  const auto held = read_note(reply.note);
   bool counts = false;
-  TRAM_OK(examine(txn, now, reply.note, counts));
-  const auto held = crypto::decode_signed_checkpoint(reply.note);
+  TRAM_OK(examine(txn, now, reply.note, held, counts));
   if (counts && held) {
     peer.generation = held->checkpoint.origin.generation;
     peer.size = held->checkpoint.size;
@@ -376,7 +379,7 @@ Result<void> OwnLog::on(WriteTxn& txn, Time now, const PartyId& witness, const p
     log_.warning("leaves.were_wrong", {{"witness", witness}});
     recovery.failed.insert(witness);
     recovery.leaves.clear();
-    TRAM_TRY(frontier, frontier_at(txn, recovery.agreed));
+    TRAM_TRY(frontier, audit_.frontier_at(txn, recovery.agreed));
     recovery.frontier = std::move(frontier);
     return fetch(txn, now, out);
   }

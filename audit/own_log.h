@@ -98,7 +98,7 @@ class OwnLog {
     std::set<PartyId> failed;
   };
   void forget_times(Time now);
-  Result<void> examine(WriteTxn&, Time now, BytesView note, bool& counts);
+  Result<void> examine(WriteTxn&, Time now, BytesView note, const std::optional<crypto::SignedCheckpoint>& shown, bool& counts);
   Result<void> sign_if_due(WriteTxn&, Time now);
   Result<Hash> own_root(WriteTxn&, uint64_t size);
   Result<void> keep_note(WriteTxn&, crypto::SignedCheckpoint);

@@ -80,15 +80,21 @@ const LogPublic* signing_key(const directory::LogOwner& owner, const crypto::Sig
   return nullptr;
 }
 
+struct Shown {
+  crypto::SignedCheckpoint signed_checkpoint;
+  const LogPublic* key;  // of the owner
+  const crypto::Checkpoint& checkpoint() const { return signed_checkpoint.checkpoint; }
+  const crypto::Note& note() const { return signed_checkpoint.note; }
+};
 /// The note as a checkpoint of that party's log, signed by a key that it has or had.
-std::optional<crypto::SignedCheckpoint> checkpoint_of(const RealmId& realm, const PartyId& party,
-                                                      const directory::LogOwner& owner, BytesView note) {
+std::optional<Shown> checkpoint_of(const RealmId& realm, const PartyId& party, const directory::LogOwner& owner, BytesView note) {
   auto decoded = crypto::decode_signed_checkpoint(note);
   if (!decoded) return std::nullopt;
   const auto& origin = decoded->checkpoint.origin;
   if (origin != crypto::log_origin(realm, owner.kind, party, origin.generation)) return std::nullopt;
-  if (!signing_key(owner, *decoded)) return std::nullopt;
-  return std::move(*decoded);
+  const LogPublic* key = signing_key(owner, *decoded);
+  if (!key) return std::nullopt;
+  return Shown{std::move(*decoded), key};
 }
 
 /// Puts a signature beside the others, in place of an older one of that name and key.
@@ -169,10 +175,10 @@ Result<void> remember_checkpoint(WriteTxn& txn, Time now, const RealmId& realm, 
   TRAM_TRY(held, remembered_checkpoint(txn, party));
   const auto before = crypto::decode_signed_checkpoint(held);
   if (before) {
-    const auto &a = before->checkpoint, &b = seen->checkpoint;
-    const LogPublic* key = signing_key(owner, *seen);
-    if (a.origin == b.origin && a.size == b.size && a.root != b.root && crypto::verify_checkpoint(*before, *key)) {
-      TRAM_TRY(fresh, keep_evidence(txn, now, a.origin, Evidence{bare(*before, *key), bare(*seen, *key), {}, {}, {}}));
+    const auto &a = before->checkpoint, &b = seen->checkpoint();
+    const LogPublic& key = *seen->key;
+    if (a.origin == b.origin && a.size == b.size && a.root != b.root && crypto::verify_checkpoint(*before, key)) {
+      TRAM_TRY(fresh, keep_evidence(txn, now, a.origin, Evidence{bare(*before, key), bare(seen->signed_checkpoint, key), {}, {}, {}}));
       if (fresh) log.error("evidence.was_found", {{"party", party}, {"size", a.size}});
       return {};
     }
@@ -188,6 +194,7 @@ struct Witness::Row {
   Time cosigned;
   crypto::SignedCheckpoint known;
   crypto::Frontier mirror;
+  Bytes stored_note;  // as it was read
 
   uint32_t generation() const { return known.checkpoint.origin.generation; }
   Bytes key() const { return log_key(party, generation()); }
@@ -203,7 +210,8 @@ struct Witness::Row {
     row.party = PartyId{key_reader.array<PartyId::size>()};
     const uint32_t generation = key_reader.u32();
     row.cosigned = Time{static_cast<int64_t>(reader.u64())};
-    auto known = crypto::decode_signed_checkpoint(reader.raw(reader.u32()));
+    row.stored_note = to_bytes(reader.raw(reader.u32()));
+    auto known = crypto::decode_signed_checkpoint(row.stored_note);
     auto mirror = crypto::decode_frontier(reader.raw(reader.left()));
     if (!reader.finish() || !key_reader.finish() || !known || !mirror ||
         known->checkpoint.origin.generation != generation)
@@ -212,7 +220,8 @@ struct Witness::Row {
     row.mirror = std::move(*mirror);
     return row;
   }
-  KnownLog as_known() const { return {known.checkpoint, crypto::encode_note(known.note), mirror.size, cosigned}; }
+  /// Of a row as it was read.
+  KnownLog as_known() && { return {known.checkpoint, std::move(stored_note), mirror.size, cosigned}; }
 };
 
 Result<std::optional<Witness::Row>> Witness::newest(ReadTxn& txn, const PartyId& party) const {
@@ -225,7 +234,7 @@ Result<std::optional<Witness::Row>> Witness::newest(ReadTxn& txn, const PartyId&
 Result<std::optional<KnownLog>> Witness::known(ReadTxn& txn, const PartyId& party) const {
   TRAM_TRY(row, newest(txn, party));
   if (!row) return std::optional<KnownLog>{};
-  return std::optional<KnownLog>(row->as_known());
+  return std::optional<KnownLog>(std::move(*row).as_known());
 }
 
 Result<std::vector<KnownLog>> Witness::list(ReadTxn& txn, const PartyId& after, size_t limit) const {
@@ -237,7 +246,7 @@ Result<std::vector<KnownLog>> Witness::list(ReadTxn& txn, const PartyId& after, 
     if (rows.empty() || rows.front().key.size() != row_key_bytes) break;
     const PartyId party = *PartyId::from(BytesView(rows.front().key).first(PartyId::size));
     TRAM_TRY(row, newest(txn, party));
-    if (row) out.push_back(row->as_known());
+    if (row) out.push_back(std::move(*row).as_known());
     from = prefix_end(party);
     if (from.empty()) break;
   }
@@ -248,14 +257,12 @@ Result<std::vector<KnownLog>> Witness::list(ReadTxn& txn, const PartyId& after, 
 Result<void> Witness::contradicts(WriteTxn& txn, Time now, const LogPublic& key, const Row& row,
                                   const crypto::SignedCheckpoint& other, bool& found) {
   found = false;
-  if (!crypto::verify_checkpoint(row.known, key)) return {};
   const auto &held = row.known.checkpoint, &shown = other.checkpoint;
   if (held.origin != shown.origin || shown.size > held.size || shown.size == 0) return {};
-  Evidence evidence{bare(other, key), bare(row.known, key), {}, {}, {}};
-  if (shown.size == held.size) {
-    if (shown.root == held.root) return {};
-  } else {
-    if (row.mirror.size < shown.size) return {};  // not to be told yet
+  if (shown.size == held.size ? shown.root == held.root : row.mirror.size < shown.size) return {};  // the same, or not to be told yet
+  if (!crypto::verify_checkpoint(row.known, key)) return {};
+  Evidence evidence;
+  if (shown.size < held.size) {
     MirrorTree mirror(txn, row.key());
     TRAM_TRY(prefix_root, tree_root(mirror, shown.size));
     if (prefix_root == shown.root) return {};
@@ -268,6 +275,8 @@ Result<void> Witness::contradicts(WriteTxn& txn, Time now, const LogPublic& key,
     evidence.proof = std::move(proof);
   }
   found = true;
+  evidence.first = bare(other, key);
+  evidence.second = bare(row.known, key);
   TRAM_TRY(fresh, keep_evidence(txn, now, held.origin, evidence));
   if (fresh) log_.error("evidence.was_found", {{"party", row.party}, {"size", shown.size}});
   return {};
@@ -355,7 +364,7 @@ Result<proto::CheckpointReply> Witness::add(WriteTxn& txn, Time now, const Party
     if (checkpoint.size > held.size) row->known = {checkpoint, bare_note(*shown, owner.keys.back())};
   } else {
     if (put.old_size != 0) return refuse(ErrorCode::conflict);
-    row = Row{party, {}, {checkpoint, bare_note(*shown, owner.keys.back())}, {}};
+    row = Row{party, {}, {checkpoint, bare_note(*shown, owner.keys.back())}, {}, {}};
   }
   crypto::Note& note = row->known.note;
   TRAM_TRY(extended, extend_mirror(txn, party, *row, put));
@@ -386,20 +395,20 @@ Result<proto::CheckpointReply> Witness::add(WriteTxn& txn, Time now, const Party
 Result<std::optional<Bytes>> Witness::adopt(WriteTxn& txn, Time now, const PartyId& party,
                                             const directory::LogOwner& owner, BytesView note,
                                             std::span<const Hash> leaves) {
-  auto shown = checkpoint_of(realm_, party, owner, note);
-  if (!shown || shown->checkpoint.size == 0) return std::optional<Bytes>{};
-  const crypto::Checkpoint checkpoint = shown->checkpoint;
+  const auto shown = checkpoint_of(realm_, party, owner, note);
+  if (!shown || shown->checkpoint().size == 0) return std::optional<Bytes>{};
+  const crypto::Checkpoint checkpoint = shown->checkpoint();
   TRAM_TRY(convicted, txn.get(evidence_table, evidence_id(checkpoint.origin)));
   if (convicted) return std::optional<Bytes>{};
   TRAM_TRY(row, newest(txn, party));
   if (row && row->generation() > checkpoint.origin.generation) return std::optional<Bytes>{};
-  if (!row || row->generation() < checkpoint.origin.generation) row = Row{party, {}, {}, {}};
+  if (!row || row->generation() < checkpoint.origin.generation) row = Row{party, {}, {}, {}, {}};
   // All leaves behind the mirror are here, so one root says that the old checkpoint is part of the new one.
   crypto::Frontier next = row->mirror;
   for (const Hash& leaf : leaves) next.append(leaf);
   if (next.size != checkpoint.size || next.root() != checkpoint.root) return std::optional<Bytes>{};
-  const bool same = row->known.note.text == shown->note.text;
-  if (!same) row->known = {checkpoint, bare_note(*shown, *signing_key(owner, *shown))};
+  const bool same = row->known.note.text == shown->note().text;
+  if (!same) row->known = {checkpoint, bare_note(shown->signed_checkpoint, *shown->key)};
   if (!leaves.empty()) {
     proto::CheckpointPut put;
     put.leaves_from = row->mirror.size;
@@ -417,19 +426,20 @@ Result<bool> Witness::see(WriteTxn& txn, Time now, const directory::Directory& d
                           const directory::LogOwner& owner, BytesView bytes) {
   const auto shown = checkpoint_of(realm_, party, owner, bytes);
   if (!shown) return false;
-  const Bytes key = log_key(party, shown->checkpoint.origin.generation);
+  const std::string& text = shown->note().text;
+  const Bytes key = log_key(party, shown->checkpoint().origin.generation);
   TRAM_TRY(value, txn.get(witness_log_table, key));
   if (!value) return false;
   TRAM_TRY(row, Row::decode(key, *value));
   bool found = false;
-  TRAM_OK(contradicts(txn, now, *signing_key(owner, *shown), row, *shown, found));
-  if (found || shown->note.text != row.known.note.text) return found;
+  TRAM_OK(contradicts(txn, now, *shown->key, row, shown->signed_checkpoint, found));
+  if (found || text != row.known.note.text) return found;
   bool kept = false;
-  for (const auto& one : shown->note.signatures) {
-    if (one.name == name_ || !find_cosignature(directory, now, shown->note.text, one)) continue;
+  for (const auto& one : shown->note().signatures) {
+    // What is held costs no verification: every list of every broker brings it again.
     const bool held = std::any_of(row.known.note.signatures.begin(), row.known.note.signatures.end(),
                                   [&](const auto& other) { return other.name == one.name && other.signature == one.signature; });
-    if (held) continue;
+    if (held || one.name == name_ || !find_cosignature(directory, now, text, one)) continue;
     set_signature(row.known.note, one);
     kept = true;
   }

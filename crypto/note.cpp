@@ -125,8 +125,13 @@ Bytes encode_note(const Note& note) {
 Result<Note> decode_note(BytesView bytes) {
   if (bytes.size() > note_bytes_max) return fail(ErrorCode::too_large, "note");
   const std::string_view whole = text(bytes);
-  const size_t blank = whole.rfind("\n\n");
-  if (blank == std::string_view::npos) return fail(ErrorCode::bad_format, "note: no blank line");
+  // The last blank line; rfind() of two characters compares them at every place by a call.
+  size_t blank = whole.size();
+  do {
+    blank = blank ? whole.rfind('\n', blank - 1) : std::string_view::npos;
+    if (blank == std::string_view::npos || blank == 0) return fail(ErrorCode::bad_format, "note: no blank line");
+  } while (whole[blank - 1] != '\n');
+  --blank;
   Note note;
   note.text = whole.substr(0, blank + 1);
   if (!is_note_text(note.text)) return fail(ErrorCode::bad_format, "note: text");

@@ -116,7 +116,7 @@ Result<void> Loop::restart_node() {
   node_.reset();
   directory_ = std::make_unique<directory::Directory>(config_.realm);
   TRAM_OK(directory_->load(*txn));
-  audit_ = std::make_unique<audit::Log>();
+  if (!audit_) audit_ = std::make_unique<audit::Log>();
   TRAM_OK(audit_->load(*txn));
   node_ = std::make_unique<Node>(config_, keys_, *directory_, *audit_, log_, random_);
   Effects effects;

@@ -72,6 +72,8 @@ class Checker final : public Observer {
   void check_accepted(NodeHost&, ReadTxn&, const proto::ItemRecord&);
   void check_stored(NodeHost&, const EnvelopeId&, const DocId&, bool acknowledged);
   bool body_durable(const MemBodies&, const std::string& name, const crypto::Manifest&);
+  bool is_chunk(const Bytes& chunk, const ChunkId&);
+  bool is_manifest(const Bytes& manifest, const ManifestId&);
   bool broker_holds(BrokerHost&, ReadTxn&, const PartyId& sender, const DocId&);
   bool node_keeps(NodeHost&, ReadTxn&, const proto::OutRecord&);
   void check_incoming(NodeHost&);
@@ -108,6 +110,8 @@ class Checker final : public Observer {
   bool groups_vary_ = false;
   uint64_t commits_swept_ = 0;
   std::map<std::pair<const MemBodies*, std::string>, std::pair<uint64_t, std::vector<ChunkId>>> bodies_seen_;  // whole when last read
+  std::map<ChunkId, Bytes> chunks_seen_;
+  std::map<ManifestId, Bytes> manifests_seen_;
   std::set<PartyId> restored_;
   std::set<EnvelopeId> answered_;
   OfCopies of_copies_{*this};

@@ -1,5 +1,6 @@
 // tram-sim: runs seeds of the simulator on all cores and says which failed, how to see one again, how often each kind of
 // fault struck, and which rare paths were reached.
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -236,6 +237,10 @@ int main(int argc, char** argv) {
   program = argv[0];
   if (const char* named = std::getenv("TRAM_COMMIT")) commit = named;
   tram::crypto::initialize();
+  // A store is many small blocks, a body a few large ones that come and go: neither is given back to the system, nor merged.
+  mallopt(M_MMAP_THRESHOLD, 64 << 20);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+  mallopt(M_MXFAST, 0);
   for (int signal_number : {SIGABRT, SIGSEGV, SIGFPE}) std::signal(signal_number, on_crash);
   void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return 1;

@@ -1,6 +1,8 @@
 #include "tests/sim/world.h"
 
+#include <bit>
 #include <cstdio>
+#include <cstring>
 
 namespace tram::sim {
 
@@ -30,10 +32,10 @@ uint64_t SimRandom::next() {
 }
 
 void SimRandom::fill(std::span<uint8_t> out) {
-  uint64_t word = 0;
-  for (size_t i = 0; i < out.size(); ++i) {
-    if (i % 8 == 0) word = next();
-    out[i] = static_cast<uint8_t>(word >> 8 * (i % 8));
+  static_assert(std::endian::native == std::endian::little);
+  for (; !out.empty(); out = out.subspan(std::min<size_t>(8, out.size()))) {
+    const uint64_t word = next();
+    std::memcpy(out.data(), &word, std::min<size_t>(8, out.size()));
   }
 }
 
@@ -67,15 +69,20 @@ void World::run_until(Time end) {
 }
 
 void World::mix(BytesView bytes) {
-  for (size_t i = 0; i < bytes.size(); i += bytes.size() > 4096 ? 61 : 1) hash_ = (hash_ ^ bytes[i]) * 0x100000001b3u;
-  hash_ = (hash_ ^ bytes.size()) * 0x100000001b3u;
+  // Of a large body some words.
+  const size_t stride = bytes.size() > 4096 ? 488 : 8;
+  for (size_t i = 0; i < bytes.size(); i += stride) {
+    uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + i, std::min<size_t>(8, bytes.size() - i));
+    mix(word);
+  }
+  mix(bytes.size());
 }
 
 void World::trace(std::string_view who, std::string_view what) {
   mix(view(who));
   mix(view(what));
-  const int64_t ms = now_.ms;
-  for (int shift = 0; shift < 64; shift += 8) hash_ = (hash_ ^ static_cast<uint8_t>(ms >> shift)) * 0x100000001b3u;
+  mix(static_cast<uint64_t>(now_.ms));
   note(who, what);
 }
 

@@ -93,6 +93,11 @@ class World {
     std::function<void()> what;
     bool operator>(const Entry& other) const { return when != other.when ? when > other.when : serial > other.serial; }
   };
+  /// Each step is a bijection: one word that differs is never forgotten.
+  void mix(uint64_t word) {
+    hash_ = (hash_ ^ word) * 0x9e3779b97f4a7c15u;
+    hash_ ^= hash_ >> 32;
+  }
   Time now_;
   bool print_;
   uint64_t serial_ = 0;

@@ -96,6 +96,35 @@ TEST_CASE("an aborted transaction leaves no trace after load") {
   CHECK(f.log.root() == root);
 }
 
+TEST_CASE("property: what an aborted transaction did to a log is forgotten at load") {
+  rc::prop("the same log as one that is opened afresh, and its leaves", [] {
+    Fixture f;
+    f.append(*rc::gen::inRange<size_t>(0, 600));
+    const auto aborts = *rc::gen::container<std::vector<size_t>>(rc::gen::inRange<size_t>(0, 400));
+    for (size_t count : aborts) {
+      {
+        auto txn = f.store.begin_write().value();
+        const uint64_t agreed = f.log.size() - count % (f.log.size() + 1);
+        const std::vector<Hash> others(count % 7, Hash{});
+        if (count % 3 == 1) RC_ASSERT(bool(f.log.rebase(*txn, {agreed, others}, Time{5}, f.random)));
+        if (count % 5 == 1) RC_ASSERT(bool(f.log.open_generation(*txn, 0, view("note"), agreed, Time{5}, f.random)));
+        for (size_t i = 0; i < count; ++i)
+          RC_ASSERT(bool(f.log.append(*txn, audit::LeafKind::expired, Time{1}, view("lost"), f.random)));
+        if (count % 2) RC_ASSERT(bool(f.log.store_head(*txn)));
+      }
+      auto txn = f.store.begin_read().value();
+      audit::Log fresh;
+      RC_ASSERT(bool(f.log.load(*txn)) && bool(fresh.load(*txn)));
+      RC_ASSERT(f.log.size() == fresh.size() && f.log.generation() == fresh.generation());
+      RC_ASSERT(f.log.root() == fresh.root());
+      RC_ASSERT(f.log.leaf_hashes(*txn, 0, f.log.size()).value() == f.recomputed(*txn));
+      txn.reset();
+      f.append(count % 11);
+      RC_ASSERT(f.log.root() == crypto::merkle_root(f.recomputed(*f.store.begin_read().value())));
+    }
+  });
+}
+
 TEST_CASE("a transaction that committed leaves without a head is found at load") {
   Fixture f;
   f.append(2);

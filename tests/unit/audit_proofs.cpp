@@ -50,11 +50,20 @@ TEST_CASE("proofs from tiles are those of the whole tree") {
     const auto frontier = audit::frontier_at(*txn, size).value();
     RC_ASSERT(frontier.root() == root);
     RC_ASSERT(crypto::decode_frontier(crypto::encode_frontier(frontier)).has_value());
+    RC_ASSERT(f.log.root_at(*txn, size).value() == root);
+    RC_ASSERT(f.log.consistency_proof(*txn, old_size, size).value() == path);
+    RC_ASSERT(f.log.frontier_at(*txn, size).value().peaks == frontier.peaks);
+    RC_ASSERT(f.log.leaf_hashes(*txn, old_size, size).value() == std::vector<Hash>(some.begin() + static_cast<ptrdiff_t>(old_size), some.end()));
   });
   CHECK(audit::root_at(*txn, 1901).error().code == ErrorCode::bad_request);
   CHECK(audit::inclusion_proof(*txn, 5, 5).error().code == ErrorCode::bad_request);
   CHECK(audit::consistency_proof(*txn, 6, 5).error().code == ErrorCode::bad_request);
   CHECK(audit::consistency_proof(*txn, 0, 5).value().empty());
+  CHECK(f.log.root_at(*txn, 1901).error().code == ErrorCode::bad_request);
+  CHECK(f.log.leaf_hashes(*txn, 6, 5).error().code == ErrorCode::bad_request);
+  CHECK(f.log.leaf_hashes(*txn, 0, 1901).error().code == ErrorCode::bad_request);
+  CHECK(f.log.consistency_proof(*txn, 5, 1901).error().code == ErrorCode::bad_request);
+  CHECK(f.log.frontier_at(*txn, 1901).error().code == ErrorCode::bad_request);
 }
 
 TEST_CASE("proofs of a large tree read few rows, and need no subtree rows to be right") {

@@ -4,7 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <rapidcheck.h>
 #include <rapidcheck/catch.h>
+#include <sodium.h>
 
+#include "crypto/base64.h"
 #include "crypto/note.h"
 #include "tests/unit/crypto_support.h"
 
@@ -24,6 +26,39 @@ Checkpoint some_checkpoint(uint64_t size) {
 LogPublic published_key(std::string_view digits) { return *LogPublic::from(hex(digits)); }
 
 }  // namespace
+
+TEST_CASE("base64: what RFC 4648 shows, and nothing but the canonical form") {
+  const std::pair<const char*, const char*> shown[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  for (const auto& [plain, coded] : shown) {
+    CHECK(crypto::to_base64(view(plain)) == coded);
+    CHECK(crypto::from_base64(coded) == to_bytes(plain));
+  }
+  for (const char* bad : {"Zg", "Zg=", "Zg===", "=", "====", "Z===", "Zh==", "Zm9=", "Zm8=Zm8=", "Zg==Zg==", "Zm 9v", "Zm9v\n", "Zm9-", "Zm9_", "Z=g=", "Zm\x80v"})
+    CHECK_FALSE(crypto::from_base64(bad));
+}
+
+TEST_CASE("property: base64 agrees with libsodium's, whatever the text") {
+  rc::prop("bytes and back", [](const Bytes& bytes) {
+    std::string expected(sodium_base64_ENCODED_LEN(bytes.size(), sodium_base64_VARIANT_ORIGINAL), '\0');
+    sodium_bin2base64(expected.data(), expected.size(), bytes.data(), bytes.size(), sodium_base64_VARIANT_ORIGINAL);
+    expected.pop_back();
+    RC_ASSERT(crypto::to_base64(bytes) == expected);
+    RC_ASSERT(crypto::from_base64(expected) == bytes);
+  });
+  rc::prop("other texts", [] {
+    const auto text = *rc::gen::container<std::string>(rc::gen::elementOf(std::string("AQgwZ09+/=-_ \n")));
+    Bytes expected(text.size() + 1);
+    size_t size = 0;
+    const char* end = nullptr;
+    const bool read = sodium_base642bin(expected.data(), expected.size(), text.data(), text.size(), nullptr, &size, &end,
+                                        sodium_base64_VARIANT_ORIGINAL) == 0 && end == text.data() + text.size();
+    expected.resize(size);
+    const bool canonical = read && crypto::to_base64(expected) == text;
+    const auto decoded = crypto::from_base64(text);
+    RC_ASSERT(decoded.has_value() == canonical);
+    if (canonical) RC_ASSERT(*decoded == expected);
+  });
+}
 
 TEST_CASE("the note of golang.org/x/mod/sumdb/note is read, verified and made again byte for byte") {
   const std::string text =
