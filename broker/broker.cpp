@@ -244,6 +244,17 @@ Result<void> Broker::State::on_frame(Step& step, FrameReceived& event) {
     if (auto* get = std::get_if<proto::DirectoryGet>(&frame_body)) return on_directory_get(step, asker, peer.kind, *get);
     if (auto* put = std::get_if<proto::DirectoryPut>(&frame_body))
       return on_directory_put(step, asker, peer.kind, *put);
+    // A copy that was greeted before the other one recovered must neither take nor say what is the other one's (R13): the
+    // log that it goes on with would convict both.
+    const bool any_copy_may = std::holds_alternative<proto::KxGet>(frame_body) || std::holds_alternative<proto::CheckpointGet>(frame_body) ||
+                              std::holds_alternative<proto::LeavesGet>(frame_body) || std::holds_alternative<proto::Put>(frame_body);
+    if (agency && !any_copy_may) {
+      TRAM_TRY(is_fenced, fenced(step, event.peer, live.at(event.session).inc));
+      if (is_fenced) {
+        refuse(step, asker, ErrorCode::fenced);
+        return {};
+      }
+    }
     if (auto* put = std::get_if<proto::KxPut>(&frame_body)) return on_kx_put(step, asker, *put);
     if (auto* get = std::get_if<proto::KxGet>(&frame_body)) return on_kx_get(step, asker, *get);
     if (peer.kind != PeerKind::publisher) {
@@ -268,12 +279,6 @@ Result<void> Broker::State::on_frame(Step& step, FrameReceived& event) {
     return misplaced();
   }
   if (auto* put = std::get_if<proto::Put>(&frame_body)) return on_put(step, event, *put);
-  // A copy that was greeted before the other one recovered must not take what is the other one's (R13).
-  TRAM_TRY(is_fenced, fenced(step, event.peer, live.at(event.session).inc));
-  if (is_fenced) {
-    refuse(step, asker, ErrorCode::fenced);
-    return {};
-  }
   if (auto* fetch = std::get_if<proto::Fetch>(&frame_body)) return on_fetch(step, asker, *fetch);
   if (auto* put = std::get_if<proto::AckPut>(&frame_body)) return on_ack_put(step, event, *put);
   if (auto* post = std::get_if<proto::MailPost>(&frame_body)) return on_mail_post(step, event, *post);

@@ -465,6 +465,7 @@ void Simulation::fork_log(BrokerHost& broker, proto::CheckpointPage& page) {
     note = crypto::encode_note(crypto::sign_checkpoint(shown, *broker.party().keys.log));
     forged_.insert(note);
     checker_->forks_its_log(broker);
+    for (auto& witness : witnesses_) witness->log().expect("evidence.was_found");
   }
 }
 

@@ -138,6 +138,8 @@ TEST_CASE("R13: a copy that only receives is fenced too, also on a session that 
   CHECK(posted(world, said(world, crypto::NoticeKind::recover, 2, Lane::normal, 1, 0), other) == 1);
   CHECK(World::refusal(answers(copy)) == number(ErrorCode::fenced));
   CHECK(posted(world, said(world, crypto::NoticeKind::backed_up, 2, Lane::normal, 1, 9), copy) == 0);
+  for (proto::FrameBody states : {proto::FrameBody(proto::CheckpointPut{}), proto::FrameBody(proto::KxPut{Bytes(40)})})
+    CHECK(World::refusal(world.ask(World::control(copy), party, std::move(states))) == number(ErrorCode::fenced));
   CHECK(World::refusal(hello(copy, 1, false)) == number(ErrorCode::fenced));
   CHECK(world.stored(letter.envelope.id)->state == EnvelopeState::stored);
   // The one that recovered goes on, before and after it says its new number.
