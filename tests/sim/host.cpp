@@ -19,17 +19,17 @@ class RememberingCodec final : public ValueCodec {
   explicit RememberingCodec(std::unique_ptr<ValueCodec> shipped) : shipped_(std::move(shipped)) {}
   Bytes encode(const Table& table, BytesView key, BytesView plain) override { return shipped_->encode(table, key, plain); }
   Result<Bytes> decode(const Table& table, BytesView key, BytesView coded) override {
-    if (coded.size() > bytes_max) return shipped_->decode(table, key, coded);
     const Print print = fingerprint(table, key, coded);
     if (const auto known = read_.find(print); known != read_.end()) return known->second;
     TRAM_TRY(plain, shipped_->decode(table, key, coded));
-    if (read_.size() >= rows_max) read_.clear();
+    if (bytes_ > bytes_max) read_.clear(), bytes_ = 0;
+    bytes_ += coded.size() + row_bytes;
     read_.emplace(print, plain);
     return plain;
   }
 
  private:
-  static constexpr size_t bytes_max = 4096, rows_max = 20000;
+  static constexpr size_t bytes_max = 8 << 20, row_bytes = 100;
   struct Print {
     uint64_t a = 0x243f6a8885a308d3u, b = 0x13198a2e03707344u;
     bool operator==(const Print&) const = default;
@@ -60,6 +60,7 @@ class RememberingCodec final : public ValueCodec {
   }
   std::unique_ptr<ValueCodec> shipped_;
   std::unordered_map<Print, Bytes, Bucket> read_;
+  size_t bytes_ = 0;
 };
 }  // namespace
 
