@@ -78,10 +78,11 @@ Result<PartyRecord*> Broker::State::party(Step& step, const PartyId& id) {
     CachedParty cached;
     TRAM_TRY(row, step.txn.get(table::party, id));
     if (row) TRAM_OK(proto::decode_record(*row, cached.record));
+    cached.written = cached.record;
     it = parties.emplace(id, cached).first;
   }
-  if (!it->second.dirty) dirty_parties.push_back(id);
-  it->second.dirty = true;
+  if (!it->second.touched) touched_parties.push_back(id);
+  it->second.touched = true;
   return &it->second.record;
 }
 
@@ -496,7 +497,7 @@ Result<void> Broker::State::forget_caches(ReadTxn& txn) {
   infos.clear();
   roots.clear();
   parties.clear();
-  dirty_parties.clear();
+  touched_parties.clear();
   docs.clear();
   uploads.clear();
   TRAM_TRY(row, txn.get(table::self, view(table::self_key)));

@@ -147,12 +147,14 @@ Result<std::map<PartyId, Counted>> count(ReadTxn& txn) {
 }  // namespace
 
 Result<void> Broker::State::write_parties(Step& step) {
-  for (const PartyId& id : dirty_parties) {
+  for (const PartyId& id : touched_parties) {
     CachedParty& cached = parties.at(id);
+    cached.touched = false;
+    if (cached.record == cached.written) continue;
     TRAM_OK(step.txn.put(table::party, id, proto::encode_record(cached.record)));
-    cached.dirty = false;
+    cached.written = cached.record;
   }
-  dirty_parties.clear();
+  touched_parties.clear();
   return {};
 }
 

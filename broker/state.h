@@ -63,7 +63,8 @@ struct PartyInfo {
 
 struct CachedParty {
   PartyRecord record;
-  bool dirty = false;
+  PartyRecord written;  // as the store has it: who only asks costs no commit
+  bool touched = false;
 };
 
 /// A complete body of this epoch.
@@ -196,7 +197,7 @@ struct Broker::State {
     Time filled;
   };
   std::map<PartyId, Bucket> buckets;
-  std::vector<PartyId> dirty_parties;
+  std::vector<PartyId> touched_parties;
   size_t puts_in_flight = 0;
   size_t acks_in_flight = 0;
   Started started;

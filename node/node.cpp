@@ -102,6 +102,12 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
   heed_clock(now);
   busy_ = events.size() > busy_step_events;
   Visitor visitor{*this, txn, now, effects};
+  TRAM_TRY(held, events.size() == 1 ? hold_custody(txn, now, events.front()) : Result<bool>(false));
+  if (held) return {};
+  const bool writes = std::any_of(events.begin(), events.end(), [](const Event& event) {
+    return std::holds_alternative<JobResult>(event) || std::holds_alternative<Tick>(event);
+  });
+  if (writes) TRAM_OK(take_held_custodies(txn, now, effects));
   for (Event& event : events) TRAM_OK(std::visit(visitor, event));
   return {};
 }
@@ -115,6 +121,7 @@ Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
     if (link.greeted && may_put()) TRAM_OK(pump(txn, now, broker, effects));
   if (self_dirty_) TRAM_OK(save(txn, table::self, self_key, self_));
   self_dirty_ = false;
+  if (!held_.valid.empty() && (!effects.wake_at || held_until_ < *effects.wake_at)) effects.wake_at = held_until_;
   return audit_.store_head(txn);
 }
 

@@ -317,6 +317,9 @@ class Node {
   Result<bool> wrap_at_once(WriteTxn&, Time, const proto::OutRecord&, const PartyId& recipient);
   Result<void> place_envelope(WriteTxn&, Time, WrappedEnvelope&, const crypto::Envelope&);
   Result<void> on(WriteTxn&, Time, CustodyDone&, Effects&);
+  /// Whether this lone event is a custody that waits in memory for a step that writes.
+  Result<bool> hold_custody(ReadTxn&, Time, Event&);
+  Result<void> take_held_custodies(WriteTxn&, Time, Effects&);
   Result<void> kick_channel(WriteTxn&, Time, const PartyId& recipient, Lane, Effects&);
   Result<void> kick_all_channels(WriteTxn&, Time, Effects&);
   Result<void> add_todo(WriteTxn&, const PartyId& recipient, Lane, const DocUuid&);
@@ -525,6 +528,8 @@ class Node {
   std::map<EnvelopeId, Sealed> sealed_;              // answers of the last moments
   std::deque<EnvelopeId> sealed_order_;
   size_t wrapped_ = 0;                               // envelopes this step made itself
+  CustodyDone held_;                                 // make nothing accepted: they wait for the other brokers'
+  Time held_until_;
   std::set<DocUuid> seal_again_;                     // no room on the disk: tried again
   std::set<std::pair<PartyId, Lane>> wrapping_;
   std::vector<WrapRun> wraps_;                       // of this step, sent in batches

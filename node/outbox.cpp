@@ -11,6 +11,8 @@ namespace {
 constexpr size_t record_metadata_bytes_max = 36000;  // with header and staged contents one row stays below 68 KiB
 constexpr size_t targets_per_run_max = 64;
 constexpr size_t runs_per_job_max = 32;
+constexpr size_t held_custodies_max = 64;
+constexpr Duration custody_wait = milliseconds(50);
 constexpr uint64_t bulk_lane_bytes = 16u << 20;  // ordinary documents above this take the bulk lane
 
 Lane lane_of(proto::Priority priority, uint64_t bytes) {
@@ -392,6 +394,33 @@ Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effec
     TRAM_OK(save(txn, table::broker_state, broker, *state));
   }
   return {};
+}
+
+/// A custody that does not complete a quorum promises nothing to anyone; lost with the process, its Put is repeated and
+/// brings the same. So it waits a moment for a step that writes anyhow, and shares its commit.
+Result<bool> Node::hold_custody(ReadTxn& txn, Time now, Event& event) {
+  auto* result = std::get_if<JobResult>(&event);
+  auto* done = result ? std::get_if<CustodyDone>(result) : nullptr;
+  if (!done || done->valid.size() != 1 || done->forged != 0 || held_.valid.size() >= held_custodies_max) return false;
+  TRAM_TRY(custody, crypto::decode_custody(done->valid.front().custody));
+  TRAM_TRY(envelope, going_envelope(txn, custody.env_id));
+  if (!envelope) return false;
+  TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(envelope->uuid, envelope->recipient)));
+  size_t together = item.custodies + 1;
+  for (const auto& one : held_.valid) {
+    TRAM_TRY(other, crypto::decode_custody(one.custody));
+    if (other.env_id == custody.env_id) ++together;
+  }
+  if (item.state != proto::ItemState::accepted && together >= std::max(1u, directory_.policy(now).custody_quorum)) return false;
+  if (held_.valid.empty()) held_until_ = now + custody_wait;
+  held_.valid.push_back(std::move(done->valid.front()));
+  return true;
+}
+
+Result<void> Node::take_held_custodies(WriteTxn& txn, Time now, Effects& effects) {
+  if (held_.valid.empty()) return {};
+  CustodyDone held = std::exchange(held_, {});
+  return on(txn, now, held, effects);
 }
 
 Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const proto::EnvelopeRecord& envelope, Effects&) {

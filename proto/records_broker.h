@@ -31,6 +31,7 @@ struct PartyRecord {
   uint64_t mail_waiting = 0;    // small mail that waits for it
   uint64_t conflicts = 0;       // equivocations kept as evidence
   uint32_t rinc = 0;            // highest recipient incarnation it recovered with (R21)
+  bool operator==(const PartyRecord&) const = default;
 };
 
 /// A verified body: header and manifest as received; the one chunk of an inline body.

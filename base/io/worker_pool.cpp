@@ -16,6 +16,7 @@
 namespace tram::io {
 namespace {
 constexpr size_t stack_bytes = 512u << 10;
+constexpr int nicer_than_loop = 10;
 }
 
 struct WorkerPool::State {
@@ -30,6 +31,8 @@ struct WorkerPool::State {
   std::vector<pthread_t> threads;
 
   static void* run(void* self) {
+    // Everything waits for the loop, the one writer; the workers take what it leaves. On Linux this is the thread's own.
+    [[maybe_unused]] const int now = ::nice(nicer_than_loop);
     static_cast<State*>(self)->work();
     return nullptr;
   }

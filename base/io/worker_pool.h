@@ -2,7 +2,8 @@
 // loop runs on its own thread. Effect out, event in.
 // Invariants: at most queue_max jobs are queued, running or waiting as completions; completions run in the order in
 // which jobs ended; destruction waits for running jobs and drops queued ones and completions unrun.
-// Not here: results' types (captured by the closures), priorities, exceptions (a job that throws stops the process).
+// Workers yield the processor to the loop (nice 10 above it).
+// Not here: results' types (captured by the closures), priorities among jobs, exceptions (a job that throws stops the process).
 // Thread: submit, run_completions, pending and destruction belong to the loop; jobs run on workers with 512 KiB stacks.
 #pragma once
 #include <cstddef>

@@ -20,6 +20,18 @@ constexpr int control_send_queue = 128;
 constexpr int bulk_send_queue = 16;
 constexpr Duration workers_stuck = seconds(60);
 
+/// What a step has to do: one job may bring the checks of many envelopes.
+size_t weight(std::span<const Event> events) {
+  size_t weight = 0;
+  for (const Event& event : events) {
+    const auto* done = std::get_if<JobDone>(&event);
+    const auto* puts = done != nullptr ? std::get_if<VerifyPutDone>(done) : nullptr;
+    if (puts == nullptr) ++weight;
+    else for (const auto& item : puts->items) weight += item.parts.size();
+  }
+  return weight;
+}
+
 bool is_full(ErrorCode code) { return code == ErrorCode::storage_full || code == ErrorCode::map_full; }
 
 }  // namespace
@@ -488,7 +500,7 @@ int Loop::run(io::SignalFd& signals, const std::function<void()>& reopen_log) {
       wake_at_.reset();
       events.emplace_back(Tick{disk_percent_, clock_reading_.ok()});
     }
-    group_commit_.stepped(events.size(), io::monotonic_now());
+    group_commit_.stepped(weight(events), io::monotonic_now());
     if (events.empty()) continue;
     if (auto done = step(events, now); !done) return stop_fatally(done.error());
   }

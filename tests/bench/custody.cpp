@@ -1,6 +1,6 @@
 // One broker's custody rate over CURVE: signed documents and envelopes are made beforehand, sent as Put frames by a few
-// senders with a window each, and counted when the signed custody receipt is here; each receipt is decoded, and one in
-// `check` is verified during the run, all of the kept ones are after it.
+// senders with a window each (fresh documents: as many as a node has in flight), and counted when the signed custody
+// receipt is here; each receipt is decoded, and one in `check` is verified during the run, all of the kept ones are after it.
 // fresh: every document has its own header, body and one envelope. known: envelopes of documents whose header the
 // broker has verified, 64 to a frame. usage: bench_custody --agencies FILE --realm HEX --broker ENDPOINT,CURVE_HEX
 // --broker-sig HEX --phase fresh|known
@@ -151,7 +151,7 @@ int main(int count, char** values) {
   const bool fresh = arguments.text("phase", "fresh") == "fresh";
   const auto senders_wanted = static_cast<size_t>(arguments.number("senders", 4));
   const auto total = static_cast<size_t>(arguments.number("documents", 40000));
-  const auto window = static_cast<size_t>(arguments.number("window", fresh ? 64 : 8));
+  const auto window = static_cast<size_t>(arguments.number("window", fresh ? limits::requests_in_flight_max : 8));
   const auto directory_size = static_cast<uint64_t>(arguments.number("directory-size", 1));
 
   // The last agencies but `skip` send (a sender's positions are used once), all before them receive.

@@ -59,6 +59,28 @@ TEST_CASE("nothing is signed before the commit") {
   CHECK(world.put_one(document, world.letter(document, 0, 1)).refusal == 0);
 }
 
+TEST_CASE("what is only asked, or still to be checked, writes nothing: its step costs no sync") {
+  World world;
+  const Document document = world.document(0);
+  const Letter letter = world.letter(document, 0, 1);
+  REQUIRE(world.put_one(document, letter).refusal == 0);
+  const uint64_t written = world.store.changes();
+  CHECK_FALSE(world.ask(World::control(1), world.members[0].id, proto::Fetch{{letter.envelope.id}}).empty());
+  world.hold_jobs = true;
+  const Document another = world.document(0);
+  std::vector<Event> events;
+  events.emplace_back(
+      world.frame(World::control(1), world.members[0].id, World::put(another, {world.letter(another, 0, 1)})));
+  world.run(std::move(events));
+  CHECK(world.store.changes() == written);
+  REQUIRE(world.held.size() == 1);
+  std::vector<Event> done;
+  done.emplace_back(run_job(std::move(world.held[0]), world.bodies));
+  world.held.clear();
+  world.run(std::move(done));
+  CHECK(world.party(0).unacked == 2);
+}
+
 TEST_CASE("a repeat gets the same custody bytes, also after a restart") {
   World world;
   const Document document = world.document(0);
