@@ -8,17 +8,6 @@
 namespace tram::node::test {
 namespace {
 
-Effects stepped(World& world, std::vector<Event> events) {
-  auto txn = world.realm.store.begin_write().value();
-  Effects effects;
-  const auto done = world.node->step(*txn, world.now, events, effects);
-  INFO((done ? std::string() : describe(done.error())));
-  REQUIRE(done);
-  REQUIRE(world.node->settle(*txn, world.now, effects));
-  REQUIRE(txn->commit());
-  return effects;
-}
-
 template <class Frame>
 std::vector<Frame> sent(const Effects& effects) {
   std::vector<Frame> found;
@@ -56,7 +45,7 @@ void greet(World& world, size_t broker = 0) {
   hello.epoch = *Epoch::from(Bytes(16, static_cast<uint8_t>(broker + 1)));
   hello.time = world.now;
   hello.directory_size = world.realm.directory->size();
-  stepped(world, {BrokerUp{hello.broker}, FrameArrived{hello.broker, proto::Endpoint::control, {1, hello}, {}}});
+  world.step({BrokerUp{hello.broker}, FrameArrived{hello.broker, proto::Endpoint::control, {1, hello}, {}}});
 }
 
 Bytes envelope_from_party(World& world, uint64_t seq) {
@@ -79,11 +68,11 @@ Effects arrives(World& world, const Bytes& envelope) {
   const auto id = crypto::decode_envelope(envelope)->id;
   proto::Announce announce;
   announce.items.push_back({envelope, 1, {}});
-  const Effects asked = stepped(world, {FrameArrived{broker, proto::Endpoint::control, {0, announce}, {}}});
+  const Effects asked = world.step({FrameArrived{broker, proto::Endpoint::control, {0, announce}, {}}});
   if (sent<proto::Fetch>(asked).empty()) return {};
   proto::Content content;
   content.env_id = id;
-  return stepped(world, {FrameArrived{broker, proto::Endpoint::control, {2, content}, {}}});
+  return world.step({FrameArrived{broker, proto::Endpoint::control, {2, content}, {}}});
 }
 
 Hash id_of(const Bytes& envelope) { return Hash{crypto::decode_envelope(envelope)->id.bytes}; }
@@ -145,14 +134,14 @@ TEST_CASE("R44: who was merely near is cleared: suspects are opened one at a tim
   OpenDone done;
   done.env_id = crypto::decode_envelope(one)->id;
   done.outcome = fail(ErrorCode::cannot_open);
-  stepped(world, {JobResult{std::move(done)}});
+  world.step({JobResult{std::move(done)}});
   CHECK(world.realm.read()->scan(table::attempt, {}, {}, 9)->size() == 1);
   world.now = world.now + minutes(1);
-  const Effects asked = stepped(world, {Tick{}});
+  const Effects asked = world.step({Tick{}});
   REQUIRE(sent<proto::Fetch>(asked).size() == 1);
   proto::Content content;
   content.env_id = crypto::decode_envelope(two)->id;
-  Effects now = stepped(world, {FrameArrived{world.brokers[0].id, proto::Endpoint::control, {3, content}, {}}});
+  Effects now = world.step({FrameArrived{world.brokers[0].id, proto::Endpoint::control, {3, content}, {}}});
   CHECK(jobs_of<OpenJob>(now).size() == 1);
   // What was answered before the process died is not to blame.
   die_and_start(world, {Hash{crypto::decode_envelope(one)->id.bytes}});
@@ -215,7 +204,7 @@ struct Kept {
       }
       received.push_back(done.record.doc_id);
       sent_ones.push_back(done.uuid);
-      stepped(world, {JobResult{std::move(done)}});
+      world.step({JobResult{std::move(done)}});
     }
     auto txn = world.realm.store.begin_write().value();
     crypto::Envelope open;
@@ -371,7 +360,7 @@ TEST_CASE("3.9: the walk finds a rotten body; a received one is asked of brokers
   std::optional<crypto::Notice> resend;
   for (int second = 0; second < 300 && !resend; ++second) {
     world.now = world.now + seconds(1);
-    Effects effects = stepped(world, {Tick{}});
+    Effects effects = world.step({Tick{}});
     std::vector<Event> answers;
     for (const auto& one : effects.sends) {
       if (const auto* fetch = std::get_if<proto::Fetch>(&one.frame.body)) {
@@ -390,13 +379,13 @@ TEST_CASE("3.9: the walk finds a rotten body; a received one is asked of brokers
       answers.push_back(run_job(moved, world.bodies, world.realm.random));
     }
     if (!answers.empty()) {
-      const Effects more = stepped(world, std::move(answers));
+      const Effects more = world.step(std::move(answers));
       for (const auto& one : more.sends)
         if (const auto* fetch = std::get_if<proto::Fetch>(&one.frame.body)) {
           proto::Content none;
           none.env_id = fetch->env_ids.at(0);
           none.refusal = static_cast<uint16_t>(ErrorCode::not_found);
-          stepped(world, {FrameArrived{one.broker, proto::Endpoint::control, {one.frame.request, none}, {}}});
+          world.step({FrameArrived{one.broker, proto::Endpoint::control, {one.frame.request, none}, {}}});
         }
     }
   }
@@ -409,7 +398,7 @@ TEST_CASE("3.9: the walk finds a rotten body; a received one is asked of brokers
   // And it is not asked every second.
   for (int second = 0; second < 60; ++second) {
     world.now = world.now + seconds(1);
-    for (const auto& post : sent<proto::MailPost>(stepped(world, {Tick{}})))
+    for (const auto& post : sent<proto::MailPost>(world.step({Tick{}})))
       for (const auto& item : post.items)
         if (auto notice = crypto::decode_notice(item.content)) CHECK((notice->kind != crypto::NoticeKind::resend || notice->id == resend->id));
   }
@@ -423,12 +412,12 @@ TEST_CASE("3.9: what a clerk could not open is looked at at once, not in three d
   // A first walk ends; the next is far off.
   const auto tick = [&] {
     world.now = world.now + seconds(1);
-    Effects effects = stepped(world, {Tick{}});
+    Effects effects = world.step({Tick{}});
     size_t jobs = 0;
     for (auto* job : jobs_of<ScrubJob>(effects)) {
       ++jobs;
       Job moved = std::move(*job);
-      stepped(world, {run_job(moved, world.bodies, world.realm.random)});
+      world.step({run_job(moved, world.bodies, world.realm.random)});
     }
     return jobs;
   };
@@ -479,7 +468,7 @@ TEST_CASE("3.9: a sender that is asked again for one document sends that one aga
     notice.doc_id = kept.received[0];
     MailJobDone done;
     done.items.push_back({world.realm.random.id<Hash>(), by, {}, {}, notice, {}, {}});
-    stepped(world, {JobResult{done}});
+    world.step({JobResult{done}});
     return load<proto::ItemRecord>(*world.realm.read(), table::item, item_key).value();
   };
   CHECK(asked(world.front.id).state == proto::ItemState::delivered);  // it never had it

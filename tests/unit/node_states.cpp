@@ -404,14 +404,14 @@ TEST_CASE("a custody that makes nothing accepted shares the commit of the one th
     return world.realm.read()->get(table::custody, row_key(outgoing.envelope.id, world.brokers[i].id)).value().has_value();
   };
   const uint64_t written = world.realm.store.changes();
-  const Effects waiting = stepped(world, custody(1));
+  const Effects waiting = world.step(custody(1));
   CHECK(world.realm.store.changes() == written);
   REQUIRE(waiting.wake_at);
   CHECK(*waiting.wake_at <= world.now + milliseconds(50));
   proto::PutReply unasked;
-  stepped(world, {FrameArrived{world.brokers[2].id, proto::Endpoint::control, {9, unasked}, {}}});
+  world.step({FrameArrived{world.brokers[2].id, proto::Endpoint::control, {9, unasked}, {}}});
   CHECK(world.realm.store.changes() == written);
-  stepped(world, custody(2));
+  world.step(custody(2));
   CHECK(outgoing.name_of_state() == "accepted");
   CHECK(held(1));
   CHECK(held(2));
@@ -419,11 +419,11 @@ TEST_CASE("a custody that makes nothing accepted shares the commit of the one th
   Outgoing alone("outbox");
   CustodyDone done;
   done.valid.push_back({alone.world.brokers[1].id, alone.world.brokers[1].sig, alone.custody_of(1), Lane::normal, 1});
-  const Effects until = stepped(alone.world, {JobResult{done}});
+  const Effects until = alone.world.step({JobResult{done}});
   const Bytes row = row_key(alone.envelope.id, alone.world.brokers[1].id);
   CHECK_FALSE(alone.world.realm.read()->get(table::custody, row).value());
   alone.world.now = *until.wake_at;
-  stepped(alone.world, {Tick{}});
+  alone.world.step({Tick{}});
   CHECK(alone.world.realm.read()->get(table::custody, row).value());
 }
 
