@@ -73,6 +73,34 @@ Result<void> Node::tell_sender(WriteTxn& txn, Time now, crypto::ReceiptEvent eve
   return answer(txn, now, envelope.id, envelope.sender, envelope.doc_id, {}, std::move(issued.bytes), {}, effects);
 }
 
+/// A stored document came again in a newer envelope, perhaps because its sender was put back and knows no other: what was
+/// said so far is said for this one too, and what is said from now on (R20, R21).
+Result<void> Node::follow_envelope(WriteTxn& txn, Time now, uint64_t arrival, const proto::InRecord& again, Effects& effects) {
+  TRAM_TRY(stored, node::load<proto::InRecord>(txn, table::incoming, u64_value(arrival)));
+  if (stored.state == proto::InState::held || std::pair(stored.inc, stored.seq) >= std::pair(again.inc, again.seq)) return {};
+  std::vector<Bytes> said;
+  const auto walked = for_each(txn, table::receipt, row_key(stored.doc_id, config_.self, stored.env_id), [&](const Row& row) -> Result<void> {
+    proto::ReceiptRecord receipt;
+    TRAM_OK(proto::decode_record(row.value, receipt));
+    said.push_back(std::move(receipt.receipt));
+    return {};
+  });
+  TRAM_OK(walked);
+  stored.env_id = again.env_id;
+  stored.inc = again.inc;
+  stored.seq = again.seq;
+  stored.envelope = again.envelope;
+  TRAM_OK(save(txn, table::incoming, u64_value(arrival), stored));
+  for (const Bytes& bytes : said) {
+    TRAM_TRY(receipt, crypto::decode_receipt(bytes));
+    using enum crypto::ReceiptEvent;
+    if (receipt.event == received || receipt.event == rejected) continue;
+    TRAM_TRY(words, proto::decode_receipt_text(view(receipt.text)));
+    TRAM_OK(tell_sender(txn, now, receipt.event, receipt.reason, stored, words, effects));
+  }
+  return {};
+}
+
 /// Hands the receipt to a worker, which seals it to the sender's key of the day; what cannot be sealed yet waits in to_post.
 Result<void> Node::answer(WriteTxn& txn, Time now, const EnvelopeId& env_id, const PartyId& sender, const DocId& doc_id, Bytes statement,
                           Bytes receipt, std::vector<PartyId> brokers, Effects& effects) {

@@ -49,12 +49,24 @@ Result<void> Node::on_announce(WriteTxn& txn, Time now, const PartyId& broker, p
   return {};
 }
 
+bool Node::is_greeted(const PartyId& broker) const {
+  const auto link = links_.find(broker);
+  return link != links_.end() && link->second.greeted;
+}
+
+/// Nobody is left to ask: one that was retired meanwhile will not answer.
+bool Node::all_failed(const Arrival& arrival) const {
+  return std::all_of(arrival.sources.begin(), arrival.sources.end(), [&](const auto& one) {
+    return arrival.failed.contains(one.first) || (!in_force_.empty() && !in_force_.contains(one.first));
+  });
+}
+
 /// Asks one source that has not failed; a random one, so that brokers share the load (R32).
 void Node::fetch(Time now, Arrival& arrival, Effects&) {
   if (arrival.gave_up) return;
   std::vector<PartyId> candidates;
   for (const auto& [broker, seen] : arrival.sources)
-    if (!arrival.failed.count(broker) && links_[broker].greeted) candidates.push_back(broker);
+    if (!arrival.failed.count(broker) && is_greeted(broker)) candidates.push_back(broker);
   arrival.asked = now;
   if (candidates.empty()) {
     arrival.stage = Arrival::Stage::wanted;
@@ -94,13 +106,13 @@ void Node::source_failed(Time now, Arrival& arrival, Effects& effects) {
     if (arrival.stage == Stage::fetching || arrival.stage == Stage::manifest) arrival.stage = Stage::wanted;
     if (arrival.stage == Stage::chunks) {
       for (const auto& [broker, seen] : arrival.sources)
-        if (links_[broker].greeted) arrival.source = broker;
+        if (is_greeted(broker)) arrival.source = broker;
     }
     return;
   }
   if (arrival.stage == Stage::fetching) return fetch(now, arrival, effects);
   for (const auto& [broker, seen] : arrival.sources)
-    if (!arrival.failed.count(broker) && links_[broker].greeted) arrival.source = broker;
+    if (!arrival.failed.count(broker) && is_greeted(broker)) arrival.source = broker;
   arrival.asked = now;
   if (arrival.stage == Stage::manifest)
     send(arrival.source, proto::Endpoint::bulk, proto::ManifestGet{arrival.envelope.doc_id}, effects);
@@ -159,7 +171,8 @@ Result<void> Node::on(WriteTxn& txn, Time now, OpenDone& done, Effects& effects)
   if (!done.outcome) {
     // What a broker may have spoilt (header, blob, chunk) is asked of the others before the sender is blamed.
     arrival.failed.insert(arrival.source);
-    if (arrival.failed.size() < arrival.sources.size() && done.outcome.error().code != ErrorCode::rekey) {
+    if (!all_failed(arrival) && done.outcome.error().code != ErrorCode::rekey) {
+      arrival.cannot_open = done.outcome.error();
       fetch(now, arrival, effects);
       return {};
     }
@@ -388,6 +401,7 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
   TRAM_OK(save(txn, table::answer, env_id, stored));
   TRAM_OK(answer(txn, now, env_id, record.sender, record.doc_id, std::move(stored.statement), std::move(stored.receipt),
                  std::move(brokers), effects));
+  if (known) TRAM_OK(follow_envelope(txn, now, number, record, effects));
   const PartyId sender = record.sender;
   const Lane lane = record.lane;
   const uint32_t inc = record.inc;

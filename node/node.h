@@ -279,6 +279,7 @@ class Node {
     std::map<PartyId, crypto::QueueSeen> sources;
     PartyId source;                    // asked now
     std::set<PartyId> failed;          // sources that could not deliver
+    std::optional<Error> cannot_open;  // what one of them delivered
     Time asked;
     Time not_before;                   // no room on the disk: chunks are asked for from then on
     proto::InRecord record;            // once opened
@@ -361,6 +362,8 @@ class Node {
   Result<void> on(WriteTxn&, Time, ChunkJobDone&, Effects&);
   Result<void> on(WriteTxn&, Time, FinishBodyDone&, Effects&);
   bool body_coming(const Arrival&) const;
+  bool is_greeted(const PartyId& broker) const;
+  bool all_failed(const Arrival&) const;
   void fetch(Time, Arrival&, Effects&);
   void flush_fetches(Effects&);
   Result<void> finish_if_whole(Arrival&, Effects&);
@@ -395,6 +398,7 @@ class Node {
   /// A later receipt (status 02..06, 15, 16): stored, logged, then mailed to the sender.
   Result<void> tell_sender(WriteTxn&, Time, crypto::ReceiptEvent, uint16_t reason, const proto::InRecord&, const proto::ReceiptText&,
                            Effects&);
+  Result<void> follow_envelope(WriteTxn&, Time, uint64_t arrival, const proto::InRecord& again, Effects&);
   Result<void> answer(WriteTxn&, Time, const EnvelopeId&, const PartyId& sender, const DocId&, Bytes statement, Bytes receipt,
                       std::vector<PartyId> brokers, Effects&);
   Result<void> on(WriteTxn&, Time, AnswerDone&, Effects&);
@@ -426,6 +430,7 @@ class Node {
   Result<void> on_recover(WriteTxn&, Time, const crypto::Notice&, Effects&);
   Result<void> note_life(WriteTxn&, const crypto::Notice&, uint32_t rinc);
   Result<bool> is_forgotten(ReadTxn&, const crypto::Receipt&, const proto::EnvelopeRecord&);
+  Result<bool> answered_by_latest_life(ReadTxn&, const PartyId& recipient, const DocUuid&);
   Result<void> wait_for_later_life(WriteTxn&, Time, const crypto::Receipt&, const proto::EnvelopeRecord&);
   Result<void> tell_passed(WriteTxn&, Time, const crypto::Notice& asked, Lane, Effects&);
   Result<void> redeliver(WriteTxn&, Time, Effects&);

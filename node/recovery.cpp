@@ -44,10 +44,10 @@ Result<Redelivery> decode_redelivery(BytesView value) {
   return one;
 }
 
-/// When the store was last written, by its own log.
-Result<Time> last_entry_time(ReadTxn& txn, const audit::Log& log) {
-  if (log.size() == 0) return Time{};
-  TRAM_TRY(last, audit::read_entry(txn, log.size() - 1));
+/// When the store was last written, by the first `size` entries of its own log.
+Result<Time> entry_time(ReadTxn& txn, uint64_t size) {
+  if (size == 0) return Time{};
+  TRAM_TRY(last, audit::read_entry(txn, size - 1));
   return last ? last->time : Time{};
 }
 }  // namespace
@@ -58,7 +58,7 @@ Result<void> Node::mark_restored(WriteTxn& txn) {
   TRAM_TRY(record, node::load<proto::NodeRecord>(txn, table::self, view("self")));
   audit::Log log;
   TRAM_OK(log.load(txn));
-  TRAM_TRY(time, last_entry_time(txn, log));
+  TRAM_TRY(time, entry_time(txn, log.size()));
   record.recovery = proto::Recovery::asking;
   record.store_time = time;
   return save(txn, table::self, view("self"), record);
@@ -79,7 +79,8 @@ Result<void> read_backup_marks(ReadTxn& txn, BackupMarks& backup) {
 Result<void> Node::begin_recovery(WriteTxn& txn, Time now, Effects& effects) {
   if (self_.recovery != proto::Recovery::none) return {};
   recovered_ = true;
-  TRAM_TRY(time, last_entry_time(txn, audit_));
+  // What a copy wrote before it knew is of no account: nothing of it was signed.
+  TRAM_TRY(time, entry_time(txn, std::min(own_log_.checkpoint_size(), audit_.size())));
   self_.store_time = time;
   self_.recovery = proto::Recovery::asking;
   self_dirty_ = true;
@@ -281,6 +282,26 @@ Result<bool> Node::is_forgotten(ReadTxn& txn, const crypto::Receipt& receipt, co
   return std::any_of(rows.begin(), rows.end(), [&](const Row& row) { return row.value < position; });
 }
 
+/// Whether the life of the recipient that asks, or a later one, signed for this document: a `recover` may be read long after
+/// it was written, by a sender that was put back itself.
+Result<bool> Node::answered_by_latest_life(ReadTxn& txn, const PartyId& recipient, const DocUuid& uuid) {
+  TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, uuid));
+  const Bytes lives = row_key(recipient, record.lane);
+  TRAM_TRY(rows, txn.scan(table::peer_life, lives, prefix_end(lives), lives_kept_max));
+  if (rows.empty()) return false;
+  const uint32_t latest = Reader(BytesView(rows.back().key).last(sizeof(uint32_t))).u32();
+  bool answered = false;
+  const auto walked = for_each(txn, table::receipt, row_key(record.doc_id, recipient), [&](const Row& row) -> Result<void> {
+    proto::ReceiptRecord held;
+    TRAM_OK(proto::decode_record(row.value, held));
+    TRAM_TRY(receipt, crypto::decode_receipt(held.receipt));
+    answered = answered || receipt.rinc >= latest;
+    return {};
+  });
+  TRAM_OK(walked);
+  return answered;
+}
+
 /// The envelope stays open: other brokers may have it for the later life. Where they let it go on the earlier one's word it
 /// is issued anew, not at once, since the earlier one may answer that too.
 Result<void> Node::wait_for_later_life(WriteTxn& txn, Time now, const crypto::Receipt& receipt, const proto::EnvelopeRecord& envelope) {
@@ -314,6 +335,8 @@ Result<void> Node::redeliver(WriteTxn& txn, Time now, Effects& effects) {
   for (const Row& row : rows) {
     if (documents) {
       if (id_at<PartyId>(row.key, DocUuid::size) != recipient) continue;
+      TRAM_TRY(has_it, answered_by_latest_life(txn, recipient, id_at<DocUuid>(row.key, 0)));
+      if (has_it) continue;
       TRAM_OK(redeliver_document(txn, now, row, lane, wanted.inc, wanted.seq, effects));
     } else {
       if (id_at<PartyId>(row.key, DocId::size) != config_.self) continue;

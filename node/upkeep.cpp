@@ -513,14 +513,24 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
   if (self_.recovery == proto::Recovery::telling) TRAM_OK(end_telling(txn, now, effects));
   TRAM_OK(reissue_old_envelopes(txn, now, effects));
   TRAM_OK(redeliver(txn, now, effects));
+  std::vector<EnvelopeId> refused;
   for (auto& [id, arrival] : arrivals_) {
     using Stage = Arrival::Stage;
     if (now - arrival.asked < refetch_after || arrival.gave_up) continue;
+    if (arrival.stage == Stage::wanted && arrival.cannot_open && all_failed(arrival)) {
+      refused.push_back(id);
+      continue;
+    }
     if (arrival.stage == Stage::twin && !body_coming(arrival)) arrival.stage = Stage::wanted;  // the other one came to nothing
     if (arrival.stage == Stage::wanted) fetch(now, arrival, effects);
     else if (arrival.stage == Stage::chunks && arrival.done == arrival.have.size()) TRAM_OK(finish_if_whole(arrival, effects));
     else if (arrival.stage == Stage::fetching || arrival.stage == Stage::manifest || (arrival.stage == Stage::chunks && arrival.writing.empty()))
       source_failed(now, arrival, effects);
+  }
+  for (const EnvelopeId& id : refused) {
+    Arrival& arrival = arrivals_.at(id);
+    const Error error = *arrival.cannot_open;
+    TRAM_OK(reject(txn, now, arrival, error, effects));
   }
   if (now - last_repost_ >= repost_every) {
     TRAM_OK(repost_answers(txn, now, effects));

@@ -97,6 +97,7 @@ void BrokerHost::restore(const MemStore::Image& image, bool recover) {
   crash(false);
   world_.trace(name(), recover ? "-- restored" : "-- restored in silence");
   raw_.restore(image);
+  if (!recover) expect_bodies_lost();  // files that were let go of since
   in_doubt_ = recover;
   damaged_ = false;
   return_after(world_.random.within(seconds(1), seconds(60)));
@@ -106,7 +107,12 @@ void BrokerHost::lose_commits(const MemStore::Image& image) {
   crash(true);
   world_.trace(name(), "-- the disk had lied");
   raw_.restore(image);
+  expect_bodies_lost();
   return_after(world_.random.within(seconds(1), seconds(60)));
+}
+
+void BrokerHost::expect_bodies_lost() {
+  for (const char* event : {"body.was_damaged", "manifest.was_missing"}) log_.expect(event);
 }
 
 bool BrokerHost::flip_value() {
@@ -119,7 +125,7 @@ bool BrokerHost::flip_value() {
 
 bool BrokerHost::flip_body() {
   damaged_ = body_flipped_ = bodies_.flip_bit(world_.random.next());
-  for (const char* event : {"body.was_damaged", "manifest.was_missing"}) log_.expect(event);
+  expect_bodies_lost();
   if (damaged_) world_.trace(name(), "-- a bit of a body flipped");
   return damaged_;
 }

@@ -68,6 +68,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   bool recover();
   void connect_peers();
   void stop_on(const Error&);
+  void expect_bodies_lost();
   void lie(const broker::SessionKey&, uint64_t request, const proto::Put&);
   bool let_out(broker::Effects&, CrashPoint);
   bool notice_restored_copy(uint64_t seen);

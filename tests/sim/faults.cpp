@@ -459,7 +459,7 @@ void Simulation::turn_hostile(Fault fault) {
 void Simulation::fork_log(BrokerHost& broker, proto::CheckpointPage& page) {
   for (Bytes& note : page.notes) {
     auto shown = crypto::decode_signed_checkpoint(note).value().checkpoint;
-    if (shown.origin.party != broker.party().id || !world_.random.chance(300)) continue;
+    if (shown.origin.party != broker.party().id || !world_.random.chance(700)) continue;
     world_.injected(Fault::log_forked);
     shown.root.bytes[0] ^= 1;
     note = crypto::encode_note(crypto::sign_checkpoint(shown, *broker.party().keys.log));

@@ -237,6 +237,49 @@ struct PutBack : Arriving {
 
 }  // namespace
 
+TEST_CASE("R20: what was said of a document is said again for its newer envelope, and the rest for that one only") {
+  Incoming world("registered", 1);
+  const EnvelopeId first = world.envelope.id;
+  const auto events_of = [&](const EnvelopeId& env_id) {
+    std::set<uint16_t> events;
+    const Bytes prefix = row_key(world.envelope.doc_id, world.self.id, env_id);
+    const auto rows = world.realm.read()->scan(table::receipt, prefix, prefix_end(prefix), 10).value();
+    for (const Row& row : rows)
+      events.insert(Reader(BytesView(row.key).subspan(prefix.size())).u16());
+    return events;
+  };
+  REQUIRE(events_of(first) == std::set<uint16_t>{1, 3});
+  world.envelope.inc = 2;  // its sender was put back, and knows nothing of the first
+  world.bytes = crypto::encode_envelope(world.envelope, *world.party_key);
+  REQUIRE(world.envelope.id != first);
+  world.announced();
+  world.opened({});
+  CHECK(events_of(world.envelope.id) == std::set<uint16_t>{1, 3});
+  CHECK(world.document()->env_id == world.envelope.id);
+  auto txn = world.realm.store.begin_write().value();
+  Effects effects;
+  REQUIRE(world.node->set_status(*txn, world.now, world.document()->arrival, 4, {}, effects));
+  REQUIRE(txn->commit());
+  CHECK(events_of(first) == std::set<uint16_t>{1, 3});
+  CHECK(events_of(world.envelope.id) == std::set<uint16_t>{1, 3, 4});
+}
+
+TEST_CASE("what cannot be opened is refused, although a broker that announced it too was retired") {
+  Arriving world;
+  world.begin(1);
+  world.announced();
+  world.from(1, proto::Announce{{{world.bytes, 1, {}}}});
+  world.step({BrokerDown{world.brokers[1].id}});
+  world.opened(fail(ErrorCode::cannot_open));
+  CHECK_FALSE(world.answer());
+  proto::BrokerChange gone = world.realm.directory->broker(world.brokers[1].id)->record;
+  gone.retired = true;
+  world.realm.must({{world.now, gone}});
+  world.now = world.now + minutes(1);
+  world.tick();
+  CHECK(world.answer());
+}
+
 TEST_CASE("6.3: transport of one envelope at its recipient, every state and event") {
   const auto table = protocol_table("6.3", "channel reached it");
   std::vector<std::string> states;
