@@ -405,6 +405,7 @@ Result<bool> whole(ReadTxn& txn, Bodies& bodies, BytesView key, const BodyRecord
 Result<Broker::Recovered> Broker::recover(Store& store, Bodies& bodies, Time now, std::optional<uint64_t> seen) {
   State& s = *state_;
   Recovered recovered;
+  auto being_removed = s.removing;  // by jobs that still run: what they may take away must not be uploaded meanwhile
   {  // every value, so that a flipped bit is found now, and named, instead of on some later day (R2, 3.9)
     TRAM_TRY(txn, store.begin_read());
     TRAM_TRY(check, check_rows(*txn, table::all()));
@@ -475,7 +476,7 @@ Result<Broker::Recovered> Broker::recover(Store& store, Bodies& bodies, Time now
     from.push_back(0);
     TRAM_OK(txn->commit());
   }
-  s.removing.clear();  // files without rows are found at start
+  s.removing = std::move(being_removed);  // what was given up here is found without rows at the next start
   s.fresh_epoch = s.tell_epoch = seen.has_value();
   for (auto& [peer, box] : s.mailboxes) {
     const SessionKey session = box.session;
