@@ -70,6 +70,29 @@ TEST_CASE("a chunk counts only when it was synced") {
   CHECK(world.offer(document) == Bytes{0});
 }
 
+TEST_CASE("a removal that is on its way when a new epoch opens takes nothing that is uploaded meanwhile") {
+  World world;
+  const Document document = world.document(0, three_chunks);
+  world.offer(document);
+  CHECK(world.put_chunk(document, 0) == 0);
+  world.hold_jobs = true;
+  world.now = world.now + limits::lease + hours(2);
+  world.settle();
+  std::vector<Event> done;
+  REQUIRE(std::any_of(world.held.begin(), world.held.end(), [](const Job& job) { return std::holds_alternative<RemoveBodiesJob>(job); }));
+  REQUIRE(must(world.broker->recover(world.store, world.bodies, world.now, uint64_t{500})).dropped == 0);
+  const auto offered = [&] {
+    return world.ask(World::bulk(1), world.members[0].id, proto::Offer{document.header_bytes, document.manifest});
+  };
+  CHECK(World::refusal(offered()) == number(ErrorCode::busy));
+  for (Job& job : world.held) done.emplace_back(run_job(std::move(job), world.bodies));
+  world.held.clear();
+  world.hold_jobs = false;
+  world.run(std::move(done));
+  CHECK(World::only<proto::OfferReply>(offered()).size() == 1);
+  CHECK(world.put_chunk(document, 0) == 0);
+}
+
 TEST_CASE("a large manifest lives beside the body") {
   World world;
   const Document document = world.document(0, 1700 * uint64_t{16});
