@@ -29,6 +29,16 @@ void write_part(Writer& writer, uint8_t kind, BytesView bytes) {
 /// What a key of the directory has signed says who its owner is, whenever the key was in force: a note names no time.
 constexpr Time end_of_time{INT64_MAX / 2};
 
+/// Adds a finding to a verification; a false one makes it invalid. Returns whether it is true.
+template <class Verification>
+auto noting(Verification& out) {
+  return [&out](std::string_view what, std::optional<bool> ok, std::string detail = {}) {
+    out.findings.push_back({what, ok, std::move(detail)});
+    if (ok && !*ok) out.verdict = Verdict::invalid;
+    return ok.value_or(false);
+  };
+}
+
 struct Realm {
   ScratchTxn txn;
   std::optional<directory::Directory> directory;
@@ -178,11 +188,7 @@ Result<std::vector<EvidenceFile>> export_evidence(ReadTxn& txn, const directory:
 
 EvidenceVerification verify_evidence(const Evidence& evidence, std::optional<RealmId> trusted) {
   EvidenceVerification out;
-  const auto note = [&](std::string_view what, std::optional<bool> ok, std::string detail = {}) {
-    out.findings.push_back({what, ok, std::move(detail)});
-    if (ok && !*ok) out.verdict = Verdict::invalid;
-    return ok.value_or(false);
-  };
+  const auto note = noting(out);
   const auto first = crypto::decode_signed_checkpoint(evidence.first);
   const auto second = crypto::decode_signed_checkpoint(evidence.second);
   if (!note("evidence_format", first && second)) return out;
@@ -192,10 +198,8 @@ EvidenceVerification verify_evidence(const Evidence& evidence, std::optional<Rea
   out.second_size = second->checkpoint.size;
   Realm realm;
   if (!build_directory(evidence.entries, trusted, out.realm, out.realm_pinned, realm, note, [](uint64_t) {})) return out;
-  directory::Directory& directory = *realm.directory;
-  ScratchTxn& txn = realm.txn;
-  const Time end = end_of_time;
-  const auto owner = directory.log_owner(txn, out.party, end);
+  const directory::Directory& directory = *realm.directory;
+  const auto owner = directory.log_owner(realm.txn, out.party, end_of_time);
   const bool named = owner && *owner &&
                      first->checkpoint.origin == crypto::log_origin(out.realm, (*owner)->kind, out.party,
                                                                     first->checkpoint.origin.generation);
@@ -208,7 +212,7 @@ EvidenceVerification verify_evidence(const Evidence& evidence, std::optional<Rea
     if (!checked && checked.error().code != ErrorCode::bad_signature) why = describe(checked.error());
   }
   note("evidence_contradiction", contradict, contradict ? "" : why);
-  if (const auto agency = directory.agency(txn, out.party, end); agency && *agency)
+  if (const auto agency = directory.agency(realm.txn, out.party, end_of_time); agency && *agency)
     out.party_name = (*agency)->agency.name_vi;
   else if (const auto broker = directory.broker(out.party)) out.party_name = broker->record.name;
   if (out.verdict != Verdict::invalid) out.verdict = out.realm_pinned ? Verdict::valid : Verdict::incomplete;
@@ -247,11 +251,7 @@ Result<SplitEvidence> decode_split(BytesView raw) {
 
 SplitVerification verify_split(const SplitEvidence& evidence, std::optional<RealmId> trusted) {
   SplitVerification out;
-  const auto note = [&](std::string_view what, std::optional<bool> ok, std::string detail = {}) {
-    out.findings.push_back({what, ok, std::move(detail)});
-    if (ok && !*ok) out.verdict = Verdict::invalid;
-    return ok.value_or(false);
-  };
+  const auto note = noting(out);
   const auto signed_view = crypto::decode_signed_checkpoint(evidence.view);
   if (!note("view_format", signed_view.has_value())) return out;
   const crypto::Checkpoint& shown = signed_view->checkpoint;

@@ -315,6 +315,7 @@ class Node {
   Result<void> on(WriteTxn&, Time, WrapDone&, Effects&);
   /// Not while a run of the channel is at work, nor before a recovery knows its incarnation, nor by a stale directory (R28).
   bool may_wrap(Time, const PartyId& recipient, Lane) const;
+  Result<std::optional<WrapRun>> open_run(ReadTxn&, Time, const PartyId& recipient, Lane);
   Result<bool> wrap_at_once(WriteTxn&, Time, const proto::OutRecord&, const PartyId& recipient);
   Result<void> place_envelope(WriteTxn&, Time, WrappedEnvelope&, const crypto::Envelope&);
   Result<void> on(WriteTxn&, Time, CustodyDone&, Effects&);

@@ -221,22 +221,30 @@ bool Node::may_wrap(Time now, const PartyId& recipient, Lane lane) const {
          freshness(now) != audit::Freshness::no_sending;
 }
 
+/// The next run of a channel, without targets yet; nothing when no envelope can be made for it now. A key that is missing is
+/// asked for.
+Result<std::optional<WrapRun>> Node::open_run(ReadTxn& txn, Time now, const PartyId& recipient, Lane lane) {
+  TRAM_TRY(found, agency_of(txn, now, recipient));
+  const auto& state = *found;
+  if (!state || !state->agency.keys || state->status != proto::AgencyStatus::active) return std::optional<WrapRun>{};
+  TRAM_TRY(kx, kx_of(txn, now, recipient));
+  if (!*kx) {
+    kx_wanted_.insert(recipient);
+    return std::optional<WrapRun>{};
+  }
+  TRAM_TRY(channel, channel_to(txn, recipient, lane));
+  return std::optional(WrapRun{recipient, lane, channel.inc, channel.next_seq, channel.last, (*kx)->key, {}});
+}
+
 Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipient, Lane lane, Effects& effects) {
   if (!may_wrap(now, recipient, lane)) return {};
   const Bytes prefix = row_key(recipient, lane);
   TRAM_TRY(rows, txn.scan(table::todo, prefix, prefix_end(prefix), targets_per_run_max));
   if (rows.empty()) return {};
-  TRAM_TRY(found, agency_of(txn, now, recipient));
-  const auto& state = *found;
-  if (!state || !state->agency.keys || state->status != proto::AgencyStatus::active) return {};
-  TRAM_TRY(kx, kx_of(txn, now, recipient));
-  if (!*kx) {
-    kx_wanted_.insert(recipient);
-    return {};
-  }
-  TRAM_TRY(channel, channel_to(txn, recipient, lane));
+  TRAM_TRY(opened, open_run(txn, now, recipient, lane));
+  if (!opened) return {};
+  WrapRun& run = *opened;
   const Duration lifetime = milliseconds(static_cast<int64_t>(directory_.policy(now).time_to_live_ms));
-  WrapRun run{recipient, lane, channel.inc, channel.next_seq, channel.last, (*kx)->key, {}};
   for (const Row& row : rows) {
     const auto uuid = id_at<DocUuid>(row.value, 0);
     TRAM_TRY(going, going_document(txn, uuid));
@@ -259,17 +267,14 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
 /// commit and a worker's turn less for an ordinary letter (decision 32). False: it takes its turn.
 Result<bool> Node::wrap_at_once(WriteTxn& txn, Time now, const proto::OutRecord& record, const PartyId& recipient) {
   if (wrapped_ >= config_.wraps_at_once_max || !may_wrap(now, recipient, record.lane)) return false;
-  TRAM_TRY(state, agency_of(txn, now, recipient));
-  if (!*state || !(*state)->agency.keys || (*state)->status != proto::AgencyStatus::active) return false;
-  TRAM_TRY(kx, kx_of(txn, now, recipient));
-  if (!*kx) return false;
   const Bytes prefix = row_key(recipient, record.lane);
   TRAM_TRY(before, txn.scan(table::todo, prefix, prefix_end(prefix), 1));
   if (!before.empty()) return false;
-  TRAM_TRY(channel, channel_to(txn, recipient, record.lane));
+  TRAM_TRY(run, open_run(txn, now, recipient, record.lane));
+  if (!run) return false;
   const Duration lifetime = milliseconds(static_cast<int64_t>(directory_.policy(now).time_to_live_ms));
   WrapJob job = wrap_job(now);
-  job.runs.push_back({recipient, record.lane, channel.inc, channel.next_seq, channel.last, (*kx)->key, {}});
+  job.runs.push_back(std::move(*run));
   job.runs[0].targets.push_back({record.uuid, record.doc_id, crypto::Secret32(record.document_key),
                                  std::min(record.not_after, now + lifetime), {}, 0});
   WrapDone done = run_wrap_job(job, random_);
