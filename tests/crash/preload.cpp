@@ -20,11 +20,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/crash/trace_format.h"
@@ -193,13 +196,28 @@ bool is_api(int fd) {
   size = sizeof type;
   return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
 }
+/// By descriptor: the request that is being answered there only reads. Such an answer tells what was durable before.
+std::array<std::atomic<bool>, 4096> reads_only;
+
+bool begins_with(const void* data, size_t bytes, std::string_view with) {
+  return bytes >= with.size() && memcmp(data, with.data(), with.size()) == 0;
+}
+void note_request(int fd, const void* data, size_t bytes) {
+  const auto slot = static_cast<size_t>(fd);
+  if (slot >= reads_only.size()) return;
+  for (const std::string_view method : {"GET ", "HEAD "})
+    if (begins_with(data, bytes, method)) reads_only[slot] = true;
+  for (const std::string_view method : {"POST ", "PUT ", "PATCH ", "DELETE "})
+    if (begins_with(data, bytes, method)) reads_only[slot] = false;
+}
+
 void note_out(int fd, const iovec* parts, int count) {
   if (!is_api(fd)) return;
   Lock lock(recorder().mutex);
   Control* control = recorder().control;
-  constexpr char success[] = "HTTP/1.1 2";
-  if (control && control->fired && count > 0 && parts[0].iov_len >= sizeof success - 1 &&
-      memcmp(parts[0].iov_base, success, sizeof success - 1) == 0)
+  const auto slot = static_cast<size_t>(fd);
+  const bool reads = slot < reads_only.size() && reads_only[slot];
+  if (control && control->fired && !reads && count > 0 && begins_with(parts[0].iov_base, parts[0].iov_len, "HTTP/1.1 2"))
     ++control->answered;
   write_record(Kind::http_out, static_cast<uint64_t>(fd), 0, {}, parts, count);
 }
@@ -412,7 +430,8 @@ ssize_t sendmsg(int fd, const msghdr* message, int flags) {
 ssize_t recv(int fd, void* data, size_t bytes, int flags) {
   static auto real = NEXT(recv);
   ssize_t n = real(fd, data, bytes, flags);
-  if (n > 0 && recorder().trace >= 0 && is_api(fd)) {
+  if (n > 0 && is_api(fd)) {
+    note_request(fd, data, static_cast<size_t>(n));
     Lock lock(recorder().mutex);
     note(Kind::http_in, static_cast<uint64_t>(fd), 0, {}, data, static_cast<size_t>(std::min<ssize_t>(n, 512)));
   }

@@ -34,6 +34,11 @@ class Counting(unittest.TestCase):
         self.assertEqual(count("unittest", "Ran 7 tests in 0.1s\n\nFAILED (failures=1, errors=2, skipped=1)\n", 1), "3 3 1")
         self.assertEqual(count("unittest", "Ran 1 test in 0.1s\n\nOK\n"), "1 0 0")
 
+    def test_pytest(self):
+        self.assertEqual(count("pytest", "..s\n61 passed, 3 skipped in 103.11s (0:01:43)\n"), "61 0 3")
+        self.assertEqual(count("pytest", "==== 2 failed, 60 passed, 1 error in 9.5s ====\n", 1), "60 3 0")
+        self.assertEqual(count("pytest", "no tests ran in 0.01s\n", 5), "0 1 0 exit code 5")
+
     def test_counts(self):
         self.assertEqual(count("counts", "x\n500 passed, 0 failed\n"), "500 0 0")
         self.assertEqual(count("counts", "9 passed, 1 failed, 3 skipped\n", 1), "9 1 3")
