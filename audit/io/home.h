@@ -1,30 +1,21 @@
 // The files of a witness's home: witness.toml, keys.tram, enrol.request, store/, evidence/, status.json; the commands that
 // make one (init, accept). Thread: main, before the loop.
 #pragma once
-#include "base/config.h"
 #include "base/io/lmdb_store.h"
-#include "base/io/secret_input.h"
-#include "crypto/key_file.h"
+#include "directory/io/daemon/home.h"
 
 namespace tram::audit {
 
 /// The table of `tram-witness print-config`.
 std::span<const ConfigKey> witness_config_keys();
 
-using io::UnlockSource;
-
 struct InitOptions {
-  std::string directory;
+  daemon::NewHome home;
   std::string name;
   std::string organisation;  // who runs it: one that runs no broker
-  UnlockSource unlock;
-  uint64_t argon_memory_bytes = 256ull << 20;
 };
-/// Makes the home: keys, configuration, enrolment request. Returns the request's short code. Errors: conflict (the home
-/// holds keys already), bad_request, unsafe_permissions.
+/// daemon::make_home for a witness.
 Result<std::string> init_home(const InitOptions&);
-
-Result<crypto::KeyRing> open_key_ring(const std::string& directory, const UnlockSource&);
 
 /// The store of a home, opened; one process at a time.
 struct OpenHome {
@@ -42,16 +33,8 @@ Result<std::optional<Self>> read_self(ReadTxn&);
 
 /// Takes the authority's approval: checks it against the request and the keys, applies the whole directory snapshot.
 /// Errors: wrong_realm, bad_signature, bad_request (another request, not this witness).
-struct Accepted {
-  RealmId realm;
-  std::string realm_name;
-  bool practice = false;
-  PartyId party;
-  std::string name;
-  uint64_t entries = 0;
-};
-Result<Accepted> accept_approval(const std::string& directory, const std::string& approval_file, const UnlockSource&,
-                                 const std::optional<RealmId>& realm);
+Result<daemon::Accepted> accept_approval(const std::string& directory, const std::string& approval_file, const io::UnlockSource&,
+                                         const std::optional<RealmId>& realm);
 
 std::string config_path(const std::string& home);
 std::string status_path(const std::string& home);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "audit/log.h"
@@ -14,15 +13,9 @@
 #include "broker/io/config.h"
 #include "broker/tables.h"
 #include "crypto/hash.h"
-#include "directory/signing.h"
 
 namespace tram::broker {
 namespace {
-
-constexpr size_t key_file_bytes_max = 65536;
-
-std::string key_path(const std::string& home) { return home + "/keys.tram"; }
-std::string request_path(const std::string& home) { return home + "/enrol.request"; }
 
 /// tcp://host:port, as nodes connect to it.
 Result<void> check_endpoint(const std::string& endpoint, const char* option) {
@@ -66,50 +59,17 @@ Result<std::string> init_home(const InitOptions& options) {
   TRAM_OK(check_endpoint(options.control, "--control"));
   TRAM_OK(check_endpoint(options.bulk, "--bulk"));
   if (options.control == options.bulk) return fail(ErrorCode::bad_request, "--bulk: another port than --control");
-  if (options.name.empty()) return fail(ErrorCode::bad_request, "--name");
   if (options.failure_domain.empty()) return fail(ErrorCode::bad_request, "--failure-domain");
-  if (::mkdir(options.directory.c_str(), 0700) != 0 && errno != EEXIST)
-    return fail(errno == ENOENT ? ErrorCode::not_found : ErrorCode::io_failed,
-                options.directory + (errno == ENOENT ? ": the folder above it does not exist" : ""));
-  struct stat info {};
-  if (::stat(key_path(options.directory).c_str(), &info) == 0) {
-    return fail(ErrorCode::conflict, options.directory + " holds a broker's keys already");
-  }
-  TRAM_TRY(secret, io::read_unlock_secret(options.unlock, "Passphrase for the new key file: ", true));
-
-  io::SystemRandom random;
-  const crypto::KeyRing ring = crypto::make_key_ring(random);
-  const auto kind = options.unlock.raw ? crypto::UnlockKind::raw_key : crypto::UnlockKind::passphrase;
-  TRAM_TRY(sealed, crypto::seal_key_file(ring, kind, secret.view(), {3, options.argon_memory_bytes}, random));
-
-  const crypto::SigningKey sig(ring.sig_seed);
-  proto::EnrolRequestPayload payload;
-  payload.kind = proto::EnrolKind::broker;
-  payload.name = options.name;
-  payload.failure_domain = options.failure_domain;
-  payload.control_endpoint = options.control;
-  payload.bulk_endpoint = options.bulk;
-  payload.keys = {sig.public_key(), crypto::LogKey(ring.log_seed).public_key(),
-                  crypto::curve_pair_from(ring.curve_secret).public_key};
-  payload.created = io::wall_now();
-  const auto request = directory::make_enrol_request(payload, sig);
-
   ::tram::Config config(config_keys());
   TRAM_OK(config.set("listen.control", listen_address(options.control), "--control"));
   TRAM_OK(config.set("listen.bulk", listen_address(options.bulk), "--bulk"));
-  TRAM_OK(io::write_private_file_atomic(key_path(options.directory), sealed, io::Replace::refused));
-  TRAM_OK(io::write_private_file_atomic(config_path(options.directory), view(print_config(config))));
-  TRAM_OK(io::write_private_file_atomic(request_path(options.directory), proto::encode_enrol_request(request)));
-  return directory::short_code(directory::enrol_request_hash(request.payload));
-}
-
-Result<crypto::KeyRing> open_key_ring(const std::string& directory, const UnlockSource& source) {
-  TRAM_TRY(file, io::read_private_file(key_path(directory), key_file_bytes_max));
-  TRAM_TRY(kind, crypto::key_file_unlock_kind(file.view()));
-  UnlockSource matching = source;
-  matching.raw = kind == crypto::UnlockKind::raw_key;
-  TRAM_TRY(secret, io::read_unlock_secret(matching, "Passphrase of the key file: ", false));
-  return crypto::open_key_file(file.view(), secret.view());
+  proto::EnrolRequestPayload request;
+  request.kind = proto::EnrolKind::broker;
+  request.name = options.name;
+  request.failure_domain = options.failure_domain;
+  request.control_endpoint = options.control;
+  request.bulk_endpoint = options.bulk;
+  return daemon::make_home(options.home, config_path(options.home.directory), config, request);
 }
 
 Result<OpenHome> open_home(const std::string& directory, const ::tram::Config& config, const crypto::KeyRing& ring) {
@@ -129,15 +89,11 @@ Result<OpenHome> open_home(const std::string& directory, const ::tram::Config& c
   return home;
 }
 
-Result<Accepted> accept_approval(const std::string& home, const std::string& approval_file, const UnlockSource& unlock,
-                                 const std::optional<RealmId>& realm) {
-  TRAM_TRY(approval_bytes, io::read_file(approval_file, limits::approval_bytes_max));
-  TRAM_TRY(approval, proto::decode_approval(approval_bytes));
-  TRAM_TRY(request_bytes, io::read_private_file(request_path(home), key_file_bytes_max));
-  TRAM_TRY(request, proto::decode_enrol_request(request_bytes.view()));
-  TRAM_OK(directory::check_answer(approval, request, realm));
+Result<daemon::Accepted> accept_approval(const std::string& home, const std::string& approval_file, const io::UnlockSource& unlock,
+                                         const std::optional<RealmId>& realm) {
+  TRAM_TRY(answer, daemon::read_answer(home, approval_file, unlock, realm));
+  const auto& [approval, ring] = answer;
   TRAM_TRY(config, io::read_config(config_path(home), config_keys()));
-  TRAM_TRY(ring, open_key_ring(home, unlock));
   TRAM_TRY(opened, open_home(home, config, ring));
   TRAM_TRY(txn, opened.store->begin_write());
 
@@ -176,14 +132,12 @@ Result<Accepted> accept_approval(const std::string& home, const std::string& app
   }
   TRAM_OK(audit_log.store_head(*txn));
   TRAM_OK(txn->commit());
-  return Accepted{approval.realm,       directory.root_change().realm_name,
-                  directory.practice(), approval.party,
-                  record->record.name,  directory.size()};
+  return daemon::accepted(approval, directory, record->record.name);
 }
 
-Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlock, Log& log) {
+Result<Recovered> recover_home(const std::string& home, const io::UnlockSource& unlock, Log& log) {
   TRAM_TRY(config, io::read_config(config_path(home), config_keys()));
-  TRAM_TRY(ring, open_key_ring(home, unlock));
+  TRAM_TRY(ring, daemon::open_key_ring(home, unlock));
   io::drop_cached_pages(home + "/store/data.mdb");
   TRAM_TRY(opened, open_home(home, config, ring));
   std::optional<proto::BrokerRecord> self;
@@ -208,10 +162,10 @@ Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlo
   return Recovered{broker.epoch(), recovered.dropped, std::move(recovered.repaired)};
 }
 
-Result<Backup> backup_home(const std::string& home, const std::string& to, const UnlockSource& unlock,
+Result<Backup> backup_home(const std::string& home, const std::string& to, const io::UnlockSource& unlock,
                            const io::CopyProgress& progress) {
   TRAM_TRY(config, io::read_config(config_path(home), config_keys()));
-  TRAM_TRY(ring, open_key_ring(home, unlock));
+  TRAM_TRY(ring, daemon::open_key_ring(home, unlock));
   std::error_code error;
   auto made = [&]() -> Result<Backup> {
     TRAM_TRY(copy, io::copy_home(home, to, tools(progress)));

@@ -109,8 +109,8 @@ Result<void> mark_recovering(const std::string& home, const crypto::KeyRing& rin
 
 std::string doubt_path(const std::string& home) { return home + "/needs-recovery"; }
 
-Result<Backup> backup_home(const std::string& home, const std::string& to, const UnlockSource& unlock, const io::CopyProgress& progress) {
-  TRAM_TRY(ring, open_key_ring(home, unlock));
+Result<Backup> backup_home(const std::string& home, const std::string& to, const io::UnlockSource& unlock, const io::CopyProgress& progress) {
+  TRAM_TRY(ring, daemon::open_key_ring(home, unlock));
   std::error_code error;
   for (int attempt = 1;; ++attempt) {
     auto made = [&]() -> Result<Backup> {
@@ -131,8 +131,8 @@ Result<Backup> backup_home(const std::string& home, const std::string& to, const
   }
 }
 
-Result<Backup> restore_home(const std::string& copy, const std::string& home, const UnlockSource& unlock, const io::CopyProgress& progress) {
-  TRAM_TRY(copy_ring, open_key_ring(copy, unlock));
+Result<Backup> restore_home(const std::string& copy, const std::string& home, const io::UnlockSource& unlock, const io::CopyProgress& progress) {
+  TRAM_TRY(copy_ring, daemon::open_key_ring(copy, unlock));
   TRAM_TRY(restored, io::restore_home(copy, home, "needs-recovery", tools(progress)));
   struct stat info {};
   if (::stat((home + "/keys.tram").c_str(), &info) != 0) return fail(ErrorCode::not_found, home + "/keys.tram");
@@ -142,8 +142,8 @@ Result<Backup> restore_home(const std::string& copy, const std::string& home, co
   return Backup{restored, checked.rows, checked.bodies.bodies, checked.marks.marks.size()};
 }
 
-Result<Recovered> recover_home(const std::string& home, const UnlockSource& unlock) {
-  TRAM_TRY(ring, open_key_ring(home, unlock));
+Result<Recovered> recover_home(const std::string& home, const io::UnlockSource& unlock) {
+  TRAM_TRY(ring, daemon::open_key_ring(home, unlock));
   TRAM_OK(io::write_private_file_atomic(doubt_path(home), view("recover\n")));
   io::drop_cached_pages(home + "/store/data.mdb");
   Recovered recovered;

@@ -17,10 +17,10 @@ struct Backup {
 /// Copies a home, running or not, reads the copy back, decodes every row, compares every body with its manifest. Only then
 /// the node is left its word (BACKED_UP). Errors: conflict (`to` exists), wrong_passphrase, store_corrupt (a body was freed
 /// meanwhile: three attempts), storage_full, io_failed. A copy that failed is removed.
-Result<Backup> backup_home(const std::string& home, const std::string& to, const UnlockSource&, const io::CopyProgress&);
+Result<Backup> backup_home(const std::string& home, const std::string& to, const io::UnlockSource&, const io::CopyProgress&);
 
 /// Puts a backup in the place of the store; the next start recovers. Errors: those of io::restore_home, wrong_passphrase.
-Result<Backup> restore_home(const std::string& copy, const std::string& home, const UnlockSource&, const io::CopyProgress&);
+Result<Backup> restore_home(const std::string& copy, const std::string& home, const io::UnlockSource&, const io::CopyProgress&);
 
 /// After exit 74, a doubt, or a machine that was cloned: every row and body is read back from the disk, then the node
 /// starts a new incarnation. `damaged` names bodies that are not whole; received ones the next run fetches again. Rows that
@@ -33,7 +33,7 @@ struct Recovered {
   std::vector<std::string> damaged;   // bodies
   bool lost_received = false, lost_sent = false;
 };
-Result<Recovered> recover_home(const std::string& home, const UnlockSource&);
+Result<Recovered> recover_home(const std::string& home, const io::UnlockSource&);
 
 /// Present after an exit with 74 and while a restore or recovery is not complete: `run` refuses.
 std::string doubt_path(const std::string& home);

@@ -141,7 +141,7 @@ Result<void> fill_broker(Fill& fill, uint64_t items) {
 
 Result<void> run(bool broker, const std::string& home, uint64_t items, int key_fd) {
   io::SystemRandom random;
-  TRAM_TRY(ring, broker::open_key_ring(home, {key_fd, {}, true}));
+  TRAM_TRY(ring, daemon::open_key_ring(home, {key_fd, {}, true}));
   if (broker) {
     TRAM_TRY(config, io::read_config(broker::config_path(home), broker::config_keys()));
     TRAM_TRY(opened, broker::open_home(home, config, ring));

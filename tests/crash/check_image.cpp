@@ -293,7 +293,7 @@ int main(int argc, char** argv) {
   app.add_option("--point", options.point, "Only those of this point");
   app.add_flag("--lying", options.lying, "The disk forgets what was synced too: the checks must see it");
   CLI11_PARSE(app, argc, argv);
-  auto ring = broker::open_key_ring(options.base, {options.key_fd, {}, true});
+  auto ring = daemon::open_key_ring(options.base, {options.key_fd, {}, true});
   if (!ring) {
     std::fprintf(stderr, "check_image: %s\n", describe(ring.error()).c_str());
     return 2;
