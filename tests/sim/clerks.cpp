@@ -54,8 +54,9 @@ Clerk::Clerk(World& world, NodeHost& host, size_t self, const Realm& realm, std:
     : world_(world), host_(host), self_(self), realm_(realm), documents_(documents), habits_(habits) {}
 
 void Clerk::start() {
-  const Duration nobody = host_.up() ? Duration{} : minutes(1);
-  world_.repeat(world_.random.within(habits_.turn_min, habits_.turn_max) + nobody, [this] {
+  const Duration nobody = host_.up() || hurry_ ? Duration{} : minutes(1);
+  world_.repeat(world_.random.within(habits_.turn_min, habits_.turn_max) + nobody, [this, round = rounds_] {
+    if (round != rounds_) return;
     turn();
     start();
   });

@@ -39,6 +39,8 @@ class Clerk {
   void hurry() {
     hurry_ = true;
     look_again_ = {};
+    ++rounds_;
+    start();
   }
   /// Whether something is still to be done here.
   bool idle();
@@ -67,6 +69,7 @@ class Clerk {
   Time look_again_;
   uint64_t seen_ = 0;
   uint64_t act_ = 0;
+  uint64_t rounds_ = 0;
 };
 
 }  // namespace tram::sim

@@ -214,10 +214,8 @@ Outcome Simulation::run() {
     world_.run_until(end);
     world_.may_sleep(false);
     if (plan_.ends_in_calm) {
-      const Time last_fault = world_.now();
-      calm();
+      calm(outcome);
       checker_->finish();
-      outcome.drained = world_.now() - last_fault;
     } else {
       checker_->sweep();
     }
@@ -255,7 +253,7 @@ bool Simulation::watched(const NodeHost& node) {
 }
 
 /// Faults stop; everything must have come to its end within `calm_max`.
-void Simulation::calm() {
+void Simulation::calm(Outcome& outcome) {
   world_.trace("**", "calm");
   calm_ = true;
   all_up();
@@ -266,22 +264,24 @@ void Simulation::calm() {
   if (realm_->entries().size() > realm_->first_entries())
     for (auto& broker : brokers_)
       if (checker_->in_force(*broker)) publish(*broker);
-  const Time limit = world_.now() + calm_max;
+  const Time last_fault = world_.now(), limit = last_fault + calm_max;
   std::string why;
-  for (int quiet = 0; quiet < 2;) {
-    world_.run_until(world_.now() + seconds(10));
+  for (Time quiet_since = last_fault; world_.now() - quiet_since < seconds(20);) {
+    world_.run_until(world_.now() + seconds(2));
     for (auto& node : nodes_)
       if (node->up() && node->fenced()) node->recover();  // an operator sees it at a glance
     why = checker_->unfinished();
     for (auto& clerk : clerks_)
       if (why.empty() && !clerk->idle()) why = "a clerk is at work";
+    if (!why.empty()) outcome.delivered = world_.now() - last_fault;
     for (auto& node : nodes_)
       if (why.empty() && !(node->runs() && witnessed(node->own_log(), checker_->in_force()) && watched(*node))) why = node->name() + "'s log is not witnessed";
     for (auto& node : nodes_)
       if (why.empty()) why = behind(*node, world_.now());
     for (auto& broker : brokers_)
       if (why.empty() && checker_->in_force(*broker) && !(broker->runs() && witnessed(broker->own_log(), checker_->in_force() - 1))) why = broker->name() + "'s log is not witnessed";
-    quiet = why.empty() ? quiet + 1 : 0;
+    if (!why.empty()) quiet_since = world_.now();
+    outcome.drained = quiet_since - last_fault;
     SIM_REQUIRE(world_.now() < limit, "I16: after", std::to_string(calm_max.ms / 60000), "minutes of calm:", why);
   }
 }

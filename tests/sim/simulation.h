@@ -32,7 +32,8 @@ struct Outcome {
   bool passed = false;
   std::string failure;
   uint64_t trace_hash = 0;
-  Duration drained{-1};      // how long the calm took
+  Duration delivered;        // of the calm: until documents and receipts were final
+  Duration drained{-1};      // and until every witness had signed every log besides
   Duration lasted;           // virtual time of the whole run
   World::Census census{};
   std::map<std::string, uint64_t> counts;
@@ -67,7 +68,7 @@ class Simulation {
   void fork_log(BrokerHost&, proto::CheckpointPage&);
   void operate(Fault);
   void switch_all_off();
-  void calm();
+  void calm(Outcome&);
   void all_up();
   bool watched(const NodeHost&);
   /// The officers decide, and what they decided reaches the brokers.
