@@ -33,10 +33,10 @@ Loop::~Loop() {
     closed_ = true;
     for (auto& write : writes_) {
       write->response = api::problem({ErrorCode::busy, "the node is stopping"}, write->request);
-      write->answered.release();
+      write->answered.raise();
     }
     writes_.clear();
-    for (const auto& [uuid, waiter] : waiters_) waiter->changed.release();
+    for (const auto& [uuid, waiter] : waiters_) waiter->changed.raise();
   }
   if (http_) http_->stop();
   http_.reset();
@@ -392,7 +392,7 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
 void Loop::answer(Writes& writes, const Error* failure) {
   for (auto& write : writes) {
     if (failure) write->response = api::problem(*failure, write->request);
-    write->answered.release();
+    write->answered.raise();
   }
   writes.clear();
 }
@@ -401,7 +401,7 @@ void Loop::let_out(Effects& effects, Time at) {
   if (!effects.changed_sent.empty()) {
     std::lock_guard lock(mutex_);
     for (const DocUuid& uuid : effects.changed_sent)
-      for (auto [it, end] = waiters_.equal_range(uuid); it != end; ++it) it->second->changed.release();
+      for (auto [it, end] = waiters_.equal_range(uuid); it != end; ++it) it->second->changed.raise();
   }
   std::optional<Job> own;  // what one document waits for alone: the way to a worker and back takes longer
   if (effects.jobs.size() == 1 && backlog_.empty() && is_brief(effects.jobs.front())) {
@@ -558,7 +558,7 @@ api::Response Loop::read(const api::Request& request) {
     const Duration left = until - io::monotonic_now();
     if (!response.waits_for || left.ms <= 0) break;
     // What changes without a word to us, by a clerk's recall say, is seen within the second.
-    static_cast<void>(waiter.changed.try_acquire_for(std::chrono::milliseconds(std::min(left, seconds(1)).ms)));
+    waiter.changed.wait_for(std::min(left, seconds(1)));
     std::lock_guard lock(mutex_);
     closed = closed_;
   }
@@ -594,7 +594,7 @@ api::Response Loop::write(api::Request request) {
     const uint64_t one = 1;
     if (writes_.size() == 1 && ::write(wake_fd_, &one, sizeof one) < 0) log_.warning("loop.wake_failed");
   }
-  pending->answered.acquire();
+  pending->answered.wait();
   return std::move(pending->response);
 }
 

@@ -61,9 +61,8 @@ class Loop final : public HttpBackend {
     std::deque<Send> control_queue, bulk_queue;
   };
 
-  /// A request that waits for a document; belongs to the connection's thread.
-  struct Waiter {
-    std::counting_semaphore<> changed{0};
+  struct Waiter {  // a request that waits for a document; its connection's thread
+    Signal changed;
   };
 
   Loop(LoopOptions, crypto::KeyRing, Log&);
