@@ -482,6 +482,7 @@ Result<void> Broker::State::finish(Step& step) {
     return it != live.end() && !it->second.busy;
   };
   if (contents.size() > 0 && contents.any(ready)) wake(step.now);
+  if (!handed.empty()) wake(handed_since + handed_wait);
   TRAM_TRY(timers, step.txn.scan(table::timer, {}, {}, 1));
   if (!timers.empty()) {
     TRAM_TRY(row, table::read_timer_key(timers.front().key));
@@ -555,18 +556,17 @@ Result<void> Broker::start(WriteTxn& txn, Time now, Effects& effects) {
 Result<void> Broker::step(WriteTxn& txn, Time now, std::span<Event> events, Effects& effects) {
   Step step{txn, now, effects, {}, {}, {}, false, events.size() > busy_step_events};
   state_->started = {};
-  for (size_t i = 0; i < events.size(); ++i) {
-    auto done = state_->on_event(step, events[i]);
-    if (done) continue;
-    // The rest of an aborted step asks nothing of the store: what jobs end, who is slow, who went.
-    while (++i < events.size()) {
-      if (auto* job = std::get_if<JobDone>(&events[i])) state_->forget_job(*job);
-      else if (!std::holds_alternative<FrameReceived>(events[i]) && !std::holds_alternative<PeerFrame>(events[i]))
-        TRAM_OK(state_->on_event(step, events[i]));
-    }
-    return done;
+  auto done = state_->mark_waiting(step, events);
+  size_t next = 0;
+  while (done && next < events.size()) done = state_->on_event(step, events[next++]);
+  if (done) return state_->finish(step);
+  // The rest of an aborted step asks nothing of the store: what jobs end, who is slow, who went.
+  for (; next < events.size(); ++next) {
+    if (auto* job = std::get_if<JobDone>(&events[next])) state_->forget_job(*job);
+    else if (!std::holds_alternative<FrameReceived>(events[next]) && !std::holds_alternative<PeerFrame>(events[next]))
+      TRAM_OK(state_->on_event(step, events[next]));
   }
-  return state_->finish(step);
+  return done;
 }
 
 namespace {
@@ -615,6 +615,7 @@ Result<void> Broker::reload(ReadTxn& txn, Time, std::span<const Event> aborted, 
   for (const auto& session : s.started.reads) {
     if (auto it = s.live.find(session); it != s.live.end() && it->second.reads > 0) --it->second.reads;
   }
+  s.handed.insert(s.handed.begin(), s.started.handed.begin(), s.started.handed.end());
   s.started = {};
   for (const auto& job : s.writes) s.write_bytes_waiting -= job.sealed.size();
   s.writes.clear();

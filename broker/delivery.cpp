@@ -147,10 +147,30 @@ Result<proto::Content> Broker::State::content(Step& step, const ContentItem& ite
       if (!chunk) return fail(ErrorCode::store_corrupt, "body_inline");
       answer.inline_chunk = std::move(*chunk);
     }
-    TRAM_OK(mark_handed(step, item.env_id, *record, item.asker.peer));
+    if (record->handed.ms == 0) {
+      if (handed.empty()) handed_since = step.now;
+      handed.push_back({item.env_id, item.asker.peer});
+    }
   }
   ++counters.contents;
   return answer;
+}
+
+/// The mark promises nothing to anyone, so the body does not wait for its commit (decision 38). Lost with the process, it
+/// lets a cancel through that comes after the body: as at the brokers that were not asked for it.
+Result<void> Broker::State::mark_waiting(Step& step, std::span<const Event> events) {
+  if (handed.empty()) return {};
+  const bool commits = std::any_of(events.begin(), events.end(), [](const Event& event) {
+    return std::holds_alternative<JobDone>(event) || std::holds_alternative<Tick>(event);
+  });
+  const bool due = step.now < handed_since || step.now >= handed_since + handed_wait || handed.size() >= handed_waiting_max;
+  if (!commits && !due) return {};
+  started.handed = std::exchange(handed, {});
+  for (const auto& one : started.handed) {
+    TRAM_TRY(record, stored(step.txn, one.env_id));
+    if (record && record->state != EnvelopeState::gone) TRAM_OK(mark_handed(step, one.env_id, *record, one.recipient));
+  }
+  return {};
 }
 
 Result<void> Broker::State::mark_handed(Step& step, const EnvelopeId& env_id, StoredEnvelope& record,

@@ -246,7 +246,29 @@ JobDone run(VerifyMailJob&& job, Bodies&) {
   return done;
 }
 
+constexpr size_t brief_signatures_max = 4;
+constexpr size_t brief_chunk_bytes_max = 16u << 10;
+
 }  // namespace
+
+bool is_brief(const Job& job) {
+  size_t signatures = 0, bytes = 0;
+  if (const auto* puts = std::get_if<VerifyPutJob>(&job)) {
+    for (const auto& item : puts->items) {
+      signatures += item.put.items.size() + (item.body_known ? 0 : 1);
+      bytes += item.put.inline_chunk.size();
+    }
+  } else if (const auto* acks = std::get_if<VerifyAckJob>(&job)) {
+    for (const auto& item : acks->items) signatures += item.put.items.size();
+  } else if (const auto* sign = std::get_if<SignJob>(&job)) {
+    for (const auto& item : sign->items) signatures += item.reply.results.size();
+  } else if (const auto* mail = std::get_if<VerifyMailJob>(&job)) {
+    signatures = mail->post.items.size();
+  } else {
+    return false;
+  }
+  return signatures <= brief_signatures_max && bytes <= brief_chunk_bytes_max;
+}
 
 std::string body_name(const DocId& doc_id) { return doc_id.hex(); }
 std::string manifest_name(const DocId& doc_id) { return doc_id.hex() + "0a"; }

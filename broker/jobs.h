@@ -221,6 +221,8 @@ using JobDone = std::variant<VerifyPutDone, SignDone, OfferDone, WriteChunkDone,
 
 /// Runs one job to its end. Errors are inside the results.
 JobDone run_job(Job&&, Bodies&);
+/// Shorter than the way to a worker and back: a few signatures, no file. Who waits for it alone does it himself.
+bool is_brief(const Job&);
 
 /// H("edx1/mail"; content).
 Hash mail_id(BytesView content);

@@ -35,6 +35,8 @@ inline constexpr size_t cached_parties_max = 16384;
 inline constexpr size_t busy_step_events = 32;
 inline constexpr size_t suspects_max = 64;
 inline constexpr Duration info_kept = seconds(60);
+inline constexpr Duration handed_wait = milliseconds(50);
+inline constexpr size_t handed_waiting_max = 256;
 inline constexpr Duration storage_retry = seconds(20);  // all is final a minute after there is room again (I16)
 inline constexpr Duration allow_list_every = minutes(5);
 inline constexpr Duration session_idle_max = hours(24);
@@ -133,6 +135,12 @@ struct PeerState {
   size_t feeds_at = 0;  // where in `agencies` the round stands
 };
 
+/// An inline body that left, and to whom: marked with the next commit that something else needs.
+struct Handed {
+  EnvelopeId env_id;
+  PartyId recipient;
+};
+
 /// What a step started and what an abort therefore takes back: its jobs never ran.
 struct Started {
   size_t puts = 0, acks = 0, bulk = 0;
@@ -140,6 +148,7 @@ struct Started {
   std::vector<DocId> offers;
   std::vector<std::string> removing;
   std::vector<SessionKey> reads;
+  std::vector<Handed> handed;
 };
 
 /// One step under way.
@@ -211,6 +220,8 @@ struct Broker::State {
   bool reads_turn = false;
   FairQueue<ContentItem> contents;
   FairQueue<ChunkItem> chunk_reads;
+  std::vector<Handed> handed;  // not marked yet
+  Time handed_since;
   std::map<PartyId, PeerState> peers;
   Time clock_seen;
   Time tell_damaged_due;
@@ -277,6 +288,8 @@ struct Broker::State {
   Result<void> serve_contents(Step&);
   Result<proto::Content> content(Step&, const ContentItem&);
   Result<void> mark_handed(Step&, const EnvelopeId&, StoredEnvelope&, const PartyId& recipient);
+  /// Before what may ask for the marks, or shares its commit with them, or after a moment.
+  Result<void> mark_waiting(Step&, std::span<const Event>);
   Result<std::optional<PartyId>> sender_of(Step&, const PartyId& recipient, const DocId&, Lane* lane);
   Result<void> on_manifest_get(Step&, const Asker&, const proto::ManifestGet&);
   Result<void> on_chunk_get(Step&, const Asker&, const proto::ChunkGet&);

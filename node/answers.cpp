@@ -425,6 +425,7 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
     }
   }
   log_.info("receipt.held", {{"document", receipt.doc_id}, {"issuer", receipt.issuer}, {"event", code_of(receipt.event)}});
+  effects.changed_sent.push_back(envelope->uuid);
   return save(txn, table::item, item_key, item);
 }
 

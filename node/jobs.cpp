@@ -127,6 +127,17 @@ JobResult run_job(Job& job, Bodies& bodies, Random& random) {
   return std::visit(Runner{bodies, random}, job);
 }
 
+bool is_brief(const Job& job) {
+  constexpr size_t items_max = 2;
+  constexpr size_t chunk_bytes_max = 16u << 10;
+  if (const auto* open = std::get_if<OpenJob>(&job)) return open->inline_chunk.size() <= chunk_bytes_max;
+  if (const auto* custody = std::get_if<CustodyJob>(&job)) return custody->items.size() <= items_max;
+  if (const auto* answer = std::get_if<AnswerJob>(&job)) return answer->items.size() <= items_max;
+  if (const auto* mail = std::get_if<MailJob>(&job)) return mail->items.size() <= items_max;
+  if (const auto* wrap = std::get_if<WrapJob>(&job)) return wrap->runs.size() == 1 && wrap->runs[0].targets.size() <= items_max;
+  return false;
+}
+
 namespace {
 
 template <class Variant, class Open, class Chunk, class Finish, class Mail>

@@ -230,6 +230,10 @@ using Job = std::variant<SealJob, WrapJob, CustodyJob, OpenJob, ChunkJob, ScanBo
 using JobResult = std::variant<SealDone, WrapDone, CustodyDone, OpenDone, ChunkJobDone, ScanBodyDone, FinishBodyDone, AnswerDone, MailJobDone, ScrubDone>;
 
 JobResult run_job(Job&, Bodies&, Random&);
+/// Shorter than the way to a worker and back: some 100 us, no file. Who waits for it alone does it himself.
+bool is_brief(const Job&);
+/// Contents of at most limits::staged_content_bytes_max, none of them an upload: a step seals them itself. 30 us.
+SealDone seal_contents(SealJob&, Random&);
 /// Short enough for a step when it is one envelope: 85 us.
 WrapDone run_wrap_job(WrapJob&, Random&);
 

@@ -114,6 +114,7 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
 
 Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
   flush_wraps(now, effects);
+  sealed_at_once_ = 0;
   flush_fetches(effects);
   request_chunks(now, effects);
   ask_kx(now, effects);

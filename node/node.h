@@ -31,6 +31,7 @@ struct Identity {
   std::string software = "tram";
   Duration scrub_every = limits::scrub_every;
   size_t wraps_at_once_max = limits::wraps_at_once_max;  // 0: every envelope is a worker's
+  size_t seals_at_once_max = limits::wraps_at_once_max;  // 0: every document is
 };
 
 struct Keys {
@@ -75,6 +76,7 @@ struct Effects {
   std::optional<Time> wake_at;
   bool directory_changed = false;          // io reconnects to the brokers in force
   std::vector<uint64_t> changed_documents; // for live listeners: bumps a version
+  std::vector<DocUuid> changed_sent;       // what a recipient's node or the brokers said of them
 };
 
 // ---- acts -----------------------------------------------------------------------------------------------------
@@ -89,6 +91,7 @@ struct Submitted {
   DocUuid uuid;
   uint32_t recipients = 0;
   uint32_t without_node = 0;               // known addresses that have no node yet
+  bool sealed = false;                     // in the same commit; else a worker is at it
 };
 
 /// What a verified backup of this store holds: the last position of every incoming channel.
@@ -309,6 +312,8 @@ class Node {
   // outbox.cpp
   Result<std::vector<PartyId>> resolve(ReadTxn&, Time, const std::vector<proto::Addressee>&, bool& direct_only);
   Result<void> begin_sealing(WriteTxn&, proto::OutRecord&, Effects&);
+  Result<bool> seal_at_once(WriteTxn&, Time, const proto::OutRecord&, const std::vector<PartyId>& recipients, Effects&);
+  Result<void> take_sealed(WriteTxn&, Time, SealDone&, const std::vector<PartyId>& recipients, Effects&);
   void drop_sealed(const std::string& name, Effects&);
   Result<void> retry_sealing(WriteTxn&, Effects&);
   Result<void> on(WriteTxn&, Time, SealDone&, Effects&);
@@ -534,6 +539,7 @@ class Node {
   std::map<EnvelopeId, Sealed> sealed_;              // answers of the last moments
   std::deque<EnvelopeId> sealed_order_;
   size_t wrapped_ = 0;                               // envelopes this step made itself
+  size_t sealed_at_once_ = 0;                        // documents
   CustodyDone held_;                                 // make nothing accepted: they wait for the other brokers'
   Time held_until_;
   std::set<DocUuid> seal_again_;                     // no room on the disk: tried again

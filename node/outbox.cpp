@@ -11,6 +11,7 @@ namespace {
 constexpr size_t record_metadata_bytes_max = 36000;  // with header and staged contents one row stays below 68 KiB
 constexpr size_t targets_per_run_max = 64;
 constexpr size_t runs_per_job_max = 32;
+constexpr size_t recipients_at_once_max = 4;
 constexpr size_t held_custodies_max = 64;
 constexpr Duration custody_wait = milliseconds(50);
 constexpr uint64_t bulk_lane_bytes = 16u << 20;  // ordinary documents above this take the bulk lane
@@ -115,7 +116,6 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
   record.recipients = out.recipients;
   record.author = std::move(submission.author);
   TRAM_OK(txn.put(table::outgoing_order, row_key(now, record.uuid), {}));
-  TRAM_OK(txn.put(table::sealing, record.uuid, {}));
   for (size_t i = 0; i < recipients.size(); ++i) {
     proto::ItemRecord item;
     item.uuid = record.uuid;
@@ -124,9 +124,31 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
     TRAM_OK(save(txn, table::item, row_key(record.uuid, recipients[i]), item));
   }
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::document_submitted, {record.uuid}));
-  TRAM_OK(begin_sealing(txn, record, effects));
+  TRAM_TRY(sealed, seal_at_once(txn, now, record, recipients, effects));
+  out.sealed = sealed;
+  if (!sealed) {
+    TRAM_OK(txn.put(table::sealing, record.uuid, {}));
+    TRAM_OK(begin_sealing(txn, record, effects));
+  }
   log_.info("document.submitted", {{"document", record.uuid}, {"recipients", out.recipients}});
   return out;
+}
+
+/// A letter whose files lie in its row is sealed, and its envelope made, by the commit that takes it: the clerk's answer,
+/// the document and the outbox are one sync, not two (decision 38). False: a worker seals it.
+Result<bool> Node::seal_at_once(WriteTxn& txn, Time now, const proto::OutRecord& record, const std::vector<PartyId>& recipients,
+                                Effects& effects) {
+  const bool uploaded = std::any_of(record.staged.begin(), record.staged.end(), [](const auto& file) { return !file.upload.empty(); });
+  if (uploaded || recipients.size() > recipients_at_once_max || sealed_at_once_ >= config_.seals_at_once_max) return false;
+  SealJob job;
+  job.context = seal_context(record.created);
+  job.recipients = recipients;
+  job.record = record;
+  SealDone done = seal_contents(job, random_);
+  if (!done.outcome) return false;  // also a body that the realm's floor makes a file
+  ++sealed_at_once_;
+  TRAM_OK(take_sealed(txn, now, done, recipients, effects));
+  return true;
 }
 
 /// Each attempt has a file of its own: an earlier one may still be at work when the node was rebuilt over a full store.
@@ -185,6 +207,15 @@ Result<void> Node::on(WriteTxn& txn, Time now, SealDone& done, Effects& effects)
     log_.error("document.seal_failed", {{"document", done.uuid}, {"error", error_info(done.outcome.error().code).name}});
     return save(txn, table::outgoing, done.uuid, *held);
   }
+  std::vector<PartyId> recipients;
+  TRAM_OK(for_each(txn, table::item, done.uuid, [&](const Row& row) -> Result<void> {
+    recipients.push_back(id_at<PartyId>(row.key, 16));
+    return {};
+  }));
+  return take_sealed(txn, now, done, recipients, effects);
+}
+
+Result<void> Node::take_sealed(WriteTxn& txn, Time now, SealDone& done, const std::vector<PartyId>& recipients, Effects& effects) {
   proto::OutRecord& record = done.record;
   for (const auto& file : record.staged) {
     if (file.upload.empty()) continue;
@@ -197,11 +228,6 @@ Result<void> Node::on(WriteTxn& txn, Time now, SealDone& done, Effects& effects)
   remember(Going{record, std::move(done.inline_chunk)});
   TRAM_OK(txn.put(table::outgoing_by_doc, record.doc_id, record.uuid));
   TRAM_OK(add_timer(txn, record.created + limits::retention, TimerKind::body_retention, record.uuid));
-  std::vector<PartyId> recipients;
-  TRAM_OK(for_each(txn, table::item, record.uuid, [&](const Row& row) -> Result<void> {
-    recipients.push_back(id_at<PartyId>(row.key, 16));
-    return {};
-  }));
   for (const PartyId& recipient : recipients) {
     TRAM_TRY(wrapped, wrap_at_once(txn, now, record, recipient));
     if (wrapped) continue;
@@ -428,7 +454,7 @@ Result<void> Node::take_held_custodies(WriteTxn& txn, Time now, Effects& effects
   return on(txn, now, held, effects);
 }
 
-Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const proto::EnvelopeRecord& envelope, Effects&) {
+Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const proto::EnvelopeRecord& envelope, Effects& effects) {
   const EnvelopeId& env_id = envelope.env_id;
   const Bytes item_key = row_key(envelope.uuid, envelope.recipient);
   TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
@@ -449,6 +475,7 @@ Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const proto::Enve
     item.state = proto::ItemState::accepted;
     if (!item.accepted.ms) item.accepted = now;
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::accepted, {env_id}));
+    effects.changed_sent.push_back(envelope.uuid);
   } else if (item.state == proto::ItemState::accepted && !enough) {
     item.state = proto::ItemState::queued;  // AT_RISK: custody was voided, it is sent again (R7)
     log_.warning("custody.lost", {{"envelope", env_id}, {"domains", item.custodies}});

@@ -212,6 +212,20 @@ Result<void> seal(SealJob& job, Bodies& bodies, Random& random, SealDone& done) 
   return bodies.sync(name);
 }
 
+/// For contents that are all in the record.
+class NoBodies final : public Bodies {
+ public:
+  Result<void> create(std::string_view, uint64_t) override { return none(); }
+  Result<void> write(std::string_view, uint64_t, BytesView) override { return none(); }
+  Result<void> sync(std::string_view) override { return none(); }
+  Result<void> read(std::string_view, uint64_t, std::span<uint8_t>) override { return none(); }
+  Result<void> remove(std::string_view) override { return none(); }
+  Result<std::vector<std::string>> list() override { return none(); }
+
+ private:
+  static tl::unexpected<Error> none() { return fail(ErrorCode::internal, "a body of one chunk has no file"); }
+};
+
 }  // namespace
 
 SealDone run_seal_job(SealJob& job, Bodies& bodies, Random& random) {
@@ -221,6 +235,11 @@ SealDone run_seal_job(SealJob& job, Bodies& bodies, Random& random) {
   done.outcome = seal(job, bodies, random, done);
   done.record = std::move(job.record);
   return done;
+}
+
+SealDone seal_contents(SealJob& job, Random& random) {
+  NoBodies bodies;
+  return run_seal_job(job, bodies, random);
 }
 
 }  // namespace tram::node

@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <map>
@@ -22,6 +23,7 @@ namespace {
 
 constexpr unsigned allowed_flags = MDB_NOTLS | MDB_NORDAHEAD;  // R1
 constexpr unsigned max_readers = 1024;                         // L9
+constexpr size_t growth_bytes = 2u << 20;
 constexpr std::string_view meta_table = "store_meta";
 constexpr std::string_view environment_key = "environment_id", schema_key = "schema_version";
 
@@ -54,6 +56,7 @@ struct LmdbStore::State {
   uint32_t schema = 0;
   std::atomic<uint16_t> fatal{0};
   std::atomic<std::thread::id> writer{};
+  uint64_t ends = 0;  // how long the file is, or would be if there were room
 
   State() = default;
   State(const State&) = delete;
@@ -465,6 +468,36 @@ Result<LmdbStore::Usage> LmdbStore::usage() {
   uint64_t taken = disk.f_blocks - disk.f_bfree, usable = taken + disk.f_bavail;
   uint64_t disk_percent = usable ? (taken * 100 + usable - 1) / usable : 0;
   return Usage{used, static_cast<unsigned>(std::min<uint64_t>(100, std::max(map_percent, disk_percent)))};
+}
+
+Result<void> LmdbStore::grow_ahead() {
+  static constexpr std::array<uint8_t, 64u << 10> zeros{};
+  static_assert(growth_bytes % zeros.size() == 0);
+  TRAM_OK(state_->alive());
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  int fd = -1;
+  int rc = mdb_env_info(state_->env, &info);
+  if (!rc) rc = mdb_env_stat(state_->env, &stat);
+  if (!rc) rc = mdb_env_get_fd(state_->env, &fd);
+  if (rc) return state_->error(rc, "statistics");
+  const uint64_t used = (uint64_t{info.me_last_pgno} + 1) * stat.ms_psize;
+  if (used + growth_bytes / 2 <= state_->ends) return {};
+  struct stat file {};
+  if (::fstat(fd, &file) != 0) return state_->error(errno, "grow");
+  const auto size = static_cast<uint64_t>(file.st_size);
+  state_->ends = size;
+  if (used + growth_bytes / 2 <= size) return {};
+  const uint64_t from = std::max(used, size);
+  state_->ends = from + growth_bytes;  // also without room: tried again when that much more is in use
+  if (state_->ends > info.me_mapsize) return {};
+  for (uint64_t at = from; at < state_->ends; at += zeros.size()) {
+    const int error = pwrite_all(fd, zeros, at);
+    if (error == ENOSPC || error == EDQUOT || error == EFBIG) return {};
+    if (error) return state_->error(error, "grow");
+  }
+  ::sync_file_range(fd, static_cast<off_t>(from), growth_bytes, SYNC_FILE_RANGE_WRITE);  // begun; the next commit waits for it
+  return {};
 }
 
 Result<int> LmdbStore::reader_check() {

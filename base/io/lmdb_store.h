@@ -55,6 +55,10 @@ class LmdbStore final : public Store {
   Result<Usage> usage();
   /// Clears reader slots of dead processes; the number cleared (L9). Call at start and every minute.
   Result<int> reader_check();
+  /// Between two transactions of the writer's thread: writes zeros behind the last page when little room is left there, so
+  /// that commits overwrite blocks that the file has. A commit that makes it longer waits for its new blocks and its inode too.
+  /// Says nothing when there is no room: the commit will. Error: io_failed (R2).
+  Result<void> grow_ahead();
   /// Whether an error made the store unusable (R2).
   std::optional<ErrorCode> fatal_error() const;
 

@@ -53,7 +53,11 @@ struct Response {
   Bytes body;
   std::optional<FileDownload> file;  // instead of `body`
   bool abort = false;                // the store failed: abort the transaction and every request in it
+  std::optional<DocUuid> waits_for;  // what was to be waited for has not come: to be asked again when this document changes,
+  Duration wait;                     // for so long at most
 };
+inline constexpr Duration wait_max = seconds(20);        // below the idle timeout of a connection
+inline constexpr size_t waiting_requests_max = 128;      // each holds a connection; more are answered at once
 
 /// What only the loop knows; it publishes a new value every few seconds.
 struct HealthView {

@@ -278,7 +278,7 @@ Result<Response> send_document(Writing& context, const Request& request) {
   const bool reachable = std::any_of(views.begin(), views.end(), [](const auto& broker) { return broker.connected; });
   Json json;
   json["id"] = submitted.uuid.hex();
-  json["state"] = state_json(words(proto::OutState::sealing));
+  json["state"] = state_json(words(submitted.sealed ? proto::OutState::sent : proto::OutState::sealing));
   json["recipients"] = submitted.recipients;
   json["without_node"] = submitted.without_node;
   json["delivery"] = reachable ? "sending" : "queued";

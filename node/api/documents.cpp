@@ -136,15 +136,46 @@ Result<Json> recipient_json(const proto::ItemRecord& item, Parties& parties) {
   return json;
 }
 
+struct Wait {
+  bool delivered = false;
+  Duration most = wait_max;
+};
+
+Result<std::optional<Wait>> wait_of(const Request& request) {
+  const std::string until = query(request, "wait"), text = query(request, "seconds");
+  if (until.empty()) {
+    if (!text.empty()) return fail(ErrorCode::bad_request, "seconds: only with wait");
+    return std::optional<Wait>{};
+  }
+  if (until != "accepted" && until != "delivered") return fail(ErrorCode::bad_request, "wait: accepted or delivered");
+  Wait wait{until == "delivered", wait_max};
+  if (!text.empty()) {
+    const auto number = parse_number(text);
+    if (!number || *number == 0 || *number > static_cast<uint64_t>(wait_max.ms / 1000))
+      return fail(ErrorCode::bad_request, "seconds: from 1 to " + std::to_string(wait_max.ms / 1000));
+    wait.most = seconds(static_cast<int64_t>(*number));
+  }
+  return std::optional(wait);
+}
+
+/// Whether every recipient is as far as that, or further, or will never be.
+bool has_come(const proto::OutRecord& record, const Counts& counts, bool until_delivered) {
+  using enum proto::ItemState;
+  const auto of = [&](proto::ItemState state) { return counts[static_cast<size_t>(state)]; };
+  return record.state == proto::OutState::failed || of(waiting) + of(queued) + (until_delivered ? of(accepted) : 0) == 0;
+}
+
 Result<Response> show(const ReadContext& context, const Request& request, const DocUuid& uuid) {
-  TRAM_OK(check_query(request, {"after", "limit"}));
+  TRAM_OK(check_query(request, {"after", "limit", "wait", "seconds"}));
   TRAM_TRY(limit, page_limit(request));
+  TRAM_TRY(wait, wait_of(request));
   auto found = find<proto::OutRecord>(context.txn, table::outgoing, uuid);
   if (!found) return fail(found.error());
   if (!*found) return fail(ErrorCode::not_found, "document");
   const proto::OutRecord& record = **found;
   TRAM_TRY(metadata, proto::decode_metadata(record.metadata));
   TRAM_TRY(counts, count_items(context.txn, uuid));
+  const bool waits = wait && !has_come(record, counts, wait->delivered);
   Bytes from = row_key(uuid);
   if (const std::string after = query(request, "after"); !after.empty()) {
     const auto last = PartyId::parse(after);
@@ -192,7 +223,12 @@ Result<Response> show(const ReadContext& context, const Request& request, const 
   json["recipient_list"] = recipients;
   json["next"] = next;
   json["practice"] = context.directory.practice();
-  return json_response(200, json);
+  Response response = json_response(200, json);
+  if (waits) {
+    response.waits_for = uuid;
+    response.wait = wait->most;
+  }
+  return response;
 }
 
 Result<Response> recall(WriteContext& context, const Request& request, const DocUuid& uuid) {

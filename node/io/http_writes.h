@@ -2,19 +2,47 @@
 // store refused one or all of them, which is no answer to the others. Not here: the queue itself and its lock (loop).
 // Thread: whoever holds them.
 #pragma once
+#include <chrono>
+#include <condition_variable>
 #include <memory>
-#include <semaphore>
+#include <mutex>
 #include <vector>
 
 #include "node/api/api.h"
 
 namespace tram::node {
 
+/// One thread sleeps until another raises it. std::binary_semaphore yields the processor a few times first, which the loop
+/// that is to raise it needs.
+class Signal {
+ public:
+  void raise() {
+    {
+      std::lock_guard lock(mutex_);
+      raised_ = true;
+    }
+    changed_.notify_one();
+  }
+  void wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return std::exchange(raised_, false); });
+  }
+  bool wait_for(Duration most) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::milliseconds(most.ms), [&] { return std::exchange(raised_, false); });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool raised_ = false;
+};
+
 struct PendingWrite {
   api::Request request;
   api::Response response;
   unsigned attempts = 0;  // transactions that were aborted with it inside
-  std::binary_semaphore answered{0};  // one waits for each: a shared condition would wake them all at every step
+  Signal answered;  // one waits for each: a shared condition would wake them all at every step
 };
 using Writes = std::vector<std::shared_ptr<PendingWrite>>;
 

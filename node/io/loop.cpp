@@ -33,9 +33,10 @@ Loop::~Loop() {
     closed_ = true;
     for (auto& write : writes_) {
       write->response = api::problem({ErrorCode::busy, "the node is stopping"}, write->request);
-      write->answered.release();
+      write->answered.raise();
     }
     writes_.clear();
+    for (const auto& [uuid, waiter] : waiters_) waiter->changed.raise();
   }
   if (http_) http_->stop();
   http_.reset();
@@ -384,18 +385,30 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
   answer(writes, nullptr);
   let_out(effects, now);
   if (opening_.failed()) return fail(ErrorCode::io_failed, "opening");
+  TRAM_OK(raw_store_->grow_ahead());
   return true;
 }
 
 void Loop::answer(Writes& writes, const Error* failure) {
   for (auto& write : writes) {
     if (failure) write->response = api::problem(*failure, write->request);
-    write->answered.release();
+    write->answered.raise();
   }
   writes.clear();
 }
 
 void Loop::let_out(Effects& effects, Time at) {
+  if (!effects.changed_sent.empty()) {
+    std::lock_guard lock(mutex_);
+    for (const DocUuid& uuid : effects.changed_sent)
+      for (auto [it, end] = waiters_.equal_range(uuid); it != end; ++it) it->second->changed.raise();
+  }
+  std::optional<Job> own;  // what one document waits for alone: the way to a worker and back takes longer
+  if (effects.jobs.size() == 1 && backlog_.empty() && is_brief(effects.jobs.front())) {
+    own = std::move(effects.jobs.front());
+    effects.jobs.clear();
+    opening_.begin(opened_by(*own));
+  }
   for (Job& job : effects.jobs) {
     opening_.begin(opened_by(job));
     backlog_.push_back(std::make_shared<Job>(std::move(job)));
@@ -410,6 +423,7 @@ void Loop::let_out(Effects& effects, Time at) {
     queue.push_back(std::move(send));
   }
   flush_sends();
+  if (own) finished_.push_back(run_job(*own, *bodies_, random_));
   for (const std::string& name : effects.remove_bodies)
     if (auto removed = bodies_->remove(name); !removed) log_.error("body.not_removed", {{"error", describe(removed.error())}});
   if (effects.wake_at && (!wake_at_ || *effects.wake_at < *wake_at_)) wake_at_ = effects.wake_at;
@@ -529,6 +543,31 @@ void Loop::publish_views() {
 std::optional<api::Principal> Loop::authenticate(const Hash& token_sha256) { return tokens_.find(token_sha256); }
 
 api::Response Loop::read(const api::Request& request) {
+  api::Response response = read_once(request);
+  if (!response.waits_for) return response;
+  Waiter waiter;
+  std::multimap<DocUuid, Waiter*>::iterator place;
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_ || waiters_.size() >= api::waiting_requests_max) return response;
+    place = waiters_.emplace(*response.waits_for, &waiter);
+  }
+  const Time until = io::monotonic_now() + response.wait;
+  for (bool closed = false; !closed;) {
+    response = read_once(request);  // also what came before we were on the list
+    const Duration left = until - io::monotonic_now();
+    if (!response.waits_for || left.ms <= 0) break;
+    // What changes without a word to us, by a clerk's recall say, is seen within the second.
+    waiter.changed.wait_for(std::min(left, seconds(1)));
+    std::lock_guard lock(mutex_);
+    closed = closed_;
+  }
+  std::lock_guard lock(mutex_);
+  waiters_.erase(place);
+  return response;
+}
+
+api::Response Loop::read_once(const api::Request& request) {
   std::shared_ptr<const directory::Directory> directory;
   std::shared_ptr<const api::HealthView> health;
   {
@@ -555,7 +594,7 @@ api::Response Loop::write(api::Request request) {
     const uint64_t one = 1;
     if (writes_.size() == 1 && ::write(wake_fd_, &one, sizeof one) < 0) log_.warning("loop.wake_failed");
   }
-  pending->answered.acquire();
+  pending->answered.wait();
   return std::move(pending->response);
 }
 

@@ -47,6 +47,7 @@ class Loop final : public HttpBackend {
   int run(io::SignalFd& signals);
 
   std::optional<api::Principal> authenticate(const Hash& token_sha256) override;
+  /// Waits for a document when the request says so, at most api::wait_max.
   api::Response read(const api::Request&) override;
   api::Response write(api::Request) override;
   Result<proto::UploadRecord> upload(std::string_view id, const api::Principal&) override;
@@ -60,7 +61,12 @@ class Loop final : public HttpBackend {
     std::deque<Send> control_queue, bulk_queue;
   };
 
+  struct Waiter {  // a request that waits for a document; its connection's thread
+    Signal changed;
+  };
+
   Loop(LoopOptions, crypto::KeyRing, Log&);
+  api::Response read_once(const api::Request&);
   Result<void> open_store();
   Result<void> restart_node();
   void connect_brokers(Time at);
@@ -121,6 +127,7 @@ class Loop final : public HttpBackend {
   std::mutex mutex_;
   std::deque<std::shared_ptr<PendingWrite>> writes_;
   std::vector<uint64_t> suspects_;  // arrivals whose files could not be read
+  std::multimap<DocUuid, Waiter*> waiters_;
   bool closed_ = false;
   std::shared_ptr<const directory::Directory> directory_view_;
   std::shared_ptr<const api::HealthView> health_view_;

@@ -110,8 +110,8 @@ struct Progress {
   size_t recipients = 0, accepted = 0, delivered = 0;
 };
 
-Progress progress_of(HttpClient& client, const std::string& id) {
-  const auto response = client.request("GET", "/v1/documents/" + id);
+Progress progress_of(HttpClient& client, const std::string& id, const std::string& query = {}) {
+  const auto response = client.request("GET", "/v1/documents/" + id + query);
   must(response.status == 200, "GET of a document: " + std::to_string(response.status) + " " + response.body);
   const auto json = Json::parse(response.body);
   must(json.at("state").at("name") != "failed", "sealing of a document: " + response.body);
@@ -208,53 +208,43 @@ void sustained(const Options& options) {
   bench::figure("documents", static_cast<double>(options.documents), "documents");
 }
 
-/// The shortest time seen. Nothing is asked before most of it is over: every question costs the node time, and what comes
-/// sooner is only seen later, never earlier.
-struct Fastest {
-  double ms = 0;
-  void saw(double taken) { ms = ms > 0 ? std::min(ms, taken) : taken; }
-  bool worth_asking(double since) const { return since >= 0.7 * ms; }
-};
-
+/// Each document has a watcher who waits for it as a document system would: `GET ...?wait=`, which the node answers when it
+/// has come so far. Asking again and again would cost the node more than the document.
 void latency(const Options& options) {
+  constexpr size_t watchers = 16;
   std::vector<double> accepted, delivered;
   std::mutex mutex;
+  std::condition_variable more;
   std::deque<std::pair<std::string, double>> open;
   bool all_sent = false;
-  std::thread watching([&] {
+  const double deadline = wall_seconds() + options.seconds;
+  const auto watch = [&] {
     HttpClient client(options.socket);
-    std::deque<std::tuple<std::string, double, bool>> watched;
-    const double deadline = wall_seconds() + options.seconds;
-    Fastest to_accepted, to_delivered;
     while (true) {
-      must(wall_seconds() < deadline, "receipts in time");
-      bool finished;
+      std::pair<std::string, double> one;
       {
-        std::lock_guard lock(mutex);
-        for (auto& [id, at] : open) watched.emplace_back(std::move(id), at, false);
-        open.clear();
-        finished = all_sent && watched.empty();
+        std::unique_lock lock(mutex);
+        more.wait(lock, [&] { return all_sent || !open.empty(); });
+        if (open.empty()) return;
+        one = std::move(open.front());
+        open.pop_front();
       }
-      if (finished) return;
-      for (auto& [id, at, is_accepted] : watched) {
-        if (!(is_accepted ? to_delivered : to_accepted).worth_asking((wall_seconds() - at) * 1e3)) continue;
-        const auto progress = progress_of(client, id);
+      const auto [id, at] = one;
+      for (const std::string state : {"accepted", "delivered"}) {
+        bool is_there = false;
+        while (!is_there) {
+          must(wall_seconds() < deadline, "receipts in time");
+          const auto progress = progress_of(client, id, "?wait=" + state);
+          is_there = progress.recipients > 0 && (state == "accepted" ? progress.accepted : progress.delivered) == progress.recipients;
+        }
         const double taken = (wall_seconds() - at) * 1e3;
-        if (!is_accepted && progress.recipients > 0 && progress.accepted == progress.recipients) {
-          is_accepted = true;
-          accepted.push_back(taken);
-          to_accepted.saw(taken);
-        }
-        if (progress.recipients > 0 && progress.delivered == progress.recipients) {
-          delivered.push_back(taken);
-          to_delivered.saw(taken);
-          id.clear();
-        }
+        std::lock_guard lock(mutex);
+        (state == "accepted" ? accepted : delivered).push_back(taken);
       }
-      std::erase_if(watched, [](const auto& one) { return std::get<0>(one).empty(); });
-      std::this_thread::sleep_for(std::chrono::microseconds(300));
     }
-  });
+  };
+  std::vector<std::thread> watching;
+  for (size_t i = 0; i < watchers; ++i) watching.emplace_back(watch);
   Author author(options.socket, options.to, options.bytes);
   const double begin = wall_seconds();
   for (size_t i = 0; i < options.documents; ++i) {
@@ -263,14 +253,18 @@ void latency(const Options& options) {
       std::this_thread::sleep_for(std::chrono::duration<double>(wait));
     const double at = wall_seconds();
     auto id = author.submit();
-    std::lock_guard lock(mutex);
-    open.emplace_back(std::move(id), at);
+    {
+      std::lock_guard lock(mutex);
+      open.emplace_back(std::move(id), at);
+    }
+    more.notify_one();
   }
   {
     std::lock_guard lock(mutex);
     all_sent = true;
   }
-  watching.join();
+  more.notify_all();
+  for (auto& one : watching) one.join();
   bench::figure("p50 to accepted", bench::percentile(accepted, 50), "ms");
   bench::figure("p99 to accepted", bench::percentile(accepted, 99), "ms");
   bench::figure("p50 to receipt", bench::percentile(delivered, 50), "ms");

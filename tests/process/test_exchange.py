@@ -1,6 +1,7 @@
 """The clerk's whole day over real daemons: send, arrive, register, refuse, status, recall, receipts, wrong input."""
 import hashlib
 import os
+import time
 import unittest
 
 from support import PDF, RealmTest, letter, wait_until
@@ -52,6 +53,17 @@ class Exchange(RealmTest):
             file.write(content)
         spoilt = self.realm.tram(self.node("gov"), "verify", path, check=False)
         self.assertNotEqual(spoilt.returncode, 0, spoilt.stdout)
+
+    def test_who_waits_is_answered_when_the_receipt_is_here(self):
+        api = self.node("gov").api
+        document = self.send("gov", ["D01"], 31)
+        wait_until(lambda: api.get(f"/v1/documents/{document}?wait=delivered")["counts"] == {"delivered": 1}, 30, "the receipt")
+        # One of these has no node: the answer is what is true when the time is over.
+        waiting = self.send("gov", ["D01", "communes:91"], 32)
+        began = time.monotonic()
+        counts = api.get(f"/v1/documents/{waiting}?wait=accepted&seconds=1")["counts"]
+        self.assertGreaterEqual(time.monotonic() - began, 1)
+        self.assertEqual(counts["waiting"], 1)
 
     def test_refuse_says_why(self):
         document = self.send("gov", ["M01"], 2)

@@ -150,6 +150,7 @@ Result<void> NodeHost::rebuild() {
   if (!audit_) audit_ = std::make_unique<audit::Log>();
   TRAM_OK(audit_->load(*txn));
   node_ = std::make_unique<Node>(Identity{party_.id, realm_.id(), "sim", limits::scrub_every,
+                                          faults_.wraps_in_jobs ? 0 : limits::wraps_at_once_max,
                                           faults_.wraps_in_jobs ? 0 : limits::wraps_at_once_max}, keys_, *directory_, *audit_, log_, random_);
   node_->set_clock_ok(clock_ok());
   Effects effects;

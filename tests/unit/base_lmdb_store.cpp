@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <thread>
 
@@ -174,4 +175,53 @@ TEST_CASE("reserved blocks are real") {
   struct stat status {};
   REQUIRE(::stat((directory / "store/data.mdb").c_str(), &status) == 0);
   CHECK(status.st_blocks * 512 >= (16 << 20));
+}
+
+TEST_CASE("the file is longer than its pages, and what it holds stays as it is") {
+  test::TemporaryDirectory directory;
+  auto store = *LmdbStore::open(options_for(directory));
+  const auto length = [&] {
+    struct stat status {};
+    REQUIRE(::stat((directory / "store/data.mdb").c_str(), &status) == 0);
+    return static_cast<uint64_t>(status.st_size);
+  };
+  const Bytes value(30000, 7);
+  const uint64_t at_first = length();
+  REQUIRE(store->grow_ahead());
+  const uint64_t grown = length();
+  CHECK(grown >= at_first + (2u << 20));
+  REQUIRE(store->grow_ahead());
+  CHECK(length() == grown);  // there is room enough
+  for (uint8_t i = 0; i < 40; ++i) {
+    REQUIRE(put_row(*store, {i}, value));
+    if (i % 8 == 7) REQUIRE(store->grow_ahead());
+  }
+  CHECK(length() > grown);
+  store.reset();
+  store = *LmdbStore::open(options_for(directory));
+  const auto rows_held = (*store->begin_read())->scan(rows, {}, {}, 1000);
+  REQUIRE(rows_held);
+  REQUIRE(rows_held->size() == 40);
+  CHECK(std::all_of(rows_held->begin(), rows_held->end(), [&](const Row& row) { return row.value == value; }));
+  // The next life knows the length that the file has.
+  const uint64_t before = length();
+  REQUIRE(store->grow_ahead());
+  CHECK(length() == before);
+}
+
+TEST_CASE("a disk without room for growth says nothing until a commit needs it") {
+  test::TemporaryDirectory directory;
+  auto store = *LmdbStore::open(options_for(directory));
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = before;
+  small.rlim_cur = 1 << 20;
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const auto grown = store->grow_ahead();
+  const auto put = put_row(*store, {1}, Bytes(1000, 1));
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  CHECK(grown);
+  CHECK(put);
+  CHECK_FALSE(store->fatal_error());
 }

@@ -378,4 +378,23 @@ TEST_CASE("a full store aborts the step; the broker goes on after reload") {
   CHECK(world.party(1).position == 2);
 }
 
+TEST_CASE("a job is brief when it has a few signatures and no file") {
+  VerifyPutJob puts;
+  puts.items.resize(2);
+  for (auto& item : puts.items) item.put.items.resize(1);
+  CHECK(is_brief(Job{puts}));  // two headers, two envelopes
+  puts.items[0].put.items.resize(2);
+  CHECK_FALSE(is_brief(Job{puts}));
+  puts.items.resize(1);
+  puts.items[0].put.inline_chunk.resize(20000);
+  CHECK_FALSE(is_brief(Job{puts}));
+  SignJob sign;
+  sign.items.resize(1);
+  sign.items[0].reply.results.resize(4);
+  CHECK(is_brief(Job{sign}));
+  sign.items[0].reply.results.resize(5);
+  CHECK_FALSE(is_brief(Job{sign}));
+  CHECK_FALSE(is_brief(Job{SyncBodyJob{}}));
+}
+
 }  // namespace tram::broker::test

@@ -92,8 +92,10 @@ struct One {
       const auto content = fetch();
       CHECK(name_of_state() == before);
       if (content.refusal != 0) return refused(content.refusal);
+      world.tick();
       const auto handed = world.audit_log->size() - logged;
       fetch();
+      world.tick();
       CHECK(world.audit_log->size() == logged + handed);
       if (handed == 1) return before + ", `handed` logged once";
     } else if (event == "not_after + G") {

@@ -147,8 +147,7 @@ struct World {
     keys.log = std::make_shared<crypto::LogKey>(crypto::make_secret(random));
     keys.hedge = std::make_shared<crypto::Secret32>(crypto::make_secret(random));
     keys.storage = std::make_shared<crypto::Secret32>(crypto::make_secret(random));
-    node = std::make_unique<Node>(Identity{self.id, realm.directory->realm(), "test"}, keys, *realm.directory, audit,
-                                  log, random);
+    node = std::make_unique<Node>(identity(), keys, *realm.directory, audit, log, random);
     auto txn = realm.store.begin_write().value();
     REQUIRE(Node::initialize(*txn, node->config()));
     REQUIRE(audit.load(*txn));
@@ -156,6 +155,13 @@ struct World {
     REQUIRE(node->start(*txn, now, effects));
     REQUIRE(txn->commit());
     health.version = "test";
+  }
+
+  size_t seals_at_once = 0;  // else documents are sealed by jobs, which a test runs when it wants them
+  Identity identity() const {
+    Identity out{self.id, realm.directory->realm(), "test"};
+    out.seals_at_once_max = seals_at_once;
+    return out;
   }
 
   Effects step(std::vector<Event> events) {

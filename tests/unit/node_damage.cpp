@@ -31,7 +31,7 @@ void die_and_start(World& world, const std::vector<Hash>& open) {
   txn.reset();
   world.audit = audit::Log();
   REQUIRE(world.audit.load(*world.realm.read()));
-  world.node = std::make_unique<Node>(Identity{world.self.id, world.realm.directory->realm(), "test"}, world.keys,
+  world.node = std::make_unique<Node>(world.identity(), world.keys,
                                       *world.realm.directory, world.audit, world.log, world.realm.random);
   auto start = world.realm.store.begin_write().value();
   Effects effects;
@@ -306,7 +306,7 @@ TEST_CASE("3.9: a node's row that others hold is made anew or dropped; what nobo
       auto start = store->begin_write().value();
       REQUIRE(directory.load(*start));
       REQUIRE(log.load(*start));
-      Node node(Identity{world.self.id, directory.realm(), "test"}, world.keys, directory, log, world.log, world.realm.random);
+      Node node(world.identity(), world.keys, directory, log, world.log, world.realm.random);
       Effects effects;
       REQUIRE(node.start(*start, world.now, effects));
       std::vector<Event> tick{Tick{}};

@@ -24,7 +24,7 @@ struct Exchange : World {
     return effects;
   }
   void restart() {
-    node = std::make_unique<Node>(Identity{self.id, realm.directory->realm(), "test"}, keys, *realm.directory, audit, log, realm.random);
+    node = std::make_unique<Node>(identity(), keys, *realm.directory, audit, log, realm.random);
     auto txn = realm.store.begin_write().value();
     Effects effects;
     REQUIRE(node->start(*txn, now, effects));
