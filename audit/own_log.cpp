@@ -10,6 +10,8 @@ namespace {
 constexpr size_t vouchers_wanted = 3;                    // R8
 constexpr size_t roots_kept_max = 64;
 constexpr Duration answer_overdue = seconds(10);
+constexpr Duration unsure_asked_every = seconds(5);
+constexpr Duration unsure_counts_after = seconds(30);     // an independent witness is with a broker sooner, if it runs
 constexpr Duration refused_again_after = minutes(1);
 constexpr Duration cosign_again_after = hours(12);       // R28 warns after 24 hours
 constexpr Duration gather_every = seconds(15), gather_for = minutes(10);
@@ -53,9 +55,11 @@ Result<void> OwnLog::load(ReadTxn& txn) {
 Result<void> OwnLog::start(ReadTxn& txn, Time now) {
   standing_ = Standing::unknown;
   may_sign_ = witnesses_known_ = told_ = doubtful_ = false;
+  patient_ = true;
   peers_.clear();
   connected_.clear();
   vouchers_.clear();
+  fenced_by_.clear();
   recovery_.reset();
   restored_.reset();
   started_ = now;
@@ -68,6 +72,7 @@ void OwnLog::set_witnesses(const std::vector<PartyId>& ids, size_t answers_wante
   std::map<PartyId, Peer> kept;
   for (const PartyId& id : ids) kept[id] = peers_[id];
   peers_ = std::move(kept);
+  std::erase_if(fenced_by_, [&](const PartyId& id) { return !peers_.contains(id); });
   answers_wanted_ = answers_wanted;
   independent_ = std::move(independent);
   witnesses_known_ = true;
@@ -75,13 +80,15 @@ void OwnLog::set_witnesses(const std::vector<PartyId>& ids, size_t answers_wante
 }
 
 bool OwnLog::all_answered() const {
-  return std::all_of(peers_.begin(), peers_.end(), [](const auto& one) { return one.second.answered; });
+  return std::all_of(peers_.begin(), peers_.end(), [](const auto& one) { return one.second.answered && !one.second.unsure; });
 }
 
 void OwnLog::settle_standing() {
   if (standing_ == Standing::restored || !witnesses_known_) return;
-  const auto answered = static_cast<size_t>(
-      std::count_if(peers_.begin(), peers_.end(), [](const auto& one) { return one.second.answered; }));
+  // A log that was never witnessed has nothing to be behind of.
+  const auto answered = static_cast<size_t>(std::count_if(peers_.begin(), peers_.end(), [&](const auto& one) {
+    return one.second.answered && (!one.second.unsure || !patient_ || !newest_);
+  }));
   const bool vouched = kind_ == crypto::LogKind::broker && vouchers_.size() >= vouchers_wanted;
   if (answered >= std::min(answers_wanted_, peers_.size()) || vouched) standing_ = Standing::sound;
   const bool all_vouched = std::all_of(independent_.begin(), independent_.end(),
@@ -102,7 +109,24 @@ void OwnLog::disconnected(const PartyId& witness) {
   if (recovery_ && recovery_->source == witness) recovery_->source = {};
 }
 
+void OwnLog::fenced(const PartyId& witness) {
+  const auto it = peers_.find(witness);
+  if (it == peers_.end()) return;
+  it->second.answered = false;
+  fenced_by_.insert(witness);
+  may_sign_ = false;
+}
+
 std::optional<OwnLog::Restored> OwnLog::take_restored() { return std::exchange(restored_, std::nullopt); }
+
+/// Signed by a key that is or was ours.
+bool OwnLog::is_ours(ReadTxn& txn, Time now, const crypto::SignedCheckpoint& shown) const {
+  if (crypto::verify_checkpoint(shown, key_->public_key())) return true;
+  const auto owner = directory_.log_owner(txn, self_, now);
+  return owner && *owner && (*owner)->kind == kind_ && std::any_of((*owner)->keys.begin(), (*owner)->keys.end(), [&](const LogPublic& key) {
+    return crypto::verify_checkpoint(shown, key);
+  });
+}
 
 /// A note that somebody holds of us. `counts`: it is ours, or there is none. Whatever we signed and do not hold says
 /// that this store is an old copy.
@@ -112,7 +136,7 @@ Result<void> OwnLog::examine(WriteTxn& txn, Time now, BytesView bytes, const std
   const crypto::Checkpoint& checkpoint = shown->checkpoint;
   const uint32_t generation = checkpoint.origin.generation;
   if (checkpoint.origin != crypto::log_origin(directory_.realm(), kind_, self_, generation)) return {};
-  if (!crypto::verify_checkpoint(*shown, key_->public_key())) return {};
+  if (!is_ours(txn, now, *shown)) return {};
   counts = true;
   if (generation < audit_.generation()) return {};
   if (generation == audit_.generation() && checkpoint.size <= audit_.size()) {
@@ -168,7 +192,11 @@ Result<void> OwnLog::on(WriteTxn& txn, Time now, const PartyId& witness, const p
   }
   Peer& peer = it->second;
   peer.answered = true;
+  fenced_by_.erase(witness);
+  // A broker hears independent witnesses itself.
+  peer.unsure = kind_ == crypto::LogKind::node && data.unsure;
   peer.asked = {};
+  peer.asked_again = now;
   peer.generation = audit_.generation();
   peer.size = peer.mirrored = 0;
   if (held) {
@@ -401,7 +429,7 @@ Result<void> OwnLog::go_on(WriteTxn& txn, Time) {
 
 /// A clock that was set back makes what waited due.
 void OwnLog::forget_times(Time now) {
-  for (auto& [id, peer] : peers_) peer.asked = peer.not_before = peer.cosigned = {};
+  for (auto& [id, peer] : peers_) peer.asked = peer.asked_again = peer.not_before = peer.cosigned = {};
   if (recovery_) recovery_->asked = {}, recovery_->since = now;
   started_ = now;
   signed_at_ = gathered_ = {};
@@ -412,14 +440,24 @@ Result<void> OwnLog::tick(WriteTxn& txn, Time now, Sends& out) {
   if (now < last_tick_) forget_times(now);
   last_tick_ = now;
   for (auto& [id, peer] : peers_) {
-    if (!connected_.contains(id) || peer.answered) continue;
-    if (peer.asked.ms != 0 && now - peer.asked < answer_overdue) continue;
-    peer.asked = now;
+    if (!connected_.contains(id)) continue;
+    if (peer.answered) {
+      if (!peer.unsure || may_sign_ || now - peer.asked_again < unsure_asked_every) continue;
+      peer.asked_again = now;
+    } else {
+      if (peer.asked.ms != 0 && now - peer.asked < answer_overdue) continue;
+      peer.asked = now;
+    }
     out.push_back({id, proto::CheckpointGet{self_}});
+  }
+  if (patient_ && now - started_ >= unsure_counts_after) {
+    patient_ = false;
+    settle_standing();
   }
   if (recovery_) return fetch(txn, now, out);
   const Duration patience = all_answered() ? limits::new_generation_alone_after : limits::new_generation_after;
-  if (standing_ == Standing::sound && !may_sign_ && now - started_ >= patience) {
+  // Not for one that is fenced: the copy that lives on may open the same one.
+  if (standing_ == Standing::sound && !may_sign_ && fenced_by_.empty() && now - started_ >= patience) {
     doubtful_ = true;
     // Somebody who may have seen more has been silent for long: another tree can contradict nothing.
     TRAM_OK(audit_.open_generation(txn, 0, note_bytes_, newest_ ? newest_->checkpoint.size : 0, now, random_));

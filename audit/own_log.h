@@ -6,8 +6,8 @@
 //      └────── one shows a checkpoint that we signed and do not hold ──► restored ── leaves fetched ──► sound
 //
 // Invariants: a checkpoint is stored in the transaction that signs it; no smaller one and none that does not contain
-// the last is ever signed; nothing is signed before *every* witness in force has said what it holds, or the log went on
-// as a new generation, so a restored copy never forks its log. Only notes with our own LOG signature count.
+// the last is ever signed; nothing is signed before *every* witness in force has said what it holds, and for a node that
+// no independent witness knows more, or the log went on as a new generation, so a restored copy never forks its log. Only notes with our own LOG signature count.
 // Not here: sockets; what else a restored party must do (broker.h, node.h). Thread: the step's.
 #pragma once
 #include <map>
@@ -50,6 +50,8 @@ class OwnLog {
   void set_witnesses(const std::vector<PartyId>&, size_t answers_wanted, std::vector<PartyId> independent = {});
   void connected(const PartyId& witness, Time now, Sends&);
   void disconnected(const PartyId& witness);
+  /// It refuses us as an older copy (R13): nothing is signed before it has said what it holds of this log.
+  void fenced(const PartyId& witness);
   Result<void> on(WriteTxn&, Time now, const PartyId& witness, const proto::CheckpointData&, Sends&);
   Result<void> on(WriteTxn&, Time now, const PartyId& witness, const proto::CheckpointReply&, Sends&);
   Result<void> on(WriteTxn&, Time now, const PartyId& witness, const proto::LeavesData&, Sends&);
@@ -79,11 +81,13 @@ class OwnLog {
  private:
   struct Peer {
     bool answered = false;     // since start
+    bool unsure = false;       // an independent witness may know more than it does
     uint32_t generation = 0;   // of what it holds
     uint64_t size = 0;
     uint64_t mirrored = 0;
     Time cosigned;             // when its cosignature of the newest note came, 0: not yet
     Time asked;                // the request that waits for an answer, 0: none
+    Time asked_again;          // because it was unsure
     Time not_before;           // after a refusal
   };
   struct Recovery {
@@ -98,6 +102,7 @@ class OwnLog {
     std::set<PartyId> failed;
   };
   void forget_times(Time now);
+  bool is_ours(ReadTxn&, Time now, const crypto::SignedCheckpoint&) const;
   Result<void> examine(WriteTxn&, Time now, BytesView note, const std::optional<crypto::SignedCheckpoint>& shown, bool& counts);
   Result<void> sign_if_due(WriteTxn&, Time now);
   Result<Hash> own_root(WriteTxn&, uint64_t size);
@@ -121,11 +126,13 @@ class OwnLog {
   Standing standing_ = Standing::unknown;
   bool may_sign_ = false;
   bool witnesses_known_ = false;
+  bool patient_ = true;  // an unsure answer does not make the standing sound yet
   size_t answers_wanted_ = 0;
   std::map<PartyId, Peer> peers_;
   std::set<PartyId> connected_;
   std::vector<PartyId> independent_;
   std::set<PartyId> vouchers_;
+  std::set<PartyId> fenced_by_;
   std::optional<Recovery> recovery_;
   std::map<std::pair<uint32_t, uint64_t>, Hash> roots_;  // of our own tree, by generation and size
   std::optional<Restored> restored_;

@@ -12,6 +12,8 @@ constexpr Duration directory_every = seconds(30);
 constexpr Duration answer_overdue = seconds(10);
 constexpr Duration cosign_again_after = hours(12);  // R28
 constexpr size_t fetches_waiting_max = 100000;
+constexpr Duration tour_again_after = seconds(3);
+constexpr size_t shown_per_page_max = 256;
 
 }  // namespace
 
@@ -23,8 +25,9 @@ Watcher::Watcher(PartyId self, std::shared_ptr<const crypto::LogKey> key, direct
 
 Result<void> Watcher::start(WriteTxn& txn, Time now) { return views_.start(txn, now); }
 
-void Watcher::send(const PartyId& broker, proto::FrameBody body, Effects& effects) {
+uint64_t Watcher::send(const PartyId& broker, proto::FrameBody body, Effects& effects) {
   effects.sends.push_back({broker, proto::Frame{++requests_, std::move(body)}});
+  return requests_;
 }
 
 Result<void> Watcher::step(WriteTxn& txn, Time now, std::span<Event> events, Effects& effects) {
@@ -48,16 +51,18 @@ Result<void> Watcher::step(WriteTxn& txn, Time now, std::span<Event> events, Eff
       for (auto& [broker, link] : links_) {
         if (!link.greeted) continue;
         if (now < std::max({link.asked_directory, link.asked_list, link.fetch_asked}))  // the clock was set back
-          link.asked_directory = link.asked_list = link.fetch_asked = {};
+          link.asked_directory = link.asked_list = link.fetch_asked = {}, link.tour.reset();
         if (now - link.asked_directory >= directory_every) {
           link.asked_directory = now;
           send(broker, proto::DirectoryGet{directory_.size(), views_.notes()}, effects);
         }
         if (now - link.asked_list >= list_every && !link.fetch && link.waiting.empty()) {
           link.asked_list = now;
-          send(broker, proto::CheckpointList{}, effects);
+          send(broker, proto::CheckpointList{{}, link.toured}, effects);
         }
         if (link.fetch && now - link.fetch_asked >= answer_overdue) link.fetch.reset();
+        const Duration tour_over = link.tour && link.tour->request != 0 ? answer_overdue : tour_again_after;
+        if (!link.toured && (!link.tour || now - link.tour->asked >= tour_over)) begin_tour(now, broker, link, effects);
         next_fetch(now, broker, link, effects);
       }
     }
@@ -74,14 +79,17 @@ Result<void> Watcher::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, E
     link.greeted = true;
     link.asked_directory = link.asked_list = now;
     send(arrived.broker, proto::DirectoryGet{directory_.size(), views_.notes()}, effects);
-    send(arrived.broker, proto::CheckpointList{}, effects);
+    begin_tour(now, arrived.broker, link, effects);
   } else if (auto* page = std::get_if<proto::CheckpointPage>(&arrived.frame.body)) {
     PartyId last;
     for (const Bytes& note : page->notes) {
       if (const auto shown = crypto::decode_signed_checkpoint(note)) last = shown->checkpoint.origin.party;
       TRAM_OK(on_note(txn, now, arrived.broker, link, note, effects));
     }
-    if (page->more && !last.is_zero()) send(arrived.broker, proto::CheckpointList{last}, effects);
+    if (link.tour && link.tour->request == arrived.frame.request)
+      TRAM_OK(go_on_tour(txn, now, arrived.broker, link, *page, last, effects));
+    else if (page->more && !last.is_zero())
+      send(arrived.broker, proto::CheckpointList{last}, effects);
     next_fetch(now, arrived.broker, link, effects);
   } else if (auto* leaves = std::get_if<proto::LeavesData>(&arrived.frame.body)) {
     TRAM_OK(on_leaves(txn, now, arrived.broker, link, *leaves, effects));
@@ -89,6 +97,49 @@ Result<void> Watcher::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, E
     TRAM_OK(on_entries(txn, now, arrived.broker, *entries, effects));
     link.told = link.told || directory_.size() >= entries->size;
     TRAM_OK(views_.take(txn, now, entries->views));
+  }
+  return {};
+}
+
+void Watcher::begin_tour(Time now, const PartyId& broker, Link& link, Effects& effects) {
+  link.tour = Link::Tour{send(broker, proto::CheckpointList{}, effects), {}, false, now};
+}
+
+/// Shows the broker what its page lacks of the logs from the last page to this one's end.
+Result<void> Watcher::go_on_tour(ReadTxn& txn, Time now, const PartyId& broker, Link& link, const proto::CheckpointPage& page,
+                                 const PartyId& last, Effects& effects) {
+  using Rank = std::pair<uint32_t, uint64_t>;
+  const auto rank = [](const crypto::Checkpoint& one) { return Rank(one.origin.generation, one.size); };
+  Link::Tour& tour = *link.tour;
+  std::map<PartyId, Rank> listed;
+  for (const Bytes& note : page.notes)
+    if (const auto shown = crypto::decode_signed_checkpoint(note)) listed[shown->checkpoint.origin.party] = rank(shown->checkpoint);
+  const bool more = page.more && !last.is_zero();
+  TRAM_TRY(known, witness_.list(txn, tour.after, shown_per_page_max));
+  bool all = known.size() < shown_per_page_max;
+  for (const KnownLog& one : known) {
+    const PartyId& party = one.checkpoint.origin.party;
+    if (more && last < party) {
+      all = true;
+      break;
+    }
+    const auto there = listed.find(party);
+    if (party == broker || (there != listed.end() && rank(one.checkpoint) <= there->second)) continue;
+    tour.lacks = true;
+    send(broker, proto::CosignaturePut{one.note}, effects);
+  }
+  // More than a page's worth: what was shown is listed the next time.
+  tour.lacks = tour.lacks || !all;
+  tour.asked = now;
+  if (more) {
+    tour.after = last;
+    tour.request = send(broker, proto::CheckpointList{last}, effects);
+  } else if (tour.lacks) {
+    tour.request = 0;  // again after a moment
+  } else {
+    link.tour.reset();
+    link.toured = true;
+    send(broker, proto::CheckpointList{{}, true}, effects);  // and with each list from now on
   }
   return {};
 }

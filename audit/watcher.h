@@ -1,6 +1,8 @@
 // An independent witness as pure steps (protocol.md 4.3, 8.2): reads from every broker the checkpoints that it holds,
 // fetches the leaf hashes behind what is mirrored here, cosigns, and brings the cosignatures to all brokers. Comparing what
 // the brokers show is how split views come to light.
+// A broker that lists less of some log than is known here is shown the newer checkpoint, over and over until its list has
+// all; then it is told so: a node that was put back together with its brokers hears of its own log from them.
 // Invariants: what is cosigned is stored in the step that cosigns (R1); nothing is taken from a broker but what a log
 // signed; one log at a time is fetched from a broker, and at most limits::leaves_refetched_max leaves of it.
 // Not here: sockets and files (io/). Thread: the loop's.
@@ -59,6 +61,15 @@ class Watcher {
   struct Link {
     bool greeted = false;
     bool told = false;  // all entries that this broker holds, and its views
+    // The list as a whole, page by page, compared with all that is known here.
+    struct Tour {
+      uint64_t request = 0;
+      PartyId after;
+      bool lacks = false;
+      Time asked;
+    };
+    std::optional<Tour> tour;
+    bool toured = false;  // nothing was lacking
     Time heard, asked_list, asked_directory, fetch_asked;
     std::optional<Fetch> fetch;
     std::deque<Fetch> waiting;
@@ -68,8 +79,10 @@ class Watcher {
   Result<void> on_leaves(WriteTxn&, Time now, const PartyId& broker, Link&, proto::LeavesData&, Effects&);
   Result<void> on_entries(WriteTxn&, Time now, const PartyId& broker, const proto::DirectoryEntries&, Effects&);
   Result<void> cosign(WriteTxn&, Time now, const Fetch&, Effects&);
+  void begin_tour(Time now, const PartyId& broker, Link&, Effects&);
+  Result<void> go_on_tour(ReadTxn&, Time now, const PartyId& broker, Link&, const proto::CheckpointPage&, const PartyId& last, Effects&);
   void next_fetch(Time now, const PartyId& broker, Link&, Effects&);
-  void send(const PartyId& broker, proto::FrameBody, Effects&);
+  uint64_t send(const PartyId& broker, proto::FrameBody, Effects&);
 
   PartyId self_;
   directory::Directory& directory_;

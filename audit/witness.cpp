@@ -16,6 +16,8 @@ Bytes log_key(const PartyId& party, uint32_t generation) {
   return key;
 }
 
+std::pair<uint32_t, uint64_t> rank(const crypto::Checkpoint& one) { return {one.origin.generation, one.size}; }
+
 uint16_t number(ErrorCode code) { return static_cast<uint16_t>(code); }
 
 Bytes tile_key(BytesView log, uint64_t tile) {
@@ -182,7 +184,7 @@ Result<void> remember_checkpoint(WriteTxn& txn, Time now, const RealmId& realm, 
       if (fresh) log.error("evidence.was_found", {{"party", party}, {"size", a.size}});
       return {};
     }
-    if (std::pair(b.origin.generation, b.size) < std::pair(a.origin.generation, a.size)) return {};
+    if (rank(b) < rank(a)) return {};
   }
   return txn.put(log_seen_table, party, note);
 }
@@ -237,16 +239,31 @@ Result<std::optional<KnownLog>> Witness::known(ReadTxn& txn, const PartyId& part
   return std::optional<KnownLog>(std::move(*row).as_known());
 }
 
+Result<std::optional<KnownLog>> Witness::newest_seen(ReadTxn& txn, const PartyId& party) const {
+  TRAM_TRY(held, known(txn, party));
+  TRAM_TRY(note, remembered_checkpoint(txn, party));
+  const auto seen = crypto::decode_signed_checkpoint(note);
+  if (!seen || (held && rank(seen->checkpoint) <= rank(held->checkpoint))) return held;
+  const bool same_tree = held && held->checkpoint.origin == seen->checkpoint.origin;
+  return std::optional<KnownLog>(KnownLog{seen->checkpoint, std::move(note), same_tree ? held->mirrored : 0, {}});
+}
+
 Result<std::vector<KnownLog>> Witness::list(ReadTxn& txn, const PartyId& after, size_t limit) const {
   std::vector<KnownLog> out;
   Bytes from = after.is_zero() ? Bytes{} : prefix_end(after);
   if (!after.is_zero() && from.empty()) return out;
+  const auto next_in = [&](const Table& in) -> Result<std::optional<PartyId>> {
+    TRAM_TRY(rows, txn.scan(in, from, {}, 1));
+    if (rows.empty() || rows.front().key.size() < PartyId::size) return std::optional<PartyId>{};
+    return PartyId::from(BytesView(rows.front().key).first(PartyId::size));
+  };
   while (out.size() < limit) {
-    TRAM_TRY(rows, txn.scan(witness_log_table, from, {}, 1));
-    if (rows.empty() || rows.front().key.size() != row_key_bytes) break;
-    const PartyId party = *PartyId::from(BytesView(rows.front().key).first(PartyId::size));
-    TRAM_TRY(row, newest(txn, party));
-    if (row) out.push_back(std::move(*row).as_known());
+    TRAM_TRY(of_known, next_in(witness_log_table));
+    TRAM_TRY(of_seen, next_in(log_seen_table));
+    if (!of_known && !of_seen) break;
+    const PartyId party = !of_known ? *of_seen : !of_seen ? *of_known : std::min(*of_known, *of_seen);
+    TRAM_TRY(newest, newest_seen(txn, party));
+    if (newest) out.push_back(std::move(*newest));
     from = prefix_end(party);
     if (from.empty()) break;
   }

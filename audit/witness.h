@@ -45,7 +45,7 @@ Result<uint64_t> count_evidence(ReadTxn&);
 /// Keeps it unless that log is convicted already; true when it is new. Error: of the store.
 Result<bool> keep_evidence(WriteTxn&, Time now, const crypto::LogOrigin&, const Evidence&);
 
-/// The newest checkpoint of a party's log that came by (R8): kept by who does not mirror that log. Another root at the
+/// The newest checkpoint of a party's log that came by (R8): kept by who does not mirror that log, or not so far. Another root at the
 /// same size becomes evidence. Notes that are not that log's change nothing. Errors: of the store.
 Result<void> remember_checkpoint(WriteTxn&, Time now, const RealmId&, const PartyId&, const directory::LogOwner&,
                                  BytesView note, ::tram::Log&);
@@ -59,7 +59,9 @@ class Witness {
 
   /// What is known of a party's log, of its newest generation.
   Result<std::optional<KnownLog>> known(ReadTxn&, const PartyId&) const;
-  /// The known logs of the parties behind `after`, at most `limit`.
+  /// What others have shown of a party's log (remember_checkpoint) when that is newer, else what is known.
+  Result<std::optional<KnownLog>> newest_seen(ReadTxn&, const PartyId&) const;
+  /// newest_seen() of the parties behind `after`, at most `limit`.
   Result<std::vector<KnownLog>> list(ReadTxn&, const PartyId& after, size_t limit) const;
   /// add-checkpoint of tlog-witness. `owner`: the party whose log it must be. Refusals in the reply: bad_format,
   /// forbidden (another party's log), bad_signature, conflict (another old size, or an older generation), bad_request (the

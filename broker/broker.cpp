@@ -542,6 +542,7 @@ Result<void> Broker::start(WriteTxn& txn, Time now, Effects& effects) {
   s.mailboxes.clear();
   s.dirty_mailboxes.clear();
   s.peers.clear();
+  s.told.clear();
   TRAM_OK(s.forget_caches(txn));
   TRAM_OK(s.own_log.start(txn, now));
   TRAM_OK(s.directory_views.start(txn, now));

@@ -179,6 +179,8 @@ struct Broker::State {
   Random& random;
   audit::OwnLog own_log;
   audit::Witness witness;
+  std::vector<PartyId> independent;  // witnesses in force
+  std::set<PartyId> told;            // which of them have told all that they know of other logs, since start
   Scrub scrub;
   audit::Views directory_views;
   bool fresh_epoch = false;  // opened because this store turned out to be an old copy
@@ -338,6 +340,7 @@ struct Broker::State {
   Result<void> on_checkpoint_list(Step&, const Asker&, const proto::CheckpointList&);
   Result<void> on_cosignature_put(Step&, const Asker&, const proto::CosignaturePut&);
   Result<void> see_note(Step&, BytesView note);
+  bool told_by_all() const;
 
   // scrub.cpp
   Result<void> load_scrub(ReadTxn&);

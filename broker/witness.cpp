@@ -29,9 +29,14 @@ void Broker::State::set_witnesses(Time now) {
     if (broker.record.id != config.self) ids.push_back(broker.record.id);
   auto witnesses = directory.witnesses(now);
   if (!here || !clock_ok) witnesses = directory.known_witnesses();
-  std::vector<PartyId> independent;
+  independent.clear();
   for (const auto& one : witnesses) independent.push_back(one.record.id);
-  own_log.set_witnesses(ids, 1, std::move(independent));
+  own_log.set_witnesses(ids, 1, independent);
+}
+
+/// Whether what is held here of other logs is all that there is to be afraid of: independent witnesses were asked too.
+bool Broker::State::told_by_all() const {
+  return std::all_of(independent.begin(), independent.end(), [&](const PartyId& id) { return told.contains(id); });
 }
 
 void Broker::State::post(Step& step, audit::OwnLog::Sends& sends) {
@@ -57,11 +62,12 @@ Result<void> Broker::State::on_checkpoint_get(Step& step, const Asker& asker, co
     data.note = own_log.note();
     if (const auto newest = crypto::decode_signed_checkpoint(data.note)) data.mirrored = newest->checkpoint.size;
   } else {
-    TRAM_TRY(known, witness.known(step.txn, get.party));
+    TRAM_TRY(known, witness.newest_seen(step.txn, get.party));
     if (known) {
       data.note = std::move(known->note);
       data.mirrored = known->mirrored;
     }
+    data.unsure = !told_by_all();
   }
   send(step, asker, std::move(data));
   return {};
@@ -87,6 +93,7 @@ Result<void> Broker::State::on_leaves_get(Step& step, const Asker& asker, const 
 }
 
 Result<void> Broker::State::on_checkpoint_list(Step& step, const Asker& asker, const proto::CheckpointList& list) {
+  if (list.told && std::find(independent.begin(), independent.end(), asker.peer) != independent.end()) told.insert(asker.peer);
   TRAM_TRY(known, witness.list(step.txn, list.after, checkpoints_per_page_max));
   proto::CheckpointPage page;
   page.more = known.size() == checkpoints_per_page_max;
@@ -115,7 +122,8 @@ Result<void> Broker::State::on_cosignature_put(Step& step, const Asker& asker, c
   return {};
 }
 
-/// What somebody else holds of a log: its cosignatures, or a contradiction to what is known here.
+/// What somebody else holds of a log: its cosignatures, a contradiction to what is known here, or a newer checkpoint, which
+/// its owner must hear of when its store was put back together with ours.
 Result<void> Broker::State::see_note(Step& step, BytesView note) {
   const auto shown = crypto::decode_signed_checkpoint(note);
   if (!shown) return {};
@@ -125,7 +133,10 @@ Result<void> Broker::State::see_note(Step& step, BytesView note) {
   if (!owner) return {};
   TRAM_TRY(kept, witness.see(step.txn, step.now, directory, party, *owner, note));
   static_cast<void>(kept);
-  return {};
+  TRAM_TRY(known, witness.newest_seen(step.txn, party));
+  const auto& [generation, size] = std::pair(shown->checkpoint.origin.generation, shown->checkpoint.size);
+  if (known && std::pair(generation, size) <= std::pair(known->checkpoint.origin.generation, known->checkpoint.size)) return {};
+  return audit::remember_checkpoint(step.txn, step.now, config.realm, party, *owner, note, log);
 }
 
 }  // namespace tram::broker

@@ -19,6 +19,7 @@ constexpr size_t reissue_page_rows = 200;
 constexpr Duration telling_max = minutes(10);  // what a full mailbox refuses must not keep us silent for ever
 constexpr size_t lives_kept_max = 8;
 constexpr Duration later_life_answers = seconds(30);  // else what its earlier life took goes out again
+constexpr Time lives_counted_from{1577836800000};  // 2020
 constexpr Duration since_margin = days(1);  // receipts are repeated from so long before the backup: clocks differ
 
 /// A row of table::redeliver: what a recipient asked for, and how far we are.
@@ -133,7 +134,9 @@ Result<void> Node::open_incarnation(WriteTxn& txn, Time now, Effects& effects) {
   uint32_t known = std::max(self_.inc, self_.rinc);
   for (const auto& [from, one] : reports_) known = std::max({known, one.inc, one.rinc});
   reports_.clear();
-  self_.inc = self_.rinc = known + 1;
+  // Not simply the next one: brokers that were put back as well have forgotten it, and a peer that was not compares lives.
+  const int64_t by_clock = std::clamp<int64_t>((now - lives_counted_from).ms / 1000, 0, UINT32_MAX);
+  self_.inc = self_.rinc = std::max(known + 1, static_cast<uint32_t>(by_clock));
   // Feeds are numbered: brokers hold some that this store no longer knows.
   self_.kx_feed = std::max(self_.kx_feed, uint64_t{self_.rinc} << 32);
   self_.recovery = proto::Recovery::telling;

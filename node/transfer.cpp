@@ -275,6 +275,7 @@ Result<void> Node::on_refused(WriteTxn&, Time now, const PartyId& broker, Link& 
   log_.warning("request.refused", {{"broker", broker}, {"error", error_info(static_cast<ErrorCode>(refused.code)).name}});
   // Greeted before a later incarnation of us was known there: the next tick asks again.
   const bool greeted = std::exchange(link.greeted, link.greeted && refused.code != static_cast<uint16_t>(ErrorCode::fenced));
+  if (refused.code == static_cast<uint16_t>(ErrorCode::fenced) && !greeted) own_log_.fenced(broker);
   if (refused.code == static_cast<uint16_t>(ErrorCode::fenced) && !greeted && !fenced_) {
     fenced_ = true;
     log_.error("node.fenced", {{"broker", broker}, {"inc", self_.inc}});

@@ -125,14 +125,15 @@ constexpr Shape checkpoint_reply_shape{"CheckpointReply", checkpoint_reply_field
 constexpr Field checkpoint_get_fields[] = {exact_field(1, party_bytes)};
 constexpr Shape checkpoint_get_shape{"CheckpointGet", checkpoint_get_fields, Unknown::ignored};
 constexpr Field checkpoint_data_fields[] = {exact_field(1, party_bytes), bytes_field(2, note_bytes_max),
-                                            number_field(3)};
+                                            number_field(3), number_field(4)};
 constexpr Shape checkpoint_data_shape{"CheckpointData", checkpoint_data_fields, Unknown::ignored};
 constexpr Field leaves_get_fields[] = {exact_field(1, party_bytes), number_field(2), number_field(3)};
 constexpr Shape leaves_get_shape{"LeavesGet", leaves_get_fields, Unknown::ignored};
 constexpr Field leaves_data_fields[] = {exact_field(1, party_bytes), number_field(2), number_field(3),
                                         bytes_field(4, leaves_per_page_max * hash_bytes)};
 constexpr Shape leaves_data_shape{"LeavesData", leaves_data_fields, Unknown::ignored};
-constexpr Shape checkpoint_list_shape{"CheckpointList", checkpoint_get_fields, Unknown::ignored};
+constexpr Field checkpoint_list_fields[] = {exact_field(1, party_bytes), number_field(2)};
+constexpr Shape checkpoint_list_shape{"CheckpointList", checkpoint_list_fields, Unknown::ignored};
 constexpr Field checkpoint_page_fields[] = {bytes_field(1, note_bytes_max, items_with_cells_max), number_field(2)};
 constexpr Shape checkpoint_page_shape{"CheckpointPage", checkpoint_page_fields, Unknown::ignored};
 constexpr Field cosignature_put_fields[] = {bytes_field(1, note_bytes_max)};
@@ -418,7 +419,7 @@ FrameBody read_body(Checks& checks, const pb::Frame& frame) {
     case pb::Frame::kCheckpointData: {
       const auto& from = frame.checkpoint_data();
       return CheckpointData{checks.id<PartyId>(from.party(), "CheckpointData.party"), bytes_of(from.note()),
-                            from.mirrored()};
+                            from.mirrored(), from.unsure()};
     }
     case pb::Frame::kLeavesGet: {
       const auto& from = frame.leaves_get();
@@ -430,7 +431,8 @@ FrameBody read_body(Checks& checks, const pb::Frame& frame) {
                         joined_hashes(checks, from.leaves(), "LeavesData.leaves")};
     }
     case pb::Frame::kCheckpointList:
-      return CheckpointList{checks.id_or_zero<PartyId>(frame.checkpoint_list().after(), "CheckpointList.after")};
+      return CheckpointList{checks.id_or_zero<PartyId>(frame.checkpoint_list().after(), "CheckpointList.after"),
+                            frame.checkpoint_list().told()};
     case pb::Frame::kCheckpointPage:
       return CheckpointPage{all_bytes(frame.checkpoint_page().notes()), frame.checkpoint_page().more()};
     case pb::Frame::kCosignaturePut:

@@ -218,6 +218,7 @@ struct CheckpointData {
   PartyId party;
   Bytes note;                      // empty: none known
   uint64_t mirrored = 0;
+  bool unsure = false;             // an independent witness may know more, and has not said so yet
 };
 struct LeavesGet {
   PartyId party;
@@ -233,6 +234,7 @@ struct LeavesData {
 /// Of every log that the broker witnesses, its own too.
 struct CheckpointList {
   PartyId after;                   // the last party of the page before, zero at the start
+  bool told = false;               // by an independent witness: it knows nothing newer than the last list as a whole
 };
 struct CheckpointPage {
   std::vector<Bytes> notes;        // one a party, in order of their ids

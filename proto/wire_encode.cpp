@@ -206,6 +206,7 @@ struct Filler {
     to.set_party(wire(from.party));
     if (!from.note.empty()) set(from.note, to.mutable_note());
     to.set_mirrored(from.mirrored);
+    to.set_unsure(from.unsure);
   }
   void operator()(const LeavesGet& from) const {
     auto& to = *frame.mutable_leaves_get();
@@ -223,6 +224,7 @@ struct Filler {
   void operator()(const CheckpointList& from) const {
     auto& to = *frame.mutable_checkpoint_list();
     if (!from.after.is_zero()) to.set_after(wire(from.after));
+    to.set_told(from.told);
   }
   void operator()(const CheckpointPage& from) const {
     auto& to = *frame.mutable_checkpoint_page();

@@ -27,6 +27,8 @@ enum class Fault : uint8_t {
   replayed, false_custody, directory_frozen, log_forked, witness_killed, witness_lost, witness_lies,
   // operations
   agency_joins, agency_suspended, broker_added, broker_retired, policy_changed,
+  // drawn apart, each at a time of its own
+  all_put_back,
 };
 inline constexpr std::array fault_names{
     std::string_view("process: killed"), std::string_view("process: power cut"), std::string_view("process: killed before a commit"),
@@ -58,8 +60,11 @@ inline constexpr std::array fault_names{
     std::string_view("witness: killed"), std::string_view("witness: store lost"), std::string_view("witness: lies"),
     std::string_view("operation: agency joins"), std::string_view("operation: agency suspended, reinstated"),
     std::string_view("operation: broker added"), std::string_view("operation: broker retired"), std::string_view("operation: policy changed"),
+    std::string_view("store: all brokers' and a node's old copies at once"),
 };
-inline constexpr size_t fault_count = static_cast<size_t>(Fault::policy_changed) + 1;
+/// From here on a kind is drawn from a seed's own dice, so that it leaves the rest of the seed as it is without it.
+inline constexpr size_t drawn_apart_from = static_cast<size_t>(Fault::all_put_back);
+inline constexpr size_t fault_count = static_cast<size_t>(Fault::all_put_back) + 1;
 static_assert(fault_names.size() == fault_count);
 constexpr std::string_view name_of(Fault fault) { return fault_names[static_cast<size_t>(fault)]; }
 

@@ -55,7 +55,7 @@ void Simulation::block(Host& one, const Host* other, bool out, bool in) {
 /// One of the kinds of this seed that happen at an instant.
 void Simulation::inject_one() {
   std::vector<Fault> kinds;
-  for (size_t i = 0; i < fault_count; ++i)
+  for (size_t i = 0; i < drawn_apart_from; ++i)
     if (plan_.on[i]) kinds.push_back(static_cast<Fault>(i));
   if (kinds.empty()) return;
   world_.stay_awake(seconds(8));
@@ -98,6 +98,7 @@ void Simulation::inject(Fault fault) {
     case commits_lost: return put_back(any_broker(), fault);
     case node_restored:
     case node_in_silence: return put_back(any_node(), fault);
+    case all_put_back: return put_all_back();
     case machine_cloned: return clone(any_node());
     case node_commit_failed:
     case node_commit_unsure: {
@@ -210,6 +211,33 @@ void Simulation::put_back(NodeHost& host, Fault fault) {
   checker_->node_will_be_restored(host);
   if (in_silence) host.restore_in_silence(image);
   else host.restore(image);
+  checker_->node_was_restored(host);
+}
+
+/// All brokers and a node are put back at once: of the node's log only an independent witness remembers more (decision 22).
+void Simulation::put_all_back() {
+  NodeHost& host = *nodes_[apart_.below(nodes_.size())];
+  const auto backup = node_backups_.find(&host);
+  if (backup == node_backups_.end() || !host.up() || host.node().recovery() != proto::Recovery::none) return;
+  const NodeHost::Image& image = *backup->second;
+  WitnessHost& witness = *witnesses_[0];
+  if (!witness.up() || witness.tamper || !witness.holds_more(host.party().id, image.log_generation, image.log_size)) return;
+  for (auto& broker : brokers_)
+    if (checker_->in_force(*broker) && (!backups_.contains(broker.get()) || broker->damaged() || broker->tamper || broker->hides || broker->lies)) return;
+  world_.injected(Fault::all_put_back);
+  world_.stay_awake(minutes(2));
+  world_.trace("**", "all brokers and " + host.name() + " are put back");
+  const bool told = apart_.chance(500);
+  for (auto& broker : brokers_) {
+    if (!checker_->in_force(*broker)) continue;
+    if (!told && broker->up()) checker_->expect_false_custody(*broker, broker->epoch());
+    broker->restore(backups_.at(broker.get()), told);
+    if (!told) checker_->expect_false_custody(*broker, broker->stored_epoch());
+  }
+  checker_->node_will_be_restored(host);
+  host.log().expect("node.fenced");
+  if (apart_.chance(500)) host.restore(image);
+  else host.restore_in_silence(image);
   checker_->node_was_restored(host);
 }
 

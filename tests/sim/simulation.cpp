@@ -11,24 +11,27 @@ constexpr Time epoch_start{1772500000000};  // March 2026
 constexpr Duration week = days(7);
 constexpr Duration calm_max = minutes(10);  // I16
 constexpr Duration burst_settles = seconds(25);
-constexpr uint64_t kind_per_mille = 300, once_per_mille = 500, restored_per_mille = 345;
+constexpr uint64_t kind_per_mille = 300, once_per_mille = 500, restored_per_mille = 345, apart_per_mille = 250;
 
 DocUuid uuid_of(SimRandom& random) { return random.id<DocUuid>(); }
 }  // namespace
 
 Simulation::Simulation(const Options& options)
     : world_(options.seed * 2 + 1, epoch_start + milliseconds(static_cast<int64_t>(options.seed * 7919 % 86400) * 1000), options.print),
-      network_{world_} {
+      network_{world_}, apart_(options.seed * 2 + 0x5eed) {
   plan_week();
   // One seed in twenty is left in peace: what fails there needs no fault.
-  if (options.seed % 20 != 0 || options.only) plan_faults(options);
+  if (options.seed % 20 != 0 || options.only) {
+    plan_faults(options);
+    plan_apart(options);
+  }
   plan_documents();
   build();
 }
 
 void Simulation::plan_faults(const Options& options) {
   auto& random = world_.random;
-  for (size_t i = 0; i < fault_count; ++i) {
+  for (size_t i = 0; i < drawn_apart_from; ++i) {
     const auto fault = static_cast<Fault>(i);
     const bool once = fault == Fault::agency_joins || fault == Fault::broker_added || fault == Fault::broker_retired;
     plan_.on[i] = random.chance(once ? once_per_mille : fault == Fault::node_restored ? restored_per_mille : kind_per_mille);
@@ -59,6 +62,11 @@ void Simulation::plan_faults(const Options& options) {
   if (plan_.has(Fault::frames_swapped)) network_.swap_per_mille = 2 + random.below(60);
 }
 
+void Simulation::plan_apart(const Options& options) {
+  for (size_t i = drawn_apart_from; i < fault_count; ++i)
+    plan_.on[i] = options.only ? *options.only == static_cast<Fault>(i) : apart_.chance(apart_per_mille);
+}
+
 void Simulation::plan_week() {
   auto& random = world_.random;
   const size_t bursts = 2 + random.below(3);
@@ -80,7 +88,7 @@ void Simulation::plan_documents() {
   realm.late_agency = late_agency_;
   realm.late_broker = late_broker_;
   realm.witness = plan_.has(Fault::witness_killed) || plan_.has(Fault::witness_lost) || plan_.has(Fault::witness_lies) ||
-                  plan_.has(Fault::log_forked);
+                  plan_.has(Fault::log_forked) || plan_.has(Fault::all_put_back);
   realm.policy.custody_quorum = 2;
   realm.policy.body_floor_bytes = limits::body_floor_bytes;
   realm.policy.recall_refusal_allowed = habits_.may_refuse_recall;
@@ -151,7 +159,7 @@ void Simulation::schedule() {
     world_.at(burst.from + random.within(seconds(10), minutes(30)), [this] {
       for (auto& broker : brokers_)
         if (broker->up() && !broker->damaged()) backups_[broker.get()] = broker->image();
-      if (!plan_.has(Fault::node_restored) && !plan_.has(Fault::node_in_silence)) return;
+      if (!plan_.has(Fault::node_restored) && !plan_.has(Fault::node_in_silence) && !plan_.has(Fault::all_put_back)) return;
       for (auto& node : nodes_)
         if (node->up() && world_.random.chance(700)) back_up(*node);
     });
@@ -181,6 +189,21 @@ void Simulation::schedule() {
     }
 }
 
+/// Once or more in a week, at times of their own.
+void Simulation::schedule_apart() {
+  for (size_t i = drawn_apart_from; i < fault_count; ++i) {
+    const auto fault = static_cast<Fault>(i);
+    if (!plan_.has(fault)) continue;
+    for (const Burst& burst : plan_.bursts) {
+      world_.at(burst.until + apart_.within(seconds(5), hours(20)), [this, fault] {
+        if (calm_) return;
+        world_.stay_awake(seconds(8));
+        inject(fault);
+      });
+    }
+  }
+}
+
 /// Each hour, or when the world wakes.
 void Simulation::scan() {
   checker_->hourly();
@@ -208,6 +231,7 @@ Outcome Simulation::run() {
     for (auto& witness : witnesses_) witness->return_after(world_.random.within(milliseconds(0), seconds(2)));
     for (auto& clerk : clerks_) clerk->start();
     schedule();
+    schedule_apart();
     world_.may_sleep(true);
     const Time end = world_.now() + week;
     scan();

@@ -47,6 +47,7 @@ class Simulation {
  private:
   using Image = MemStore::Image;
   void plan_faults(const Options&);
+  void plan_apart(const Options&);
   void plan_week();
   void plan_documents();
   void build();
@@ -57,6 +58,8 @@ class Simulation {
   void inject(Fault);
   void put_back(BrokerHost&, Fault);
   void put_back(NodeHost&, Fault);
+  void put_all_back();
+  void schedule_apart();
   void clone(NodeHost&);
   void start_copy(NodeHost& copy, NodeHost& host);
   void disturb_witness(Fault);
@@ -102,6 +105,7 @@ class Simulation {
   std::vector<PlannedDocument> documents_;
   ClerkHabits habits_;
   std::vector<std::unique_ptr<Publisher>> publishers_;
+  SimRandom apart_;  // of the kinds that are drawn apart
   std::map<const Host*, Image> backups_;
   std::map<const Host*, std::shared_ptr<NodeHost::Image>> node_backups_;
   size_t hostile_broker_ = 0, hostile_node_ = 0;  // one of each is enough for a seed

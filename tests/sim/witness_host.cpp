@@ -72,6 +72,12 @@ uint64_t WitnessHost::holds(const PartyId& party) {
   return known ? known->checkpoint.size : 0;
 }
 
+bool WitnessHost::holds_more(const PartyId& party, uint32_t generation, uint64_t size) {
+  const audit::Witness witness(realm_.id(), name(), party_.keys.log, log_);
+  const auto known = witness.known(*store_->begin_read().value(), party).value();
+  return known && std::pair(known->checkpoint.origin.generation, known->checkpoint.size) > std::pair(generation, size);
+}
+
 void WitnessHost::forget() {
   watcher_.reset();
   directory_.reset();

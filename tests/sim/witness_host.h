@@ -24,6 +24,8 @@ class WitnessHost final : public Host, public ClientEnd {
   std::vector<std::unique_ptr<Wire>>& wires() { return wires_; }
   /// Size of a log's newest checkpoint that it knows.
   uint64_t holds(const PartyId&);
+  /// Whether it knows a newer checkpoint than a log of this generation and size can have.
+  bool holds_more(const PartyId&, uint32_t generation, uint64_t size);
 
   bool runs() const override { return up_; }
   void link_up(Wire&) override;

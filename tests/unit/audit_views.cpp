@@ -495,3 +495,56 @@ TEST_CASE("an independent witness cosigns what a broker shows it, and brings its
   CHECK(brought == watcher.views().notes());
   CHECK(crypto::decode_signed_checkpoint(brought.at(0))->checkpoint.size == entries.size());
 }
+
+TEST_CASE("an independent witness shows a broker what its list lacks, until nothing is lacking") {
+  World world(true);
+  Host& host = *world.witness;
+  audit::Watcher watcher(host.id, host.key, *host.directory, host.log);
+  host.write([&](WriteTxn& txn) { return watcher.start(txn, world.now); });
+  audit::Watcher::Effects effects;
+  const auto step = [&](audit::Watcher::Event event) {
+    effects = {};
+    host.write([&](WriteTxn& txn) { return watcher.step(txn, world.now, std::span(&event, 1), effects); });
+  };
+  const auto sent = [&]<class Frame>(std::type_identity<Frame>) {
+    std::vector<std::pair<uint64_t, Frame>> out;
+    for (auto& one : effects.sends)
+      if (auto* frame = std::get_if<Frame>(&one.frame.body)) out.emplace_back(one.frame.request, *frame);
+    return out;
+  };
+  const auto lists = [&] { return sent(std::type_identity<proto::CheckpointList>{}); };
+  const auto puts = [&] { return sent(std::type_identity<proto::CosignaturePut>{}); };
+  const PartyId first = world.brokers[0]->id, second = world.brokers[1]->id;
+  const Hash leaf = crypto::merkle_leaf(view("entry"));
+  // A log of the third broker, as the first one holds it.
+  const Host& third = *world.brokers[2];
+  const crypto::Checkpoint checkpoint{crypto::log_origin(host.directory->realm(), LogKind::broker, third.id, 0), 1, crypto::merkle_root({{leaf}})};
+  const Bytes note = crypto::encode_note(crypto::sign_checkpoint(checkpoint, *third.key));
+  step(audit::Watcher::BrokerUp{first});
+  step(audit::Watcher::FrameArrived{first, {1, proto::HelloReply{}}});
+  REQUIRE(lists().size() == 1);
+  step(audit::Watcher::FrameArrived{first, {lists().at(0).first, proto::CheckpointPage{{note}, false}}});
+  CHECK(lists().at(0).second.told);  // nothing is known here that it lacks
+  step(audit::Watcher::FrameArrived{first, {9, proto::LeavesData{third.id, 0, 0, {leaf}}}});
+  REQUIRE(puts().size() == 1);
+  const Bytes cosigned = puts().at(0).second.note;
+
+  // The second one was put back: its list is empty, and stays so when the frame is lost.
+  step(audit::Watcher::BrokerUp{second});
+  step(audit::Watcher::FrameArrived{second, {1, proto::HelloReply{}}});
+  for (int lost = 0; lost < 2; ++lost) {
+    REQUIRE(lists().size() == 1);
+    step(audit::Watcher::FrameArrived{second, {lists().at(0).first, proto::CheckpointPage{}}});
+    CHECK(lists().empty());
+    REQUIRE(puts().size() == 1);
+    CHECK(crypto::decode_signed_checkpoint(puts().at(0).second.note)->checkpoint == checkpoint);
+    world.now = world.now + seconds(3);
+    step(audit::Watcher::Tick{});
+  }
+  REQUIRE(lists().size() == 1);
+  CHECK(!lists().at(0).second.told);
+  step(audit::Watcher::FrameArrived{second, {lists().at(0).first, proto::CheckpointPage{{cosigned}, false}}});
+  CHECK(puts().empty());
+  REQUIRE(lists().size() == 1);
+  CHECK(lists().at(0).second.told);
+}

@@ -351,6 +351,8 @@ struct LogHost {
   bool hasty;  // signs before the witnesses have answered: what the rule forbids
   size_t restores_seen = 0;
   std::vector<PartyId> independent;  // witnesses that come by themselves
+  bool unsure = false;               // brokers have not heard them yet
+  Bytes shown;                       // what brokers were shown of this log and do not mirror
 
   explicit LogHost(World& w, bool without_rule = false) : world(w), hasty(without_rule) { start(); }
 
@@ -392,6 +394,8 @@ struct LogHost {
             data.note = known->note;
             data.mirrored = known->mirrored;
           }
+          if (!shown.empty()) data.note = shown;
+          data.unsure = unsure;
           REQUIRE(own->on(*ours, world.now, host.id, data, next));
         } else if (const auto* put = std::get_if<proto::CheckpointPut>(&one.body)) {
           const auto reply = host.witness->add(*theirs, world.now, world.agency, world.owner, *put).value();
@@ -620,5 +624,78 @@ TEST_CASE("a log and its brokers put back at once: an independent witness that k
   CHECK(host.own->cosigners() == 3);
   const auto now_signed = crypto::decode_signed_checkpoint(host.own->note()).value().checkpoint;
   CHECK(now_signed.origin != newest.origin);
+  CHECK(world.evidence() == 0);
+}
+
+TEST_CASE("a node's log and all its brokers put back at once: what brokers have not heard of yet is waited for") {
+  enum class Then { told_nothing, shown_more, silence };
+  const Then then = GENERATE(Then::told_nothing, Then::shown_more, Then::silence);
+  World world;
+  LogHost host(world);
+  host.append(50);
+  host.tick();
+  const auto ours = host.store.dump();
+  std::vector<decltype(world.witnesses[0]->store.dump())> theirs;
+  for (auto& one : world.witnesses) theirs.push_back(one->store.dump());
+  if (then != Then::told_nothing) {
+    host.append(50);
+    host.tick();
+  }
+  REQUIRE(host.own->cosigners() == 3);
+  const Bytes seen = host.own->note();
+  const auto newest = crypto::decode_signed_checkpoint(seen).value().checkpoint;
+
+  for (size_t i = 0; i < theirs.size(); ++i) world.witnesses[i]->store.restore(theirs[i]);
+  host.store.restore(ours);
+  host.unsure = true;
+  host.start();
+  host.append(40);
+  host.tick(seconds(5));
+  CHECK(host.own->standing() == audit::OwnLog::Standing::unknown);  // nothing is put under old numbers
+  CHECK(!host.own->signs());
+  host.tick(seconds(26));
+  CHECK(host.own->standing() == audit::OwnLog::Standing::sound);  // a witness that is off delays no document for longer
+  CHECK(!host.own->signs());
+  host.tick(limits::new_generation_alone_after);
+  CHECK(!host.own->signs());
+  if (then == Then::silence) host.tick(limits::new_generation_after);
+  if (then == Then::shown_more) host.shown = seen;
+  if (then != Then::silence) host.unsure = false;
+  for (int i = 0; i < 4; ++i) {
+    host.tick();
+    host.shown.clear();
+  }
+  REQUIRE(host.own->signs());
+  CHECK(host.restores_seen == (then == Then::shown_more ? 1 : 0));
+  CHECK(host.own->cosigners() == 3);
+  const auto now_signed = crypto::decode_signed_checkpoint(host.own->note()).value().checkpoint;
+  CHECK((now_signed.origin == newest.origin) == (then == Then::told_nothing));
+  CHECK(world.evidence() == 0);
+}
+
+TEST_CASE("a new LOG key is no reason to doubt what the old one signed") {
+  World world;
+  LogHost host(world);
+  host.append(10);
+  host.tick();
+  REQUIRE(host.own->cosigners() == 3);
+  auto record = world.realm.directory->agency(*world.realm.read(), world.agency, world.now)->value().agency;
+  world.key = std::make_shared<const crypto::LogKey>(crypto::make_secret(world.realm.random));
+  record.keys->log = world.key->public_key();
+  world.realm.must({Realm::change(record)});
+  world.owner = world.realm.directory->log_owner(*world.realm.read(), world.agency, world.now)->value();
+  REQUIRE(world.owner.keys.size() == 2);
+  auto txn = host.store.begin_write().value();
+  directory::Directory held(world.realm.directory->realm());
+  const auto entries = world.realm.directory->entries(*world.realm.read(), 0, 1 << 20).value();
+  for (const Bytes& entry : entries) REQUIRE(held.apply(*txn, entry, world.now));
+  REQUIRE(txn->commit());
+  host.start();
+  CHECK(host.own->standing() == audit::OwnLog::Standing::sound);
+  host.append(10);
+  host.tick();
+  host.tick();
+  CHECK(host.own->cosigners() == 3);
+  CHECK(host.restores_seen == 0);
   CHECK(world.evidence() == 0);
 }

@@ -261,3 +261,40 @@ TEST_CASE("R27: a broker asks the others with what it knows, and keeps what they
                        proto::Frame{3, proto::DirectoryEntries{size, size, {}, {view_by(world, *world.other_log_key, world.other_broker)}}}}});
   CHECK(cosigners(world, views_shown(world)) == std::set{world.broker_id, world.other_broker});
 }
+
+TEST_CASE("a broker tells a node what an independent witness knows of its log, and whether one has not said so yet") {
+  World world;
+  const auto key = std::make_shared<crypto::LogKey>(crypto::make_secret(world.random));
+  auto record = world.members[0].record;
+  record.keys->log = key->public_key();
+  const auto inspection = world.random.id<PartyId>();
+  const crypto::LogKey witness_key(crypto::make_secret(world.random));
+  world.publish({{world.now, proto::AgencyChange{record}},
+                 {world.now, proto::WitnessChange{inspection, "inspection", "inspection", witness_key.public_key(), false,
+                                                  crypto::make_curve_pair(world.random).public_key}}});
+  world.restart();
+  const PartyId node = world.members[0].id;
+  const auto note = [&](uint64_t size) { return note_of(world, *key, crypto::LogKind::node, node, size, crypto::merkle_leaf(view(std::to_string(size)))); };
+  const auto asked = [&] {
+    return World::only<proto::CheckpointData>(world.ask(World::control(1), node, proto::CheckpointGet{node})).at(0);
+  };
+  const auto as_witness = [&](proto::FrameBody body) { return world.ask(World::control(9), inspection, std::move(body)); };
+  CHECK(asked().unsure);
+  CHECK(asked().note.empty());
+  // Its own word, and nobody else's.
+  world.ask(World::control(2), world.members[1].id, proto::CheckpointList{{}, true});
+  CHECK(asked().unsure);
+  as_witness(proto::CosignaturePut{note(90)});
+  as_witness(proto::CosignaturePut{note(70)});
+  as_witness(proto::CosignaturePut{note_of(world, witness_key, crypto::LogKind::node, node, 95, {})});
+  CHECK(asked().unsure);
+  CHECK(asked().note == note(90));
+  CHECK(asked().mirrored == 0);
+  CHECK(World::only<proto::CheckpointPage>(as_witness(proto::CheckpointList{})).at(0).notes == std::vector<Bytes>{note(90)});
+  as_witness(proto::CheckpointList{{}, true});
+  CHECK(!asked().unsure);
+  // A new process knows what it was shown, and not whether that is all.
+  world.restart();
+  CHECK(asked().note == note(90));
+  CHECK(asked().unsure);
+}

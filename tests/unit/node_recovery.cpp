@@ -289,7 +289,9 @@ TEST_CASE("R21: `passed` answers one life of the recipient, and no other takes n
   }
   world.heard(world.notice(NoticeKind::passed, 4, world.realm.random.id<EnvelopeId>()));
   CHECK(next() == 1);
-  world.heard(world.notice(NoticeKind::passed, 4, crypto::rinc_field(2)));
+  REQUIRE(proto::decode_record(*world.realm.read()->get(table::self, view("self")).value(), own));
+  REQUIRE(own.rinc > 3);  // the second, not the next number
+  world.heard(world.notice(NoticeKind::passed, 4, crypto::rinc_field(own.rinc)));
   CHECK(next() == 5);
 }
 
@@ -346,8 +348,29 @@ TEST_CASE("R13, R20: a node that recovers puts nothing of its earlier incarnatio
     note(effects);
     note(world.wrapped(std::move(effects)));
   }
-  CHECK(put == std::set<uint32_t>{2});
+  proto::NodeRecord own;
+  REQUIRE(proto::decode_record(*world.realm.read()->get(table::self, view("self")).value(), own));
+  CHECK(own.inc > 1);
+  CHECK(put == std::set<uint32_t>{own.inc});
   CHECK_FALSE(world.realm.read()->get(table::open_envelope, before.env_id).value());
+}
+
+TEST_CASE("R13: lives that nobody remembers are not numbered again, and a later one has the higher number") {
+  uint32_t last = 1;
+  Exchange world;
+  const auto image = world.realm.store.dump();
+  for (int copy = 0; copy < 4; ++copy) {
+    world.realm.store.restore(image);
+    recovered(world);
+    greeted(world, 0);
+    greeted(world, 1);
+    proto::NodeRecord own;
+    REQUIRE(proto::decode_record(*world.realm.read()->get(table::self, view("self")).value(), own));
+    CHECK(own.inc == own.rinc);
+    CHECK(own.inc > last);
+    last = own.inc;
+    world.now = world.now + seconds(2);
+  }
 }
 
 }  // namespace tram::node::test
