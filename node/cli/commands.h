@@ -56,7 +56,8 @@ int inbox(const App&, const ListOptions&);
 int quarantine(const App&);
 int outbox(const App&, const ListOptions&);
 /// A number is an arrival, anything else a document of ours.
-int show(const App&, const std::string& id);
+/// `wait`: empty, or until every recipient of a document sent is accepted or delivered, or will never be.
+int show(const App&, const std::string& id, const std::string& wait);
 int save(const App&, const std::string& id, const std::string& directory, bool overwrite);
 int recall(const App&, const std::string& id, const std::string& reason);
 int receipts(const App&, const std::string& id, const std::string& directory);

@@ -1,9 +1,11 @@
 // `tram show`, `save`, `recall`, `receipts`: one document.
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 #include <unistd.h>
 
 #include "crypto/hash.h"
@@ -67,8 +69,16 @@ int show_arrival(const App& app, const std::string& id) {
   return exit_done;
 }
 
-int show_sent(const App& app, const std::string& id) {
+int show_sent(const App& app, const std::string& id, const std::string& wait) {
   const std::string path = "/v1/documents/" + percent_encode(id);
+  for (bool here = wait.empty(); !here;) {  // each question is answered when it has come so far, or after some seconds;
+    const auto json = get(app, path + "?limit=1&wait=" + wait);
+    if (!json) return exit_failed;
+    const auto& counts = (*json)["counts"];
+    here = text_of((*json)["state"], "name") == "failed" ||
+           !(counts.contains("waiting") || counts.contains("queued") || (wait == "delivered" && counts.contains("accepted")));
+    if (!here) std::this_thread::sleep_for(std::chrono::milliseconds(200));  // at once when too many wait
+  }
   auto json = get(app, path + "?limit=500");
   if (!json) return exit_failed;
   while ((*json)["next"].is_string()) {
@@ -175,7 +185,9 @@ std::string safe_name(std::string name, const std::string& n) {
 
 }  // namespace
 
-int show(const App& app, const std::string& id) { return is_arrival(id) ? show_arrival(app, id) : show_sent(app, id); }
+int show(const App& app, const std::string& id, const std::string& wait) {
+  return is_arrival(id) ? show_arrival(app, id) : show_sent(app, id, wait);
+}
 
 int save(const App& app, const std::string& id, const std::string& directory, bool overwrite) {
   const auto json = get(app, "/v1/inbox/" + percent_encode(id));

@@ -147,9 +147,11 @@ class CommandLine {
   void add_documents() {
     const char* either_vi = "số đến, hoặc mã văn bản đi";
     const char* either_en = "an arrival's number, or the id of a document sent";
-    with_id(
-        command("show", "xem một văn bản", "shows one document", [this](const App& app) { return show(app, act_.id); }),
+    auto* showing = with_id(
+        command("show", "xem một văn bản", "shows one document", [this](const App& app) { return show(app, act_.id, wait_); }),
         either_vi, either_en);
+    showing->add_option("--wait", wait_, say("chờ đến khi mọi nơi nhận: accepted | delivered", "until every recipient is: accepted | delivered"))
+        ->check(CLI::IsMember({"accepted", "delivered"}));
     auto* saving = with_id(command("save", "tải các tệp của văn bản đến", "saves the files of an arrival",
                                    [this](const App& app) { return save(app, act_.id, directory_, overwrite_); }),
                            "số đến", "the arrival's number");
@@ -228,7 +230,7 @@ class CommandLine {
   ActOptions act_;
   DirectoryOptions search_;
   std::vector<std::string> words_;
-  std::string directory_, save_to_, file_, realm_;
+  std::string directory_, save_to_, file_, realm_, wait_;
   bool overwrite_ = false, disagree_ = false;
 };
 

@@ -83,6 +83,7 @@ class CommandLine(RealmTest):
         annex = "Số liệu,1\n".encode() * 5000
         document = self.send("000.00.00.D01", "--file", self.file("cong-van.pdf"), "--file", self.file("so-lieu.csv", annex),
                              subject="Về việc phòng chống bão")
+        self.assertEqual(self.json("gov", "show", document, "--wait", "delivered")["counts"], {"delivered": 1})
         # Its receipt may be here before the second broker's custody: the proof of acceptance wants both.
         self.wait_item("gov", document, "D01", lambda item: item["state"]["name"] == "delivered" and item["custodies"] >= 2)
         self.assertIn(document, self.tram("gov", "outbox", "-q", "phong chong bao", "--state", "delivered"))
