@@ -435,7 +435,7 @@ Result<void> Node::take_held_custodies(WriteTxn& txn, Time now, Effects& effects
 
 Result<void> Node::take_custodies(WriteTxn& txn, Time now, std::vector<CustodyJob::Item>& items, Effects& effects) {
   std::map<PartyId, std::pair<Epoch, uint64_t>> logs;
-  std::set<EnvelopeId> changed;
+  std::map<EnvelopeId, const proto::EnvelopeRecord*> changed;
   for (auto& item : items) {
     TRAM_TRY(custody, crypto::decode_custody(item.custody));
     Link& link = links_[item.broker];
@@ -450,10 +450,9 @@ Result<void> Node::take_custodies(WriteTxn& txn, Time now, std::vector<CustodyJo
     proto::CustodyRecord record{item.broker, custody.epoch, std::move(item.custody), false};
     TRAM_OK(save(txn, table::custody, custody_key(*envelope, item.broker), record));
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_held, {custody.env_id, item.broker}));
-    changed.insert(custody.env_id);
+    changed.emplace(custody.env_id, envelope);
   }
-  for (const EnvelopeId& env_id : changed) {
-    TRAM_TRY(envelope, going_envelope(txn, env_id));
+  for (const auto& [env_id, envelope] : changed) {
     TRAM_TRY(counts, wants_custody(txn, now, envelope));
     if (counts) TRAM_OK(recompute_accepted(txn, now, *envelope, effects));
   }
