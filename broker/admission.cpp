@@ -559,6 +559,8 @@ Result<void> Broker::State::on_chunk_put(Step& step, FrameReceived& event, const
 
 void Broker::State::start_sync(Step& step, const PartyId& sender, const DocId& doc_id, Upload& of) {
   if (of.syncing || of.written.empty()) return;
+  // One sync for all chunks that have come, while they are no more than half of what may be in flight.
+  if (of.written.size() < of.waiters.size() && of.written.size() < limits::chunk_credit / 2) return;
   of.syncing = true;
   step.out.jobs.push_back(SyncBodyJob{sender, doc_id, std::move(of.written)});
   of.written.clear();
@@ -583,6 +585,7 @@ Result<void> Broker::State::on_chunk_written(Step& step, WriteChunkDone& done) {
     chunk_done(step, asker, done.doc_id, done.index, number(done.outcome.error().code));
   }
   of.waiters.erase(waiting);
+  start_sync(step, done.asker.peer, done.doc_id, of);
   return {};
 }
 

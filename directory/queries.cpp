@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/limits.h"
+#include "directory/groups.h"
 #include "directory/rules.h"
 
 namespace tram::directory {
@@ -248,21 +249,29 @@ Result<std::vector<AgencyState>> Directory::search(ReadTxn& txn, const Query& qu
 }
 
 Result<std::vector<PartyId>> Directory::group(ReadTxn& txn, std::string_view name, Time at) const {
+  TRAM_TRY(states, members(*this, txn, name, at));
+  std::vector<PartyId> out;
+  out.reserve(states.size());
+  for (const AgencyState& state : states) out.push_back(state.agency.id);
+  return out;
+}
+
+Result<std::vector<AgencyState>> members(const Directory& directory, ReadTxn& txn, std::string_view name, Time at) {
   std::set<PartyId> found;
   GroupName group;
   if (name.substr(0, 9) == "children:") {
-    TRAM_TRY(parent, find_code(txn, name.substr(9), at));
+    TRAM_TRY(parent, directory.find_code(txn, name.substr(9), at));
     if (!parent) return fail(ErrorCode::unknown_agency, "group " + std::string(name));
     TRAM_OK(rows::for_each(txn, rows::children, *parent, [&](const Row& row) -> Result<bool> {
       found.insert(party_at_end(row.key));
       return true;
     }));
-    std::vector<PartyId> out;
+    std::vector<AgencyState> out;
     for (const PartyId& party : found) {
-      TRAM_TRY(state, agency(txn, party, at));
+      TRAM_TRY(state, directory.agency(txn, party, at));
       if (state && state->status == AgencyStatus::active && state->agency.level != Level::unit &&
           state->agency.parent == *parent)
-        out.push_back(party);
+        out.push_back(std::move(*state));
     }
     return out;
   }
@@ -271,10 +280,10 @@ Result<std::vector<PartyId>> Directory::group(ReadTxn& txn, std::string_view nam
   else
     return fail(ErrorCode::bad_request, "no such form of group");
   for (Level level : group.levels) TRAM_OK(collect(txn, level, group.branch, group.province, found));
-  std::vector<PartyId> out;
+  std::vector<AgencyState> out;
   std::map<PartyId, Level> known;
   for (const PartyId& party : found) {
-    TRAM_TRY(state, agency(txn, party, at));
+    TRAM_TRY(state, directory.agency(txn, party, at));
     if (!state || state->status != AgencyStatus::active) continue;
     const proto::Agency& agency = state->agency;
     if (std::find(group.levels.begin(), group.levels.end(), agency.level) == group.levels.end()) continue;
@@ -284,7 +293,7 @@ Result<std::vector<PartyId>> Directory::group(ReadTxn& txn, std::string_view nam
       TRAM_TRY(leads, leads_its_level(txn, agency, at, known));
       if (!leads) continue;
     }
-    out.push_back(party);
+    out.push_back(std::move(*state));
   }
   return out;
 }

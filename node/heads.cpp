@@ -113,7 +113,7 @@ Result<void> Node::on_withheld(WriteTxn& txn, Time now, const crypto::Notice& no
   log_.warning("envelope.is_missed", {{"envelope", notice.env_id}, {"agency", notice.issuer}});
   for (auto& [broker, link] : links_) {
     if (!link.greeted) continue;
-    TRAM_TRY(custody, find<proto::CustodyRecord>(txn, table::custody, row_key(notice.env_id, broker)));
+    TRAM_TRY(custody, find<proto::CustodyRecord>(txn, table::custody, custody_key(*envelope, broker)));
     if (custody && !custody->voided) send(broker, proto::Endpoint::control, proto::Reconcile{{notice.env_id}}, effects);
     else link.look_again();
   }

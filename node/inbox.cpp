@@ -267,8 +267,6 @@ Result<void> Node::on_chunk(Time now, const PartyId& broker, Link& link, proto::
       source_failed(now, arrival, effects);
       return {};
     }
-    auto header = crypto::decode_header(arrival.record.header);
-    if (!header) return {};
     arrival.writing.insert(data.index);
     ChunkJob job;
     job.env_id = id;
@@ -276,17 +274,14 @@ Result<void> Node::on_chunk(Time now, const PartyId& broker, Link& link, proto::
     job.index = data.index;
     job.expected = arrival.manifest.chunks[data.index];
     job.body_bytes = arrival.record.body_bytes;
-    job.last = data.index + 1 == arrival.manifest.chunks.size();
     job.sealed = std::move(chunk);
-    job.context = {config_.realm, header->sender, header->doc_uuid};
-    job.document_key = crypto::Secret32(arrival.record.document_key);
     effects.jobs.push_back(std::move(job));
     return {};
   }
   return {};
 }
 
-Result<void> Node::on(WriteTxn& txn, Time now, ChunkJobDone& done, Effects& effects) {
+Result<void> Node::on(WriteTxn&, Time now, ChunkJobDone& done, Effects& effects) {
   auto it = arrivals_.find(done.env_id);
   if (it == arrivals_.end() || it->second.stage != Arrival::Stage::chunks) return {};
   Arrival& arrival = it->second;
@@ -294,7 +289,6 @@ Result<void> Node::on(WriteTxn& txn, Time now, ChunkJobDone& done, Effects& effe
   if (!done.outcome) {
     const ErrorCode code = done.outcome.error().code;
     if (code == ErrorCode::io_failed) return fail(done.outcome.error());
-    if (code == ErrorCode::cannot_open && !arrival.mends) return reject(txn, now, arrival, done.outcome.error(), effects);
     if (code == ErrorCode::storage_full) arrival.not_before = now + seconds(10);  // asked again when there may be room
     else source_failed(now, arrival, effects);
     return {};

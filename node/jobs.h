@@ -113,17 +113,15 @@ struct OpenDone {
   crypto::Manifest manifest;
 };
 
-/// One chunk of a large body, as fetched: id, decryption, write to the body's file.
+/// One chunk of a large body, as fetched: its id is checked, then it is written to the body's file. Opened is the whole body,
+/// by FinishBodyJob.
 struct ChunkJob {
   EnvelopeId env_id;
   DocId doc_id;
   uint32_t index = 0;
   ChunkId expected;
   uint64_t body_bytes = 0;  // of the file, should it have to be made: its reservation may have found no room
-  bool last = false;
   Bytes sealed;
-  crypto::BodyContext context;
-  crypto::Secret32 document_key;
 };
 /// Which chunks a file left by an earlier life already holds, by their ids; without such a file, makes one.
 struct ScanBodyJob {

@@ -8,6 +8,7 @@ namespace tram::node {
 namespace {
 const Bytes self_key = to_bytes(std::string_view("self"));
 constexpr size_t busy_step_events = 64;
+constexpr size_t going_envelopes_max = 6000;  // of a document to every commune, and some: 10 MiB
 
 /// What `map` holds for this key, asked for when it holds nothing; an error leaves nothing behind.
 template <class Map, class Ask>
@@ -76,7 +77,7 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
     Effects& effects;
     Result<void> operator()(BrokerUp& e) {
       Link& link = node.links_[e.broker];
-      node.forget_in_flight(link);
+      node.forget_in_flight(e.broker, link);
       link.connected = true;
       link.greeted = false;
       return node.greet(txn, now, e.broker, link, effects);
@@ -87,7 +88,7 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
       link.connected = link.greeted = false;
       if (was_greeted) node.broker_lost(now);
       node.own_log_.disconnected(e.broker);
-      node.forget_in_flight(link);
+      node.forget_in_flight(e.broker, link);
       for (auto& [id, arrival] : node.arrivals_)
         if (arrival.source == e.broker) node.source_failed(now, arrival, effects);
       return {};
@@ -102,17 +103,14 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
   heed_clock(now);
   busy_ = events.size() > busy_step_events;
   Visitor visitor{*this, txn, now, effects};
-  TRAM_TRY(held, events.size() == 1 ? hold_custody(txn, now, events.front()) : Result<bool>(false));
-  if (held) return {};
-  const bool writes = std::any_of(events.begin(), events.end(), [](const Event& event) {
-    return std::holds_alternative<JobResult>(event) || std::holds_alternative<Tick>(event);
-  });
-  if (writes) TRAM_OK(take_held_custodies(txn, now, effects));
+  TRAM_OK(take_held_custodies(txn, now, effects));
   for (Event& event : events) TRAM_OK(std::visit(visitor, event));
   return {};
 }
 
 Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
+  wrapped_ = 0;
+  TRAM_OK(kick_waiting_channels(txn, now, effects));
   flush_wraps(now, effects);
   sealed_at_once_ = 0;
   flush_fetches(effects);
@@ -122,7 +120,7 @@ Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
     if (link.greeted && may_put()) TRAM_OK(pump(txn, now, broker, effects));
   if (self_dirty_) TRAM_OK(save(txn, table::self, self_key, self_));
   self_dirty_ = false;
-  if (!held_.valid.empty() && (!effects.wake_at || held_until_ < *effects.wake_at)) effects.wake_at = held_until_;
+  if (!held_.empty() && (!effects.wake_at || held_until_ < *effects.wake_at)) effects.wake_at = held_until_;
   return audit_.store_head(txn);
 }
 
@@ -138,10 +136,11 @@ void Node::trim_memory(Time now) {
     looked_ = {};
     looked_.since = now;
   }
-  if (going_bytes_ < limits::going_bytes_max) return;
-  going_bytes_ = 0;
-  going_envelopes_.clear();
-  going_documents_.clear();
+  if (going_bytes_ >= limits::going_bytes_max) {
+    going_bytes_ = 0;
+    going_documents_.clear();
+  }
+  if (going_envelopes_.size() > going_envelopes_max) going_envelopes_.clear();
 }
 
 Result<const std::optional<directory::AgencyState>*> Node::agency_of(ReadTxn& txn, Time now, const PartyId& id) {

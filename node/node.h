@@ -324,11 +324,12 @@ class Node {
   Result<bool> wrap_at_once(WriteTxn&, Time, const proto::OutRecord&, const PartyId& recipient);
   Result<void> place_envelope(WriteTxn&, Time, WrappedEnvelope&, const crypto::Envelope&);
   Result<void> on(WriteTxn&, Time, CustodyDone&, Effects&);
-  /// Whether this lone event is a custody that waits in memory for a step that writes.
-  Result<bool> hold_custody(ReadTxn&, Time, Event&);
   Result<void> take_held_custodies(WriteTxn&, Time, Effects&);
+  Result<uint32_t> domains_stored(ReadTxn&, const proto::EnvelopeRecord&);
+  Result<void> take_custodies(WriteTxn&, Time, std::vector<CustodyJob::Item>&, Effects&);
   Result<void> kick_channel(WriteTxn&, Time, const PartyId& recipient, Lane, Effects&);
   Result<void> kick_all_channels(WriteTxn&, Time, Effects&);
+  Result<void> kick_waiting_channels(WriteTxn&, Time, Effects&);
   Result<void> add_todo(WriteTxn&, const PartyId& recipient, Lane, const DocUuid&);
   Result<void> recompute_accepted(WriteTxn&, Time, const proto::EnvelopeRecord&, Effects&);
   Result<void> close_envelope(WriteTxn&, const EnvelopeId&);
@@ -346,7 +347,7 @@ class Node {
   bool may_put() const;
   Result<const proto::EnvelopeRecord*> going_envelope(ReadTxn&, const EnvelopeId&);
   Result<const Going*> going_document(ReadTxn&, const DocUuid&);
-  const proto::EnvelopeRecord* remember(proto::EnvelopeRecord);
+  const proto::EnvelopeRecord* remember(proto::EnvelopeRecord, std::optional<uint32_t> custodies = {});
   const Going* remember(Going);
   Result<bool> wants_custody(ReadTxn&, Time, const proto::EnvelopeRecord*);
   Result<bool> pump_lane(WriteTxn&, Time, const PartyId& broker, Link&, Lane, Effects&);
@@ -355,7 +356,7 @@ class Node {
   Result<void> on_offer_reply(WriteTxn&, Time, const PartyId&, Link&, proto::OfferReply&, Effects&);
   Result<void> on_chunk_done(WriteTxn&, Time, const PartyId&, Link&, proto::ChunkDone&, Effects&);
   Result<void> on_refused(WriteTxn&, Time, const PartyId&, Link&, uint64_t request, const proto::Refused&, Effects&);
-  void forget_in_flight(Link&);
+  void forget_in_flight(const PartyId& broker, Link&);
   void expire_requests(Link&, Time now);
   void heed_clock(Time now);
   // inbox.cpp
@@ -528,9 +529,14 @@ class Node {
   std::map<PartyId, Link> links_;
   std::set<PartyId> in_force_;       // brokers, by the last look
   Looked looked_;
-  std::map<EnvelopeId, proto::EnvelopeRecord> going_envelopes_;  // open ones, as they stand in the store
+  /// An envelope that custody comes for, as it stands in the store.
+  struct GoingEnvelope {
+    proto::EnvelopeRecord record;
+    std::optional<uint32_t> custodies;               // in how many domains, if known
+  };
+  std::map<EnvelopeId, GoingEnvelope> going_envelopes_;
   std::map<DocUuid, Going> going_documents_;
-  size_t going_bytes_ = 0;                           // about
+  size_t going_bytes_ = 0;                           // of documents, about
   std::map<EnvelopeId, std::vector<PartyId>> answering_;  // being sealed; brokers that asked meanwhile
   struct Sealed {
     proto::AckItem answer;
@@ -540,11 +546,18 @@ class Node {
   std::deque<EnvelopeId> sealed_order_;
   size_t wrapped_ = 0;                               // envelopes this step made itself
   size_t sealed_at_once_ = 0;                        // documents
-  CustodyDone held_;                                 // make nothing accepted: they wait for the other brokers'
+  /// Custodies of one envelope that make nothing accepted: they wait for the other brokers'.
+  struct HeldCustodies {
+    Time since;
+    uint32_t stored = 0;                             // domains in the store
+    std::vector<CustodyJob::Item> items;             // one a broker
+  };
+  std::map<EnvelopeId, HeldCustodies> held_;
   Time held_until_;
   std::set<DocUuid> seal_again_;                     // no room on the disk: tried again
   std::set<std::pair<PartyId, Lane>> wrapping_;
   std::vector<WrapRun> wraps_;                       // of this step, sent in batches
+  std::deque<std::pair<PartyId, Lane>> to_kick_;     // have something to be wrapped since a body was sealed
   std::set<PartyId> kx_wanted_;
   std::map<EnvelopeId, Arrival> arrivals_;
   std::map<PartyId, std::vector<EnvelopeId>> fetches_;  // of this step

@@ -109,9 +109,6 @@ Result<void> open(OpenJob& job, OpenDone& done) {
 
 Result<void> take_chunk(ChunkJob& job, Bodies& bodies) {
   if (crypto::chunk_id(job.sealed) != job.expected) return fail(ErrorCode::bad_format, "chunk");
-  const crypto::BodyKeys keys(job.document_key, job.context);
-  Bytes plain(job.sealed.size() - limits::chunk_overhead_bytes);
-  TRAM_OK(keys.open_chunk(job.index, job.last, job.sealed, plain));
   return put_chunk(bodies, body_name(job.doc_id), job.body_bytes, job.index, job.sealed);
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/limits.h"
+#include "directory/groups.h"
 #include "node/node.h"
 #include "node/rows.h"
 
@@ -12,8 +13,9 @@ constexpr size_t record_metadata_bytes_max = 36000;  // with header and staged c
 constexpr size_t targets_per_run_max = 64;
 constexpr size_t runs_per_job_max = 32;
 constexpr size_t recipients_at_once_max = 4;
-constexpr size_t held_custodies_max = 64;
-constexpr Duration custody_wait = milliseconds(50);
+constexpr size_t kicks_per_step_max = 512;
+constexpr size_t held_custodies_max = 1024;
+constexpr Duration custody_wait = milliseconds(200);
 constexpr uint64_t bulk_lane_bytes = 16u << 20;  // ordinary documents above this take the bulk lane
 
 Lane lane_of(proto::Priority priority, uint64_t bytes) {
@@ -40,10 +42,11 @@ Result<std::vector<PartyId>> Node::resolve(ReadTxn& txn, Time now, const std::ve
   for (const auto& addressee : addressees) {
     if (addressee.kind == proto::AddresseeKind::group) {
       direct_only = false;
-      TRAM_TRY(members, directory_.group(txn, addressee.group, now));
-      for (const PartyId& member : members) {
-        TRAM_TRY(node, directory_.node_of(txn, member, now));
-        if (node && *node != config_.self) found.insert(*node);
+      TRAM_TRY(members, directory::members(directory_, txn, addressee.group, now));
+      for (directory::AgencyState& member : members) {  // no units: each is its own node
+        const PartyId id = member.agency.id;
+        if (id != config_.self) found.insert(id);
+        looked_.agencies.insert_or_assign(id, std::move(member));
       }
       continue;
     }
@@ -232,8 +235,18 @@ Result<void> Node::take_sealed(WriteTxn& txn, Time now, SealDone& done, const st
     TRAM_TRY(wrapped, wrap_at_once(txn, now, record, recipient));
     if (wrapped) continue;
     TRAM_OK(add_todo(txn, recipient, record.lane, record.uuid));
-    TRAM_OK(kick_channel(txn, now, recipient, record.lane, effects));
+    to_kick_.emplace_back(recipient, record.lane);
   }
+  return {};
+}
+
+/// A document to all communes: the workers have the first envelopes while the next are prepared.
+Result<void> Node::kick_waiting_channels(WriteTxn& txn, Time now, Effects& effects) {
+  for (size_t i = 0; i < kicks_per_step_max && !to_kick_.empty(); ++i) {
+    TRAM_OK(kick_channel(txn, now, to_kick_.front().first, to_kick_.front().second, effects));
+    to_kick_.pop_front();
+  }
+  if (!to_kick_.empty()) effects.wake_at = now;
   return {};
 }
 
@@ -327,7 +340,6 @@ WrapJob Node::wrap_job(Time now) const {
 }
 
 void Node::flush_wraps(Time now, Effects& effects) {
-  wrapped_ = 0;
   if (wraps_.empty()) return;
   WrapJob job = wrap_job(now);
   job.runs = std::exchange(wraps_, {});
@@ -369,7 +381,7 @@ Result<void> Node::place_envelope(WriteTxn& txn, Time now, WrappedEnvelope& wrap
   proto::EnvelopeRecord record{wrapped.env_id, wrapped.uuid, wrapped.recipient, std::move(wrapped.envelope), std::move(wrapped.officer_blob),
                                false};
   TRAM_OK(save(txn, table::envelope, wrapped.env_id, record));
-  remember(std::move(record));
+  remember(std::move(record), 0);
   TRAM_OK(txn.put(table::open_envelope, wrapped.env_id, {}));
   const bool again = item.issue > 0;
   if (!item.received.ms && item.state == proto::ItemState::waiting) item.state = proto::ItemState::queued;  // else an answer came meanwhile
@@ -392,11 +404,65 @@ Result<void> Node::place_envelope(WriteTxn& txn, Time now, WrappedEnvelope& wrap
   return log_leaf(txn, now, again ? audit::LeafKind::reissued : audit::LeafKind::outbox_stored, {wrapped.env_id, envelope.doc_id});
 }
 
+/// A custody that does not complete a quorum promises nothing to anyone; lost with the process, its Put is repeated and
+/// brings the same. So it waits a moment for the one that does, and both are stored at once.
 Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effects) {
   if (done.forged) log_.warning("custody.forged", {{"count", done.forged}});
-  std::map<PartyId, std::pair<Epoch, uint64_t>> logs;
-  std::set<EnvelopeId> changed;
+  const uint32_t quorum = std::max(1u, directory_.policy(now).custody_quorum);
+  std::vector<CustodyJob::Item> ready;
   for (auto& item : done.valid) {
+    TRAM_TRY(custody, crypto::decode_custody(item.custody));
+    auto it = held_.find(custody.env_id);
+    if (it == held_.end()) {
+      TRAM_TRY(envelope, going_envelope(txn, custody.env_id));
+      if (!envelope) {
+        ready.push_back(std::move(item));
+        continue;
+      }
+      TRAM_TRY(stored, domains_stored(txn, *envelope));
+      if (held_.empty()) held_until_ = now + custody_wait;
+      it = held_.emplace(custody.env_id, HeldCustodies{now, stored, {}}).first;
+    }
+    HeldCustodies& held = it->second;
+    std::erase_if(held.items, [&](const CustodyJob::Item& other) { return other.broker == item.broker; });
+    held.items.push_back(std::move(item));
+    if (held.stored >= quorum || held.stored + held.items.size() < quorum) continue;
+    std::move(held.items.begin(), held.items.end(), std::back_inserter(ready));
+    held_.erase(it);
+  }
+  TRAM_OK(take_custodies(txn, now, ready, effects));
+  return {};
+}
+
+Result<uint32_t> Node::domains_stored(ReadTxn& txn, const proto::EnvelopeRecord& envelope) {
+  const auto going = going_envelopes_.find(envelope.env_id);
+  if (going != going_envelopes_.end() && going->second.custodies) return uint32_t{*going->second.custodies};
+  TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(envelope.uuid, envelope.recipient)));
+  return uint32_t{item.custodies};
+}
+
+/// Those that were held long enough; by a clock that was set back, or when they are many, all.
+Result<void> Node::take_held_custodies(WriteTxn& txn, Time now, Effects& effects) {
+  const bool all = held_.size() > held_custodies_max || held_until_ - now > custody_wait;
+  if (held_.empty() || (!all && now < held_until_)) return {};
+  std::vector<CustodyJob::Item> ready;
+  held_until_ = now + custody_wait;
+  for (auto it = held_.begin(); it != held_.end();) {
+    if (!all && now - it->second.since < custody_wait) {
+      held_until_ = std::min(held_until_, it->second.since + custody_wait);
+      ++it;
+      continue;
+    }
+    std::move(it->second.items.begin(), it->second.items.end(), std::back_inserter(ready));
+    it = held_.erase(it);
+  }
+  return take_custodies(txn, now, ready, effects);
+}
+
+Result<void> Node::take_custodies(WriteTxn& txn, Time now, std::vector<CustodyJob::Item>& items, Effects& effects) {
+  std::map<PartyId, std::pair<Epoch, uint64_t>> logs;
+  std::map<EnvelopeId, const proto::EnvelopeRecord*> changed;
+  for (auto& item : items) {
     TRAM_TRY(custody, crypto::decode_custody(item.custody));
     Link& link = links_[item.broker];
     link.in_flight.erase(custody.env_id);
@@ -408,12 +474,11 @@ Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effec
     epoch = custody.epoch;
     log_size = std::max(log_size, custody.log_size);
     proto::CustodyRecord record{item.broker, custody.epoch, std::move(item.custody), false};
-    TRAM_OK(save(txn, table::custody, row_key(custody.env_id, item.broker), record));
+    TRAM_OK(save(txn, table::custody, custody_key(*envelope, item.broker), record));
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_held, {custody.env_id, item.broker}));
-    changed.insert(custody.env_id);
+    changed.emplace(custody.env_id, envelope);
   }
-  for (const EnvelopeId& env_id : changed) {
-    TRAM_TRY(envelope, going_envelope(txn, env_id));
+  for (const auto& [env_id, envelope] : changed) {
     TRAM_TRY(counts, wants_custody(txn, now, envelope));
     if (counts) TRAM_OK(recompute_accepted(txn, now, *envelope, effects));
   }
@@ -427,40 +492,14 @@ Result<void> Node::on(WriteTxn& txn, Time now, CustodyDone& done, Effects& effec
   return {};
 }
 
-/// A custody that does not complete a quorum promises nothing to anyone; lost with the process, its Put is repeated and
-/// brings the same. So it waits a moment for a step that writes anyhow, and shares its commit.
-Result<bool> Node::hold_custody(ReadTxn& txn, Time now, Event& event) {
-  auto* result = std::get_if<JobResult>(&event);
-  auto* done = result ? std::get_if<CustodyDone>(result) : nullptr;
-  if (!done || done->valid.size() != 1 || done->forged != 0 || held_.valid.size() >= held_custodies_max) return false;
-  TRAM_TRY(custody, crypto::decode_custody(done->valid.front().custody));
-  TRAM_TRY(envelope, going_envelope(txn, custody.env_id));
-  if (!envelope) return false;
-  TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(envelope->uuid, envelope->recipient)));
-  size_t together = item.custodies + 1;
-  for (const auto& one : held_.valid) {
-    TRAM_TRY(other, crypto::decode_custody(one.custody));
-    if (other.env_id == custody.env_id) ++together;
-  }
-  if (item.state != proto::ItemState::accepted && together >= std::max(1u, directory_.policy(now).custody_quorum)) return false;
-  if (held_.valid.empty()) held_until_ = now + custody_wait;
-  held_.valid.push_back(std::move(done->valid.front()));
-  return true;
-}
-
-Result<void> Node::take_held_custodies(WriteTxn& txn, Time now, Effects& effects) {
-  if (held_.valid.empty()) return {};
-  CustodyDone held = std::exchange(held_, {});
-  return on(txn, now, held, effects);
-}
-
 Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const proto::EnvelopeRecord& envelope, Effects& effects) {
   const EnvelopeId& env_id = envelope.env_id;
   const Bytes item_key = row_key(envelope.uuid, envelope.recipient);
   TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
   if (item.env_id != env_id) return {};
   std::set<std::string> domains;
-  TRAM_TRY(rows, txn.scan(table::custody, env_id, prefix_end(env_id), 64));
+  const Bytes prefix = custody_prefix(envelope);
+  TRAM_TRY(rows, txn.scan(table::custody, prefix, prefix_end(prefix), 64));
   for (const Row& row : rows) {
     proto::CustodyRecord custody;
     TRAM_OK(proto::decode_record(row.value, custody));
@@ -470,6 +509,7 @@ Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const proto::Enve
     if (auto broker = directory_.broker(custody.broker)) domains.insert(broker->record.failure_domain);
   }
   item.custodies = static_cast<uint32_t>(domains.size());
+  if (auto going = going_envelopes_.find(env_id); going != going_envelopes_.end()) going->second.custodies = item.custodies;
   const bool enough = domains.size() >= std::max(1u, directory_.policy(now).custody_quorum);
   if (item.state == proto::ItemState::queued && enough) {
     item.state = proto::ItemState::accepted;

@@ -36,6 +36,12 @@ inline Result<std::optional<uint64_t>> find_u64(ReadTxn& txn, const Table& table
   return std::optional<uint64_t>(read_u64(*value));
 }
 
+/// What brokers signed for this envelope.
+inline Bytes custody_prefix(const proto::EnvelopeRecord& of) { return row_key(of.uuid, of.recipient, of.env_id); }
+inline Bytes custody_key(const proto::EnvelopeRecord& of, const PartyId& broker) {
+  return row_key(of.uuid, of.recipient, of.env_id, broker);
+}
+
 /// Calls `visit(row)` for every row with this prefix, in pages; stops on the first error.
 template <class Visit>
 Result<void> for_each(ReadTxn& txn, const Table& table, BytesView prefix, Visit&& visit) {

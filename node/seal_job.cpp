@@ -1,5 +1,6 @@
 // Sealing a document: container, body, metadata, signed header (protocol.md 3.2, 3.3).
 #include <algorithm>
+#include <map>
 
 #include "base/limits.h"
 #include "crypto/container.h"
@@ -8,30 +9,101 @@
 namespace tram::node {
 namespace {
 
-constexpr size_t sealed_slot_bytes = limits::upload_slot_bytes + limits::chunk_overhead_bytes;
+constexpr uint64_t slot_bytes = limits::upload_slot_bytes;
+constexpr uint64_t sealed_slot_bytes = slot_bytes + limits::chunk_overhead_bytes;
+constexpr uint64_t slots_per_read = 4;
+constexpr uint64_t kept_bytes_max = 4u << 20;  // uploads are read three times; as much as this of them from memory
 
-/// The container as one stream of plain bytes: literal parts and staged uploads, decrypted slot by slot.
+/// Plain bytes of staged uploads, decrypted a few slots at a time. The first bytes of a document are kept: most documents
+/// are read and decrypted once.
+class Uploads {
+ public:
+  Uploads(const SealJob& job, Bodies& bodies) : job_(job), bodies_(bodies) {}
+
+  const proto::UploadRecord* find(const std::string& id) const {
+    for (const auto& upload : job_.uploads)
+      if (upload.id == id) return &upload;
+    return nullptr;
+  }
+
+  /// What there is from `offset` on, at least one byte; valid until the next call.
+  Result<BytesView> at(const proto::UploadRecord& upload, uint64_t offset) {
+    const uint64_t full = upload.length / slot_bytes, slot = offset / slot_bytes;
+    if (slot >= full) return BytesView(upload.tail).subspan(static_cast<size_t>(offset - full * slot_bytes));
+    const Place place{&upload - job_.uploads.data(), slot / slots_per_read};
+    const uint64_t begin = place.second * slots_per_read * slot_bytes;
+    auto it = kept_.find(place);
+    if (it == kept_.end()) {
+      const uint64_t slots = std::min(slots_per_read, full - place.second * slots_per_read);
+      if (kept_bytes_ + slots * slot_bytes > kept_bytes_max) {
+        if (read_ != place) {
+          read_ = {-1, 0};
+          TRAM_OK(open(upload, place.second * slots_per_read, slots, plain_));
+          read_ = place;
+        }
+        return BytesView(plain_).subspan(static_cast<size_t>(offset - begin));
+      }
+      Bytes plain;
+      TRAM_OK(open(upload, place.second * slots_per_read, slots, plain));
+      kept_bytes_ += plain.size();
+      it = kept_.emplace(place, std::move(plain)).first;
+    }
+    return BytesView(it->second).subspan(static_cast<size_t>(offset - begin));
+  }
+
+ private:
+  using Place = std::pair<ptrdiff_t, uint64_t>;  // which upload, which slots of it
+
+  Result<void> open(const proto::UploadRecord& upload, uint64_t first, uint64_t slots, Bytes& plain) {
+    sealed_.resize(static_cast<size_t>(slots * sealed_slot_bytes));
+    plain.resize(static_cast<size_t>(slots * slot_bytes));
+    TRAM_OK(bodies_.read(upload_name(upload.id), first * sealed_slot_bytes, sealed_));
+    const crypto::Secret32 key(upload.key);
+    for (size_t i = 0; i < slots; ++i)
+      TRAM_OK(crypto::open_slot(key, first + i, BytesView(sealed_).subspan(i * sealed_slot_bytes, sealed_slot_bytes),
+                                std::span(plain).subspan(i * slot_bytes, slot_bytes)));
+    return {};
+  }
+
+  const SealJob& job_;
+  Bodies& bodies_;
+  std::map<Place, Bytes> kept_;
+  uint64_t kept_bytes_ = 0;
+  Place read_{-1, 0};
+  Bytes sealed_, plain_;
+};
+
+/// The container as one stream of plain bytes: literal parts and staged uploads.
 class PlainStream {
  public:
-  explicit PlainStream(Bodies& bodies) : bodies_(bodies) {}
+  explicit PlainStream(Uploads& uploads) : uploads_(uploads) {}
   void add(BytesView literal) { parts_.push_back({literal, nullptr, literal.size()}); }
   void add(const proto::UploadRecord& upload) { parts_.push_back({{}, &upload, upload.length}); }
-  void rewind() { part_ = 0, offset_ = 0, slot_ = UINT64_MAX; }
+  void rewind() { part_ = 0, offset_ = 0; }
+
+  /// At most `bytes_max` bytes more, none at the end; valid until the next call.
+  Result<BytesView> next(size_t bytes_max) {
+    while (part_ < parts_.size() && offset_ == parts_[part_].bytes) ++part_, offset_ = 0;
+    if (part_ == parts_.size()) return BytesView();
+    const Part& part = parts_[part_];
+    BytesView piece = part.literal.subspan(part.upload ? 0 : static_cast<size_t>(offset_));
+    if (part.upload) {
+      TRAM_TRY(opened, uploads_.at(*part.upload, offset_));
+      piece = opened;
+    }
+    piece = piece.first(std::min(piece.size(), bytes_max));
+    offset_ += piece.size();
+    return piece;
+  }
 
   /// Fills as much of `out` as there is; returns the bytes filled.
   Result<size_t> read(std::span<uint8_t> out) {
     size_t filled = 0;
-    while (filled < out.size() && part_ < parts_.size()) {
-      const Part& part = parts_[part_];
-      if (offset_ == part.bytes) {
-        ++part_, offset_ = 0, slot_ = UINT64_MAX;
-        continue;
-      }
-      TRAM_TRY(piece, piece_at(part));
-      size_t n = std::min(piece.size(), out.size() - filled);
-      std::memcpy(out.data() + filled, piece.data(), n);
-      filled += n;
-      offset_ += n;
+    while (filled < out.size()) {
+      TRAM_TRY(piece, next(out.size() - filled));
+      if (piece.empty()) break;
+      std::memcpy(out.data() + filled, piece.data(), piece.size());
+      filled += piece.size();
     }
     return filled;
   }
@@ -43,54 +115,30 @@ class PlainStream {
     uint64_t bytes;
   };
 
-  Result<BytesView> piece_at(const Part& part) {
-    if (!part.upload) return part.literal.subspan(offset_);
-    const proto::UploadRecord& upload = *part.upload;
-    const uint64_t slot = offset_ / limits::upload_slot_bytes, within = offset_ % limits::upload_slot_bytes;
-    if (slot == upload.offset / limits::upload_slot_bytes) return BytesView(upload.tail).subspan(within);
-    if (slot_ != slot) {
-      sealed_.resize(sealed_slot_bytes);
-      plain_.resize(limits::upload_slot_bytes);
-      TRAM_OK(bodies_.read(upload_name(upload.id), slot * sealed_slot_bytes, sealed_));
-      TRAM_OK(crypto::open_slot(crypto::Secret32(upload.key), slot, sealed_, plain_));
-      slot_ = slot;
-    }
-    return BytesView(plain_).subspan(within);
-  }
-
-  Bodies& bodies_;
+  Uploads& uploads_;
   std::vector<Part> parts_;
   size_t part_ = 0;
   uint64_t offset_ = 0;
-  uint64_t slot_ = UINT64_MAX;
-  Bytes sealed_, plain_;
 };
 
 /// Runs the whole stream through `sink`.
 template <class Sink>
 Result<uint64_t> drain(PlainStream& stream, Sink&& sink) {
-  Bytes buffer(limits::chunk_bytes);
   uint64_t total = 0;
   for (;;) {
-    TRAM_TRY(n, stream.read(buffer));
-    if (n == 0) return total;
-    sink(BytesView(buffer).first(n));
-    total += n;
+    TRAM_TRY(piece, stream.next(limits::chunk_bytes));
+    if (piece.empty()) return total;
+    sink(piece);
+    total += piece.size();
   }
 }
 
-const proto::UploadRecord* find_upload(const SealJob& job, const std::string& id) {
-  for (const auto& upload : job.uploads)
-    if (upload.id == id) return &upload;
-  return nullptr;
-}
-
-Result<void> add_file(const SealJob& job, const proto::StagedFile& file, PlainStream& stream) {
+Result<void> add_file(const Uploads& uploads, const proto::StagedFile& file, PlainStream& stream) {
   if (file.upload.empty()) {
     stream.add(file.content);
     return {};
   }
-  const auto* upload = find_upload(job, file.upload);
+  const auto* upload = uploads.find(file.upload);
   if (!upload || upload->offset != upload->length) return fail(ErrorCode::not_found, "upload " + file.upload);
   stream.add(*upload);
   return {};
@@ -132,11 +180,11 @@ Result<SealedBody> seal_body(PlainStream& stream, uint64_t container_bytes, uint
   Bytes plain, sealed;
   for (uint32_t i = 0; i < chunks; ++i) {
     const bool last = i + 1 == chunks;
-    plain.assign(last ? padded - uint64_t{i} * limits::chunk_bytes : limits::chunk_bytes, 0);
+    plain.resize(last ? padded - uint64_t{i} * limits::chunk_bytes : limits::chunk_bytes);
     size_t start = 0;
     if (i == 0) std::memcpy(plain.data(), prefix.data(), start = prefix.size());
     TRAM_TRY(n, stream.read(std::span(plain).subspan(start)));
-    (void)n;  // what the stream does not fill stays zero: the padding
+    std::fill(plain.begin() + static_cast<ptrdiff_t>(start + n), plain.end(), 0);  // the padding
     sealed.resize(plain.size() + limits::chunk_overhead_bytes);
     keys.seal_chunk(i, last, plain, sealed);
     body.manifest.chunks.push_back(crypto::chunk_id(sealed));
@@ -151,9 +199,10 @@ Result<void> seal(SealJob& job, Bodies& bodies, Random& random, SealDone& done) 
   proto::OutRecord& record = job.record;
   TRAM_TRY(metadata, proto::decode_metadata(record.metadata));
   metadata.files.clear();
+  Uploads uploads(job, bodies);
   for (const auto& file : record.staged) {
-    PlainStream one(bodies);
-    TRAM_OK(add_file(job, file, one));
+    PlainStream one(uploads);
+    TRAM_OK(add_file(uploads, file, one));
     crypto::Sha256 sha;
     TRAM_TRY(bytes, drain(one, [&](BytesView part) { sha.update(part); }));
     metadata.files.push_back({file.name, file.media_type, bytes, sha.finish()});
@@ -162,9 +211,9 @@ Result<void> seal(SealJob& job, Bodies& bodies, Random& random, SealDone& done) 
   if (header.size() > crypto::container_header_bytes_max) return fail(ErrorCode::too_large, "metadata");
   const Bytes prefix = crypto::container_prefix(header);
 
-  PlainStream stream(bodies);
+  PlainStream stream(uploads);
   stream.add(prefix);
-  for (const auto& file : record.staged) TRAM_OK(add_file(job, file, stream));
+  for (const auto& file : record.staged) TRAM_OK(add_file(uploads, file, stream));
   crypto::Hasher container_hash("edx1/p");
   TRAM_TRY(container_bytes, drain(stream, [&](BytesView part) { container_hash.update(part); }));
 

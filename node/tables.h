@@ -13,7 +13,7 @@ inline constexpr Table item{"item"};              // uuid || recipient -> ItemRe
 inline constexpr Table todo{"todo"};              // recipient || u8 lane || u64 order -> uuid: to be wrapped, in order
 inline constexpr Table envelope{"envelope"};      // env_id -> EnvelopeRecord
 inline constexpr Table open_envelope{"open_env"};      // env_id -> (empty): no receipt yet
-inline constexpr Table custody{"custody"};        // env_id || broker -> CustodyRecord
+inline constexpr Table custody{"custody"};        // uuid || recipient || env_id || broker -> CustodyRecord: those of one document lie together
 inline constexpr Table channel_out{"channel_out"};     // recipient || u8 lane -> ChannelOut
 inline constexpr Table pending{"pending"};        // broker || u8 lane || u64 order -> env_id: custody still wanted
 inline constexpr Table timer{"timer"};            // u64 at ms || u8 kind || id -> (empty)

@@ -40,7 +40,9 @@ bool is_transient(uint16_t code) {
 }
 }  // namespace
 
-void Node::forget_in_flight(Link& link) {
+void Node::forget_in_flight(const PartyId& broker, Link& link) {
+  for (auto& [env_id, held] : held_)  // not stored yet: asked for again, as the rows still wait for this broker
+    std::erase_if(held.items, [&](const CustodyJob::Item& one) { return one.broker == broker; });
   link.puts.clear();
   link.in_flight.clear();
   link.bodies.clear();
@@ -81,7 +83,7 @@ Result<void> Node::pump(WriteTxn& txn, Time now, const PartyId& broker, Effects&
 }
 
 Result<const proto::EnvelopeRecord*> Node::going_envelope(ReadTxn& txn, const EnvelopeId& env_id) {
-  if (auto held = going_envelopes_.find(env_id); held != going_envelopes_.end()) return &held->second;
+  if (auto held = going_envelopes_.find(env_id); held != going_envelopes_.end()) return &held->second.record;
   TRAM_TRY(record, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
   if (!record) return nullptr;
   return remember(std::move(*record));
@@ -98,9 +100,9 @@ Result<const Node::Going*> Node::going_document(ReadTxn& txn, const DocUuid& uui
   return remember(std::move(going));
 }
 
-const proto::EnvelopeRecord* Node::remember(proto::EnvelopeRecord record) {
-  going_bytes_ += sizeof record + record.envelope.size() + record.officer_blob.size();
-  return &going_envelopes_.insert_or_assign(record.env_id, std::move(record)).first->second;
+const proto::EnvelopeRecord* Node::remember(proto::EnvelopeRecord record, std::optional<uint32_t> custodies) {
+  const EnvelopeId id = record.env_id;
+  return &going_envelopes_.insert_or_assign(id, GoingEnvelope{std::move(record), custodies}).first->second.record;
 }
 
 const Node::Going* Node::remember(Going going) {

@@ -144,7 +144,9 @@ Result<void> Node::void_custodies(WriteTxn& txn, Time now, const PartyId& broker
   TRAM_TRY(rows, txn.scan(table::open_envelope, *link.void_cursor, {}, voided_per_step_max));
   for (const Row& row : rows) {
     const auto env_id = id_at<EnvelopeId>(row.key, 0);
-    const Bytes key = row_key(env_id, broker);
+    TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+    if (!envelope) continue;
+    const Bytes key = custody_key(*envelope, broker);
     TRAM_TRY(custody, find<proto::CustodyRecord>(txn, table::custody, key));
     if (!custody || custody->voided) continue;
     if (custody->epoch == link.epoch) {  // void too when the log that recorded it was put back
@@ -193,9 +195,10 @@ Result<void> Node::ask_reconcile(ReadTxn& txn, const PartyId& broker, Effects& e
   proto::Reconcile page;
   TRAM_OK(for_each(txn, table::open_envelope, {}, [&](const Row& row) -> Result<void> {
     const auto env_id = id_at<EnvelopeId>(row.key, 0);
-    auto custody = txn.get(table::custody, row_key(env_id, broker));
-    if (!custody) return fail(custody.error());
-    if (!*custody) return {};  // it is on its way there: an answer that crosses it would accuse the broker
+    TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+    if (!envelope) return {};
+    TRAM_TRY(custody, txn.get(table::custody, custody_key(*envelope, broker)));
+    if (!custody) return {};  // it is on its way there: an answer that crosses it would accuse the broker
     page.env_ids.push_back(env_id);
     if (page.env_ids.size() == limits::reconcile_ids_per_page_max) {
       send(broker, proto::Endpoint::control, std::move(page), effects);
@@ -209,11 +212,11 @@ Result<void> Node::ask_reconcile(ReadTxn& txn, const PartyId& broker, Effects& e
 
 Result<void> Node::on_reconcile(WriteTxn& txn, Time now, const PartyId& broker, Link& link, proto::ReconcileReply& reply, Effects& effects) {
   for (const EnvelopeId& env_id : reply.missing) {
-    const Bytes key = row_key(env_id, broker);
-    TRAM_TRY(custody, find<proto::CustodyRecord>(txn, table::custody, key));
-    if (!custody || custody->voided) continue;  // still queued for it
     TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
     if (!envelope || envelope->closed) continue;
+    const Bytes key = custody_key(*envelope, broker);
+    TRAM_TRY(custody, find<proto::CustodyRecord>(txn, table::custody, key));
+    if (!custody || custody->voided) continue;  // still queued for it
     TRAM_TRY(decoded, crypto::decode_envelope(envelope->envelope));
     if (decoded.not_after + limits::grace <= now) continue;  // freed by its age: it is issued anew (R16, R20)
     custody->voided = true;

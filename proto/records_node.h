@@ -112,7 +112,7 @@ struct EnvelopeRecord {
   bool closed = false;  // receipt held, cancelled or superseded
 };
 
-/// key env_id || broker
+/// key uuid || recipient || env_id || broker
 struct CustodyRecord {
   PartyId broker;
   Epoch epoch;

@@ -127,24 +127,31 @@ Result<void> BodyFiles::create(std::string_view name, uint64_t total_bytes) {
   if (disk.free_bytes < total_bytes || disk.free_bytes - total_bytes < free_floor_bytes_)
     return fail(ErrorCode::storage_full, "bodies");
 
-  bool folder_made = false;
-  int error = make_directory(directory_, std::string(name.substr(0, 2)), folder_made);
-  // A new directory is synced at once: a later sync() of any file inside relies on it.
-  if (!error && folder_made) error = sync_fd(directory_);
-  if (error) return system_error(error, "body directory");
-
   // Reserved under a temporary name, so that a file of the final name always has its final size.
   std::string path = path_of(name), temporary = temporary_folder + "/" + std::string(name);
-  ::unlinkat(directory_, temporary.c_str(), 0);
-  Fd fd(::openat(directory_, temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  constexpr int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+  Fd fd(::openat(directory_, temporary.c_str(), flags, 0600));
+  if (!fd && errno == EEXIST) {  // left by an attempt that failed
+    ::unlinkat(directory_, temporary.c_str(), 0);
+    fd = Fd(::openat(directory_, temporary.c_str(), flags, 0600));
+  }
   if (!fd) return system_error(errno, "body");
-  error = total_bytes ? reserve(fd.get(), total_bytes) : 0;
+  int error = total_bytes ? reserve(fd.get(), total_bytes) : 0;
   {
     std::lock_guard lock(mutex_);
     if (!error) entry_not_synced_.emplace(name);
   }
-  if (!error && ::renameat2(directory_, temporary.c_str(), directory_, path.c_str(), RENAME_NOREPLACE) != 0)
-    error = errno;
+  const auto enter = [&] {
+    return ::renameat2(directory_, temporary.c_str(), directory_, path.c_str(), RENAME_NOREPLACE) == 0 ? 0 : errno;
+  };
+  if (!error) error = enter();
+  if (error == ENOENT) {
+    bool folder_made = false;
+    error = make_directory(directory_, std::string(name.substr(0, 2)), folder_made);
+    // A new directory is synced at once: a later sync() of any file inside relies on it.
+    if (!error && folder_made) error = sync_fd(directory_);
+    if (!error) error = enter();
+  }
   if (error) {
     ::unlinkat(directory_, temporary.c_str(), 0);
     if (error == EEXIST) return fail(ErrorCode::conflict, "body made twice at once");
@@ -190,14 +197,19 @@ Result<void> BodyFiles::write_at(std::string_view name, uint64_t offset, BytesVi
   return {};
 }
 
-Result<Bytes> BodyFiles::read_at(std::string_view name, uint64_t offset, size_t bytes) const {
-  if (offset > static_cast<uint64_t>(INT64_MAX) - bytes) return fail(ErrorCode::too_large, "offset");
+Result<size_t> BodyFiles::read_at_into(std::string_view name, uint64_t offset, std::span<uint8_t> out) const {
+  if (offset > static_cast<uint64_t>(INT64_MAX) - out.size()) return fail(ErrorCode::too_large, "offset");
   TRAM_TRY(raw, open_file(name, O_RDONLY));
   Fd fd(raw);
-  Bytes out(bytes);
   int64_t n = pread_all(raw, out, offset);
   if (n < 0) return system_error(static_cast<int>(-n), "read");
-  out.resize(static_cast<size_t>(n));
+  return static_cast<size_t>(n);
+}
+
+Result<Bytes> BodyFiles::read_at(std::string_view name, uint64_t offset, size_t bytes) const {
+  Bytes out(bytes);
+  TRAM_TRY(n, read_at_into(name, offset, out));
+  out.resize(n);
   return out;
 }
 

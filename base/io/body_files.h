@@ -55,6 +55,8 @@ class BodyFiles {
   Result<void> write_at(std::string_view name, uint64_t offset, BytesView bytes);
   /// Up to `bytes` bytes; fewer only at the end of the file. Errors: not_found, io_failed.
   Result<Bytes> read_at(std::string_view name, uint64_t offset, size_t bytes) const;
+  /// The same into `out`; how many bytes of it were filled.
+  Result<size_t> read_at_into(std::string_view name, uint64_t offset, std::span<uint8_t> out) const;
   Result<void> truncate(std::string_view name, uint64_t bytes);
   /// Errors: not_found.
   Result<uint64_t> size(std::string_view name) const;

@@ -3,9 +3,8 @@
 namespace tram::io {
 
 Result<void> FileBodies::read(std::string_view name, uint64_t offset, std::span<uint8_t> out) {
-  TRAM_TRY(bytes, files_.read_at(name, offset, out.size()));
-  if (bytes.size() != out.size()) return fail(ErrorCode::not_found, "body shorter than asked");
-  std::memcpy(out.data(), bytes.data(), bytes.size());
+  TRAM_TRY(read, files_.read_at_into(name, offset, out));
+  if (read != out.size()) return fail(ErrorCode::not_found, "body shorter than asked");
   return {};
 }
 

@@ -20,7 +20,7 @@ void from_kernel(std::span<uint8_t> out) {
 }
 
 struct Reserve {
-  std::array<uint8_t, 512> bytes;
+  std::array<uint8_t, 2048> bytes;
   size_t left = 0;
   ~Reserve() { explicit_bzero(bytes.data(), bytes.size()); }
 };

@@ -108,8 +108,9 @@ Result<audit::Bundle> make_bundle(const ReadContext& context, const Subject& sub
     if (held.receipt.env_id == subject.env_id) bundle.envelope = subject.envelope;
   } else {
     TRAM_TRY(envelope, find<proto::EnvelopeRecord>(context.txn, table::envelope, held.receipt.env_id));
+    const Bytes prefix = envelope ? custody_prefix(*envelope) : Bytes{};
     if (envelope) bundle.envelope = std::move(envelope->envelope);
-    TRAM_TRY(rows, context.txn.scan(table::custody, held.receipt.env_id, prefix_end(held.receipt.env_id), 64));
+    TRAM_TRY(rows, context.txn.scan(table::custody, prefix, prefix_end(prefix), prefix.empty() ? 0 : 64));
     for (const Row& row : rows) {
       proto::CustodyRecord custody;
       TRAM_OK(proto::decode_record(row.value, custody));

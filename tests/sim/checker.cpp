@@ -337,7 +337,8 @@ bool Checker::node_keeps(NodeHost& host, ReadTxn& txn, const proto::OutRecord& r
 /// R5: "accepted" stands on custody of W brokers in distinct domains, each of the life that the broker last told of.
 void Checker::check_accepted(NodeHost& host, ReadTxn& txn, const proto::ItemRecord& item) {
   std::set<std::string> domains;
-  const auto custodies = txn.scan(table::custody, item.env_id, prefix_end(item.env_id), 64).value();
+  const Bytes prefix = row_key(item.uuid, item.recipient, item.env_id);
+  const auto custodies = txn.scan(table::custody, prefix, prefix_end(prefix), 64).value();
   for (const Row& row : custodies) {
     proto::CustodyRecord custody;
     SIM_REQUIRE(proto::decode_record(row.value, custody), "a custody cannot be read");

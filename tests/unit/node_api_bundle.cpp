@@ -90,7 +90,7 @@ struct Story {
       custody.time = world.now;
       proto::CustodyRecord record{world.brokers[i].id, custody.epoch,
                                   crypto::encode_custody(custody, world.broker_keys[i]), false};
-      REQUIRE(save(*txn, table::custody, row_key(envelope.id, world.brokers[i].id), record));
+      REQUIRE(save(*txn, table::custody, custody_key(row, world.brokers[i].id), record));
     }
     store_receipt(*txn, receipt, *world.party_key);
     REQUIRE(txn->commit());

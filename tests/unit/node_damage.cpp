@@ -218,8 +218,9 @@ struct Kept {
     const Bytes envelope = crypto::encode_envelope(open, *world.keys.sig);
     const auto env_id = open.id;
     REQUIRE(txn->put(table::open_envelope, env_id, {}));
-    REQUIRE(save(*txn, table::envelope, env_id, proto::EnvelopeRecord{env_id, sent_ones[0], world.party.id, envelope, Bytes(1024), false}));
-    REQUIRE(save(*txn, table::custody, row_key(env_id, world.brokers[0].id), proto::CustodyRecord{world.brokers[0].id, {}, Bytes(20), false}));
+    const proto::EnvelopeRecord open_row{env_id, sent_ones[0], world.party.id, envelope, Bytes(1024), false};
+    REQUIRE(save(*txn, table::envelope, env_id, open_row));
+    REQUIRE(save(*txn, table::custody, custody_key(open_row, world.brokers[0].id), proto::CustodyRecord{world.brokers[0].id, {}, Bytes(20), false}));
     REQUIRE(txn->put(table::pending, row_key(world.brokers[1].id, Lane::normal, uint64_t{9}), env_id));
     REQUIRE(save(*txn, table::channel_out, row_key(world.party.id, Lane::normal), proto::ChannelOut{1, 2, env_id}));
     REQUIRE(save(*txn, table::channel_in, row_key(world.party.id, Lane::normal), proto::ChannelIn{1, 5, {}}));

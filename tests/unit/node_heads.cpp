@@ -99,7 +99,7 @@ TEST_CASE("R14: a sender that hears that its document is missed asks its brokers
   proto::CustodyRecord custody{sender.brokers[0].id, {}, {}, false};
   {
     auto txn = sender.realm.store.begin_write().value();
-    REQUIRE(save(*txn, table::custody, row_key(sender.last.env_id, sender.brokers[0].id), custody));
+    REQUIRE(save(*txn, table::custody, custody_key(sender.last, sender.brokers[0].id), custody));
     REQUIRE(txn->commit());
   }
   auto notice = sender.notice(NoticeKind::nack, 1, sender.last.env_id);

@@ -47,6 +47,9 @@ struct Outgoing {
   bool has_envelope = false;
   static constexpr uint64_t todo_order = 77;
 
+  proto::EnvelopeRecord kept(bool closed = false) const {
+    return {envelope.id, uuid, world.party.id, envelope_bytes, Bytes(1024), closed};
+  }
   explicit Outgoing(const std::string& state) {
     auto& random = world.realm.random;
     uuid = random.id<DocUuid>();
@@ -78,8 +81,7 @@ struct Outgoing {
         item.inc = 1;
         item.seq = 1;
         const bool closed = state == "delivered" || state == "archived" || state == "reissue";
-        proto::EnvelopeRecord kept{envelope.id, uuid, world.party.id, envelope_bytes, Bytes(1024), closed};
-        REQUIRE(save(txn, table::envelope, envelope.id, kept));
+        REQUIRE(save(txn, table::envelope, envelope.id, kept(closed)));
         if (!closed) REQUIRE(txn.put(table::open_envelope, envelope.id, {}));
         REQUIRE(
             save(txn, table::channel_out, row_key(world.party.id, Lane::normal), proto::ChannelOut{1, 2, envelope.id}));
@@ -92,7 +94,7 @@ struct Outgoing {
       const size_t custodies = state == "accepted" ? 2 : state == "new" ? 0 : 1;
       for (size_t i = 0; i < custodies; ++i) {
         const Bytes custody = custody_of(i);
-        REQUIRE(save(txn, table::custody, row_key(envelope.id, world.brokers[i].id),
+        REQUIRE(save(txn, table::custody, custody_key(kept(), world.brokers[i].id),
                      proto::CustodyRecord{world.brokers[i].id, epoch_of(i), custody, false}));
       }
       for (size_t i = 0; i < 3; ++i)
@@ -401,13 +403,13 @@ TEST_CASE("a custody that makes nothing accepted shares the commit of the one th
     return std::vector<Event>{JobResult{done}};
   };
   const auto held = [&](size_t i) {
-    return world.realm.read()->get(table::custody, row_key(outgoing.envelope.id, world.brokers[i].id)).value().has_value();
+    return world.realm.read()->get(table::custody, custody_key(outgoing.kept(), world.brokers[i].id)).value().has_value();
   };
   const uint64_t written = world.realm.store.changes();
   const Effects waiting = world.step(custody(1));
   CHECK(world.realm.store.changes() == written);
   REQUIRE(waiting.wake_at);
-  CHECK(*waiting.wake_at <= world.now + milliseconds(50));
+  CHECK(*waiting.wake_at <= world.now + milliseconds(200));
   proto::PutReply unasked;
   world.step({FrameArrived{world.brokers[2].id, proto::Endpoint::control, {9, unasked}, {}}});
   CHECK(world.realm.store.changes() == written);
@@ -420,7 +422,7 @@ TEST_CASE("a custody that makes nothing accepted shares the commit of the one th
   CustodyDone done;
   done.valid.push_back({alone.world.brokers[1].id, alone.world.brokers[1].sig, alone.custody_of(1), Lane::normal, 1});
   const Effects until = alone.world.step({JobResult{done}});
-  const Bytes row = row_key(alone.envelope.id, alone.world.brokers[1].id);
+  const Bytes row = custody_key(alone.kept(), alone.world.brokers[1].id);
   CHECK_FALSE(alone.world.realm.read()->get(table::custody, row).value());
   alone.world.now = *until.wake_at;
   alone.world.step({Tick{}});
