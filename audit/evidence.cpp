@@ -186,6 +186,16 @@ Result<std::vector<EvidenceFile>> export_evidence(ReadTxn& txn, const directory:
   return files;
 }
 
+Result<std::vector<EvidenceFile>> export_new_evidence(ReadTxn& txn, const directory::Directory& directory, uint64_t& known) {
+  TRAM_TRY(forks, count_evidence(txn));
+  TRAM_TRY(conflicts, view_conflicts(txn));
+  const uint64_t count = forks + conflicts.size();
+  if (count == known) return std::vector<EvidenceFile>{};
+  TRAM_TRY(files, export_evidence(txn, directory));
+  known = count;
+  return files;
+}
+
 EvidenceVerification verify_evidence(const Evidence& evidence, std::optional<RealmId> trusted) {
   EvidenceVerification out;
   const auto note = noting(out);

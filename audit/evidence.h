@@ -46,6 +46,8 @@ struct EvidenceFile {
   Bytes bytes;
 };
 Result<std::vector<EvidenceFile>> export_evidence(ReadTxn&, const directory::Directory&);
+/// The same when there is more than `known`, which then counts it; nothing otherwise.
+Result<std::vector<EvidenceFile>> export_new_evidence(ReadTxn&, const directory::Directory&, uint64_t& known);
 
 /// H("edx1/evidence"; the log's origin): one log is convicted once.
 Hash evidence_id(const crypto::LogOrigin&);

@@ -11,7 +11,6 @@ namespace tram::node {
 namespace {
 constexpr size_t arrivals_max = 4096;
 constexpr size_t fetch_ids_max = 8;
-constexpr uint32_t incarnations_passed_max = 64;  // whose late envelopes are still taken
 }  // namespace
 
 Result<void> Node::on_announce(WriteTxn& txn, Time now, const PartyId& broker, proto::Announce& announce, Effects& effects) {
@@ -447,15 +446,24 @@ Result<void> Node::finish_twins(WriteTxn& txn, Time now, const DocId& doc_id, Ef
 Result<bool> Node::take_skipped(WriteTxn& txn, const proto::InRecord& record, const EnvelopeId& env_id) {
   const Bytes channel = row_key(record.sender, record.lane, record.inc);
   TRAM_TRY(rows, txn.scan(table::skipped, row_key(record.sender, record.lane, record.inc, record.seq), prefix_end(channel), 1));
-  if (rows.empty()) return false;
+  if (rows.empty()) {
+    // Of a life that we never heard of while it was the newest one nothing is taken yet.
+    TRAM_TRY(current, find<proto::ChannelIn>(txn, table::channel_in, row_key(record.sender, record.lane)));
+    TRAM_TRY(any, txn.scan(table::skipped, channel, prefix_end(channel), 1));
+    if (!any.empty() || !current || record.inc >= current->inc) return false;
+    rows.push_back({row_key(record.sender, record.lane, record.inc, UINT64_MAX), row_key(uint64_t{1}, EnvelopeId{}, uint64_t{0})});
+  }
   const uint64_t last = Reader(BytesView(rows[0].key).subspan(21)).u64();
   const uint64_t first = read_u64(rows[0].value);
   const auto meant = id_at<EnvelopeId>(rows[0].value, 8);
   if (first > record.seq || (!meant.is_zero() && meant != env_id)) return false;
+  const Bytes since = to_bytes(BytesView(rows[0].value).subspan(8 + EnvelopeId::size));
   TRAM_OK(txn.erase(table::skipped, rows[0].key));
   auto keep = [&](uint64_t from, uint64_t to) -> Result<void> {
     if (from > to) return {};
-    return txn.put(table::skipped, row_key(record.sender, record.lane, record.inc, to), row_key(from, EnvelopeId{}));
+    Bytes value = row_key(from, EnvelopeId{});
+    value.insert(value.end(), since.begin(), since.end());
+    return txn.put(table::skipped, row_key(record.sender, record.lane, record.inc, to), value);
   };
   TRAM_OK(keep(first, record.seq - 1));
   TRAM_OK(keep(record.seq + 1, last));
@@ -537,9 +545,8 @@ Result<void> Node::drain_channel(WriteTxn& txn, Time now, const PartyId& sender,
 Result<void> Node::enter_incarnation(WriteTxn& txn, Time now, const PartyId& sender, Lane lane, uint32_t inc, proto::ChannelIn& channel,
                                      Effects& effects) {
   TRAM_OK(release_held(txn, now, sender, lane, channel, UINT64_MAX, effects));
-  const uint32_t oldest = std::max(std::max(1u, channel.inc), inc - std::min(inc, incarnations_passed_max));
-  for (uint32_t left = oldest; left < inc; ++left)
-    TRAM_OK(txn.put(table::skipped, row_key(sender, lane, left, UINT64_MAX), row_key(left == channel.inc ? channel.next_seq : 1, EnvelopeId{})));
+  if (channel.inc != 0)
+    TRAM_OK(txn.put(table::skipped, row_key(sender, lane, channel.inc, UINT64_MAX), row_key(channel.next_seq, EnvelopeId{}, now.wire())));
   channel = {inc, 1, {}};
   return {};
 }
@@ -555,7 +562,7 @@ Result<void> Node::on_passed(WriteTxn& txn, Time now, const crypto::Notice& noti
   if (notice.inc > channel.inc) TRAM_OK(enter_incarnation(txn, now, notice.issuer, notice.lane, notice.inc, channel, effects));
   TRAM_OK(release_held(txn, now, notice.issuer, notice.lane, channel, notice.seq, effects));
   if (notice.seq >= channel.next_seq) {
-    TRAM_OK(txn.put(table::skipped, row_key(notice.issuer, notice.lane, notice.inc, notice.seq), row_key(channel.next_seq, EnvelopeId{})));
+    TRAM_OK(txn.put(table::skipped, row_key(notice.issuer, notice.lane, notice.inc, notice.seq), row_key(channel.next_seq, EnvelopeId{}, now.wire())));
     channel.next_seq = notice.seq + 1;
   }
   return drain_channel(txn, now, notice.issuer, notice.lane, channel, effects);
@@ -572,7 +579,7 @@ Result<void> Node::release_held(WriteTxn& txn, Time now, const PartyId& sender, 
     for (const Row& row : rows) {
       const uint64_t seq = Reader(BytesView(row.key).subspan(21)).u64();
       if (seq > channel.next_seq)
-        TRAM_OK(txn.put(table::skipped, row_key(sender, lane, channel.inc, seq - 1), row_key(channel.next_seq, EnvelopeId{})));
+        TRAM_OK(txn.put(table::skipped, row_key(sender, lane, channel.inc, seq - 1), row_key(channel.next_seq, EnvelopeId{}, now.wire())));
       channel.next_seq = seq + 1;
       TRAM_OK(txn.erase(table::incoming_held, row.key));
       const uint64_t arrival = read_u64(row.value);

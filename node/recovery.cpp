@@ -51,6 +51,21 @@ Result<Time> entry_time(ReadTxn& txn, uint64_t size) {
   TRAM_TRY(last, audit::read_entry(txn, size - 1));
   return last ? last->time : Time{};
 }
+/// The last position of a channel up to which all was had: what was passed over in a gap, or because of a recovery, may
+/// still have come when the copy was made, while its envelope lived (R11, R21).
+Result<uint64_t> had_until(ReadTxn& txn, const PartyId& sender, Lane lane, const proto::ChannelIn& channel, Time now) {
+  uint64_t until = channel.next_seq - 1;
+  TRAM_OK(for_each(txn, table::skipped, row_key(sender, lane, channel.inc), [&](const Row& row) -> Result<void> {
+    Reader value(row.value);
+    const uint64_t first = value.u64();
+    const EnvelopeId meant{value.array<EnvelopeId::size>()};
+    const Time since{value.left() >= 8 ? static_cast<int64_t>(value.u64()) : 0};
+    const bool lives = now - since < limits::time_to_live + limits::grace;
+    if (meant.is_zero() && lives && first > 0) until = std::min(until, first - 1);
+    return {};
+  }));
+  return until;
+}
 }  // namespace
 
 // ---- our own store was put back ---------------------------------------------------------------------------------
@@ -68,11 +83,16 @@ Result<void> Node::mark_restored(WriteTxn& txn) {
 Result<void> read_backup_marks(ReadTxn& txn, BackupMarks& backup) {
   TRAM_TRY(record, node::load<proto::NodeRecord>(txn, table::self, view("self")));
   backup.rinc = record.rinc;
+  audit::Log log;
+  TRAM_OK(log.load(txn));
+  TRAM_TRY(time, entry_time(txn, log.size()));
   return for_each(txn, table::channel_in, {}, [&](const Row& row) -> Result<void> {
     proto::ChannelIn channel;
     TRAM_OK(proto::decode_record(row.value, channel));
-    if (channel.next_seq > 1)
-      backup.marks.push_back({id_at<PartyId>(row.key, 0), static_cast<Lane>(row.key[PartyId::size]), channel.inc, channel.next_seq - 1});
+    const auto sender = id_at<PartyId>(row.key, 0);
+    const auto lane = static_cast<Lane>(row.key[PartyId::size]);
+    TRAM_TRY(until, had_until(txn, sender, lane, channel, time));
+    if (until > 0) backup.marks.push_back({sender, lane, channel.inc, until});
     return {};
   });
 }
@@ -184,7 +204,12 @@ Result<void> Node::tell_senders(WriteTxn& txn, Time now, Effects& effects) {
     for (Lane lane : {Lane::urgent, Lane::normal, Lane::bulk}) {
       const auto it = known.find(lane);
       const bool any = it != known.end();
-      TRAM_OK(tell(txn, now, sender, lane, any ? it->second.inc : 0, any ? it->second.next_seq - 1 : 0, effects));
+      uint64_t until = 0;
+      if (any) {
+        TRAM_TRY(had, had_until(txn, sender, lane, it->second, self_.store_time));
+        until = had;
+      }
+      TRAM_OK(tell(txn, now, sender, lane, any ? it->second.inc : 0, until, effects));
     }
   }
   return {};

@@ -21,7 +21,7 @@ inline constexpr Table body_inline{"body_inline"};     // doc_id -> the one seal
 inline constexpr Table incoming{"in"};            // u64 arrival -> InRecord
 inline constexpr Table incoming_by_doc{"in_by_doc"};   // doc_id -> u64 arrival
 inline constexpr Table incoming_held{"in_held"};  // sender || u8 lane || u32 inc || u64 seq -> u64 arrival (0: consumed without document)
-inline constexpr Table skipped{"in_skipped"};     // sender || u8 lane || u32 inc || u64 last -> u64 first || env_id: positions passed over
+inline constexpr Table skipped{"in_skipped"};     // sender || u8 lane || u32 inc || u64 last -> u64 first || env_id || u64 ms since: positions passed over
 inline constexpr Table channel_in{"channel_in"};  // sender || u8 lane -> ChannelIn
 inline constexpr Table answer{"answer"};          // env_id -> AnswerRecord
 inline constexpr Table receipt{"receipt"};        // doc_id || party || env_id || u16 event -> ReceiptRecord; signed again: || u32 rinc || u64 ms || u64 log index

@@ -93,17 +93,13 @@ Result<void> WitnessLoop::step(std::vector<Watcher::Event>& events, Time now) {
 /// Evidence lies beside the store as files that can be carried away and verified anywhere.
 Result<void> WitnessLoop::write_evidence() {
   TRAM_TRY(txn, files_.store->begin_read());
-  TRAM_TRY(forks, count_evidence(*txn));
-  TRAM_TRY(conflicts, view_conflicts(*txn));
-  const uint64_t count = forks + conflicts.size();
-  if (count == evidence_) return {};
-  TRAM_TRY(files, export_evidence(*txn, *directory_));
+  TRAM_TRY(files, export_new_evidence(*txn, *directory_, evidence_));
+  if (files.empty()) return {};
   ::mkdir(evidence_path(home_).c_str(), 0700);
   for (const auto& file : files) {
     if (auto written = io::write_private_file_atomic(evidence_path(home_) + "/" + file.name, file.bytes); !written)
       log_.warning("evidence.was_not_written", {{"error", describe(written.error())}});
   }
-  evidence_ = count;
   return {};
 }
 

@@ -384,17 +384,13 @@ int Loop::stop_fatally(const Error& error) {
 /// Evidence lies beside the store as files that can be carried away and verified anywhere.
 Result<void> Loop::write_evidence() {
   TRAM_TRY(txn, files_.store->begin_read());
-  TRAM_TRY(forks, audit::count_evidence(*txn));
-  TRAM_TRY(conflicts, audit::view_conflicts(*txn));
-  const uint64_t count = forks + conflicts.size();
-  if (count == evidence_) return {};
-  TRAM_TRY(files, audit::export_evidence(*txn, *directory_));
+  TRAM_TRY(files, audit::export_new_evidence(*txn, *directory_, evidence_));
+  if (files.empty()) return {};
   ::mkdir(evidence_path(home_).c_str(), 0700);
   for (const auto& file : files) {
     if (auto written = io::write_private_file_atomic(evidence_path(home_) + "/" + file.name, file.bytes); !written)
       log_.warning("evidence.was_not_written", {{"error", describe(written.error())}});
   }
-  evidence_ = count;
   return {};
 }
 

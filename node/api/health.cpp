@@ -232,7 +232,8 @@ Result<Json> check_log(const ReadContext& context, Problems& problems) {
   if (evidence > 0)
     problems.add(Severity::error, "evidence_found", "Có bằng chứng sổ nhật ký của một bên đã bị rẽ nhánh.",
                  "There is evidence that a party's log was forked.",
-                 "Giữ nguyên kho và báo cơ quan quản lý danh bạ.", "Keep the store as it is; tell the directory authority.");
+                 "Giữ nguyên kho, gửi tệp evidence/*.evidence cho cơ quan quản lý danh bạ.",
+                 "Keep the store as it is; take evidence/*.evidence to the directory authority.");
   if (std::string_view(context.health.log_standing) == "restored")
     problems.add(Severity::error, "restored_copy", "Kho này là bản sao cũ; nút đang khôi phục.",
                  "This store is an old copy; the node is recovering.",
@@ -340,18 +341,19 @@ Result<Json> check_directory(const ReadContext& context, Problems& problems) {
     if (cosigner && !split)
       problems.add(Severity::error, "view_contradicts", "Nhân chứng " + one.by.hex() + " đã ký một danh bạ khác.",
                    "Witness " + one.by.hex() + " has cosigned another directory.",
-                   "Giữ nguyên kho và báo cán bộ an ninh của cơ quan quản lý danh bạ.",
-                   "Keep the store as it is; tell the directory authority's security officers.");
+                   "Giữ nguyên kho, gửi tệp evidence/*.split cho cán bộ an ninh của cơ quan quản lý danh bạ.",
+                   "Keep the store as it is; take evidence/*.split to the directory authority's security officers.");
     if (!cosigner)
       problems.add(Severity::warning, "view_differs", "Cơ quan " + one.by.hex() + " ký theo một danh bạ khác; văn bản đó không được nhận.",
                    "Agency " + one.by.hex() + " signs by another directory; that was not taken.",
-                   "Báo cơ quan đó và cơ quan quản lý danh bạ.", "Tell that agency and the directory authority.");
+                   "Báo cơ quan đó và cơ quan quản lý danh bạ; vật đã ký ở evidence/*.view.",
+                   "Tell that agency and the directory authority; what it signed is in evidence/*.view.");
   }
   if (split)
     problems.add(Severity::error, "directory_split", "Có hai danh bạ khác nhau, đều đủ nhân chứng ký; ngừng gửi văn bản mật.",
                  "Two different directories are shown, each cosigned by enough witnesses; nothing confidential is sent.",
-                 "Giữ nguyên kho và báo ngay cán bộ an ninh của cơ quan quản lý danh bạ.",
-                 "Keep the store as it is; tell the directory authority's security officers at once.");
+                 "Giữ nguyên kho, gửi ngay tệp evidence/*.split cho cán bộ an ninh của cơ quan quản lý danh bạ.",
+                 "Keep the store as it is; take evidence/*.split to the directory authority's security officers at once.");
   Json cosigners = Json::array();
   for (const auto& one : view.directory_cosigners)
     cosigners.push_back({{"id", one.id.hex()},

@@ -495,6 +495,7 @@ void Loop::every_second(Time monotonic) {
     store_used_bytes_ = usage->map_bytes;
   }
   publish_views();
+  if (auto written = write_evidence(); !written) log_.warning("evidence.was_not_read", {{"error", describe(written.error())}});
   io::notify_watchdog();
   if (monotonic < next_minute_) return;
   next_minute_ = monotonic + minutes(1);
@@ -502,6 +503,19 @@ void Loop::every_second(Time monotonic) {
   if (http_) http_->reload_certificates();
   upkeep_due_ = true;
   io::trim_memory();
+}
+
+/// Evidence lies beside the store as files that can be carried away and verified anywhere.
+Result<void> Loop::write_evidence() {
+  TRAM_TRY(txn, store_->begin_read());
+  TRAM_TRY(files, audit::export_new_evidence(*txn, *directory_, evidence_));
+  if (files.empty()) return {};
+  const std::string folder = options_.directory + "/evidence";
+  ::mkdir(folder.c_str(), 0700);
+  for (const auto& file : files)
+    if (auto written = io::write_private_file_atomic(folder + "/" + file.name, file.bytes); !written)
+      log_.warning("evidence.was_not_written", {{"error", describe(written.error())}});
+  return {};
 }
 
 void Loop::publish_views() {

@@ -84,6 +84,7 @@ class Loop final : public HttpBackend {
   bool send_now(io::ClientSocket& socket, Send& send);
   void submit_jobs();
   void publish_views();
+  Result<void> write_evidence();
   void every_second(Time monotonic);
 
   LoopOptions options_;
@@ -113,6 +114,7 @@ class Loop final : public HttpBackend {
   api::UpkeepCursor upkeep_cursor_;
   std::optional<Time> wake_at_;
   Time next_second_, next_minute_, start_;
+  uint64_t evidence_ = 0;  // what is written to files
   unsigned used_percent_ = 0;  // of the map or of the disk, whichever is fuller
   uint64_t store_used_bytes_ = 0;
   uint64_t full_steps_ = 0;  // aborted because nothing could be written (R42)

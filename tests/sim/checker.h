@@ -97,6 +97,8 @@ class Checker final : public Observer {
     Time not_after;
   };
   std::map<EnvelopeId, Sent> sent_;
+  std::map<std::pair<PartyId, DocId>, EnvelopeId> first_sent_;  // by recipient and document
+  std::set<std::pair<PartyId, DocId>> sent_again_;             // in more than one envelope
   std::map<EnvelopeId, Hash> statements_;
   std::map<EnvelopeId, PartyId> fetched_from_;
   std::set<EnvelopeId> reissued_;

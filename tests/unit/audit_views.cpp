@@ -300,7 +300,12 @@ TEST_CASE("R27: a split that a quorum signed convinces whoever trusts the realm,
   const RealmId realm = world.realm.directory->realm();
   const uint64_t size = world.realm.directory->size();
   const auto exported = [&] {
-    return audit::export_evidence(*world.node.store.begin_read().value(), *world.node.directory).value();
+    uint64_t known = 0;
+    auto txn = world.node.store.begin_read().value();
+    auto files = audit::export_new_evidence(*txn, *world.node.directory, known).value();
+    CHECK(known > 0);
+    CHECK(audit::export_new_evidence(*txn, *world.node.directory, known).value().empty());  // written once
+    return files;
   };
   const auto verdict = [&](const audit::SplitEvidence& evidence, std::optional<RealmId> trusted) {
     return audit::verify_split(audit::decode_split(audit::encode_split(evidence)).value(), trusted).verdict;

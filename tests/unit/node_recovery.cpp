@@ -293,6 +293,20 @@ TEST_CASE("R21: `passed` answers one life of the recipient, and no other takes n
   REQUIRE(own.rinc > 3);  // the second, not the next number
   world.heard(world.notice(NoticeKind::passed, 4, crypto::rinc_field(own.rinc)));
   CHECK(next() == 5);
+  // Passed over is not had: neither a backup nor the next life says so, for what was under way may come after the copy.
+  BackupMarks backup;
+  REQUIRE(read_backup_marks(*world.realm.read(), backup));
+  CHECK(backup.marks.empty());
+  world.now = world.now + seconds(2);
+  recovered(world);
+  greeted(world, 0);
+  size_t told = 0;
+  for (const auto& notice : world.notices(greeted(world, 1), NoticeKind::recover)) {
+    if (notice.other != world.party.id || notice.lane != Lane::normal) continue;
+    CHECK(std::pair(notice.inc, notice.seq) == std::pair(1u, uint64_t{0}));
+    ++told;
+  }
+  CHECK(told == 1);
 }
 
 namespace {
