@@ -8,6 +8,7 @@ namespace {
 
 constexpr Duration quota_retry = seconds(30);
 constexpr Duration busy_retry = milliseconds(500);
+constexpr Duration directory_retry = seconds(30);  // about as often as the directory is asked for
 
 EnvelopeId envelope_id(BytesView envelope) {
   return crypto::hash_as<EnvelopeId>(crypto::envelope_label,
@@ -278,7 +279,7 @@ Result<proto::PutResult> Broker::State::admit_envelope(Step& step, VerifyPutDone
   TRAM_TRY(to, info(step, envelope.recipient));
   if (to.kind != PeerKind::agency) return refused(envelope.id, ErrorCode::unknown_agency);
   if (to.status == proto::AgencyStatus::closed) return refused(envelope.id, ErrorCode::closed_agency, {}, to.entry);
-  if (!to.has_keys) return refused(envelope.id, ErrorCode::no_node, minutes(10), to.entry);
+  if (!to.has_keys) return refused(envelope.id, ErrorCode::no_node, directory_retry, to.entry);
   TRAM_TRY(from, party(step, sender));
   if (envelope.inc < std::max(from->inc, from->rinc)) return refused(envelope.id, ErrorCode::fenced);
   const Bytes position = table::position_key(sender, envelope.recipient, envelope.lane, envelope.inc, envelope.seq);

@@ -247,6 +247,7 @@ class Node {
     Time last_heard;
     Time hello_sent;
     Time backoff_until;
+    std::map<PartyId, Time> unknown_there;          // recipients that its directory lacks: not before then
     uint64_t next_request = 1;
     std::map<uint64_t, PutInFlight> puts;
     std::map<uint64_t, std::vector<PartyId>> kx_asked;

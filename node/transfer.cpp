@@ -49,6 +49,7 @@ void Node::forget_in_flight(const PartyId& broker, Link& link) {
   link.look_again();
   link.mail_in_flight.clear();
   link.kx_asked.clear();
+  link.unknown_there.clear();
   link.chunks_in_flight = 0;
   link.chunk_requests = 0;
   link.void_cursor.reset();
@@ -62,6 +63,7 @@ void Node::forget_in_flight(const PartyId& broker, Link& link) {
 Result<void> Node::pump(WriteTxn& txn, Time now, const PartyId& broker, Effects& effects) {
   Link& link = links_[broker];
   if (now < link.backoff_until) return {};
+  if (std::erase_if(link.unknown_there, [&](const auto& one) { return now >= one.second; })) link.look_again();
   bool progress = true;
   while (progress && link.puts.size() < puts_in_flight_max) {
     progress = false;
@@ -114,7 +116,8 @@ const Node::Going* Node::remember(Going going) {
 Result<bool> Node::wants_custody(ReadTxn& txn, Time now, const proto::EnvelopeRecord* envelope) {
   if (!envelope || !envelope->closed) return envelope != nullptr;
   TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(envelope->uuid, envelope->recipient)));
-  return item.env_id == envelope->env_id && item.received.ms && item.custodies < directory_.policy(now).custody_quorum;
+  // An earlier life's position may have been given twice: of that, nothing more (R13).
+  return item.env_id == envelope->env_id && item.inc == self_.inc && item.received.ms && item.custodies < directory_.policy(now).custody_quorum;
 }
 
 /// One Put of one document, if the lane has something that can go now.
@@ -140,6 +143,10 @@ Result<bool> Node::pump_lane(WriteTxn& txn, Time now, const PartyId& broker, Lin
       TRAM_TRY(wanted, wants_custody(txn, now, envelope));
       if (!wanted) {
         TRAM_OK(txn.erase(table::pending, row.key));
+        cursor.from = order + 1;
+        continue;
+      }
+      if (link.unknown_there.count(envelope->recipient)) {
         cursor.from = order + 1;
         continue;
       }
@@ -242,6 +249,12 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
         TRAM_OK(reissue(txn, now, row.env_id, effects));
         continue;
       }
+    }
+    if (code == ErrorCode::no_node) {  // its directory is behind ours: this recipient waits, the others do not
+      body_held = true;
+      TRAM_TRY(envelope, going_envelope(txn, row.env_id));
+      if (envelope) link.unknown_there[envelope->recipient] = now + milliseconds(static_cast<int64_t>(std::max<uint64_t>(result->retry_after_ms, 500)));
+      continue;
     }
     if (is_transient(result->refusal)) {
       link.backoff_until = std::max(link.backoff_until, now + milliseconds(static_cast<int64_t>(std::max<uint64_t>(result->retry_after_ms, 500))));

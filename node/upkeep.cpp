@@ -106,6 +106,10 @@ Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link
   link.greeted = true;
   link.epoch = hello.epoch;
   link.clock_offset = hello.time - now;
+  if (hello.directory_size > link.directory_size && !link.unknown_there.empty()) {
+    link.unknown_there.clear();
+    link.look_again();
+  }
   link.directory_size = hello.directory_size;
   link.log_size = hello.log_size;
   fenced_ = false;

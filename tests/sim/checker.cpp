@@ -184,7 +184,8 @@ void Checker::node_sends(NodeHost& host, const node::Send& send) {
       if (excused_.contains(envelope->sender)) continue;
       SIM_REQUIRE(stored && stored->envelope == item.envelope, host.name(), "R10: an envelope left that is not stored:", brief(envelope->id));
       auto [place, fresh] = positions_.try_emplace({envelope->sender, envelope->recipient, envelope->lane, envelope->inc, envelope->seq}, envelope->id);
-      SIM_REQUIRE(place->second == envelope->id, host.name(), "R10: sequence number used twice:", brief(envelope->id));
+      SIM_REQUIRE(place->second == envelope->id, host.name(), "R10: sequence number used twice:", brief(envelope->id), "and", brief(place->second), "at",
+                  std::to_string(envelope->inc) + "/" + std::to_string(envelope->seq));
       if (fresh && envelope->re_of != std::array<uint8_t, 4>{} && reissued_.insert(envelope->id).second) world_.count("rare: issued anew");
     }
     return;

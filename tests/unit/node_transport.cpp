@@ -264,6 +264,48 @@ TEST_CASE("R20: what was said of a document is said again for its newer envelope
   CHECK(events_of(world.envelope.id) == std::set<uint16_t>{1, 3, 4});
 }
 
+/// The Puts to broker 0 of a step: request, envelopes.
+std::vector<std::pair<uint64_t, std::vector<EnvelopeId>>> puts_to_first(const Exchange& world, const Effects& effects) {
+  std::vector<std::pair<uint64_t, std::vector<EnvelopeId>>> found;
+  for (const auto& one : effects.sends) {
+    const auto* put = std::get_if<proto::Put>(&one.frame.body);
+    if (!put || one.broker != world.brokers[0].id) continue;
+    auto& ids = found.emplace_back(one.frame.request, std::vector<EnvelopeId>{}).second;
+    for (const auto& item : put->items) ids.push_back(crypto::decode_envelope(item.envelope)->id);
+  }
+  return found;
+}
+
+TEST_CASE("a recipient that a broker's directory lacks is put there again half a minute later, or when its directory grew") {
+  Exchange world;
+  for (size_t broker = 0; broker < world.brokers.size(); ++broker) world.greet(broker);
+  world.feed();
+  auto puts = puts_to_first(world, world.wrapped(world.send_letter()));
+  REQUIRE(puts.size() == 1);
+  const EnvelopeId envelope = puts[0].second.at(0);
+  const auto refuse = [&](uint64_t request) {
+    proto::PutReply reply{{{envelope, {}, static_cast<uint16_t>(ErrorCode::no_node), 30000, 0}}};
+    return puts_to_first(world, world.step({FrameArrived{world.brokers[0].id, proto::Endpoint::control, {request, std::move(reply)}, {}}}));
+  };
+  CHECK(refuse(puts[0].first).empty());
+  world.now = world.now + seconds(29);
+  CHECK(puts_to_first(world, world.tick()).empty());
+  world.now = world.now + seconds(2);
+  puts = puts_to_first(world, world.tick());
+  REQUIRE(puts.size() == 1);
+  CHECK(puts[0].second.at(0) == envelope);
+
+  CHECK(refuse(puts[0].first).empty());
+  proto::HelloReply hello;
+  hello.broker = world.brokers[0].id;
+  hello.epoch = *Epoch::from(Bytes(16, 1));
+  hello.time = world.now;
+  hello.directory_size = world.realm.directory->size() + 1;
+  puts = puts_to_first(world, world.from(0, hello));
+  REQUIRE(puts.size() == 1);
+  CHECK(puts[0].second.at(0) == envelope);
+}
+
 TEST_CASE("what cannot be opened is refused, although a broker that announced it too was retired") {
   Arriving world;
   world.begin(1);
