@@ -294,6 +294,9 @@ class CommandLine(RealmTest):
         self.assertTrue(self.node("gov").api.get("/v1/health")["kx"]["until"])
 
     def test_without_brokers_documents_wait_and_doctor_says_so(self):
+        def pending():
+            return {broker["pending"] for broker in self.node("gov").api.get("/v1/health")["brokers"]}
+        wait_until(lambda: pending() == {0}, 30, "all brokers have what was sent before")
         for broker in self.realm.brokers.values():
             broker.stop()
         try:
@@ -305,8 +308,7 @@ class CommandLine(RealmTest):
             self.assertEqual((done["delivery"], done["notice"]["code"]), ("queued", "unreachable"))
 
             def backlog():
-                health = self.node("gov").api.get("/v1/health")
-                return health["queue"]["depth"] == 1 and {broker["pending"] for broker in health["brokers"]} == {1}
+                return self.node("gov").api.get("/v1/health")["queue"]["depth"] == 1 and pending() == {1}
             wait_until(backlog, 30, "one envelope waits for every broker")
             wait_until(lambda: done["id"] in self.tram("gov", "outbox", "--state", "queued"), 30, "it is shown as queued")
         finally:
