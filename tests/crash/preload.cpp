@@ -196,19 +196,21 @@ bool is_api(int fd) {
   size = sizeof type;
   return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
 }
-/// By descriptor: the request that is being answered there only reads. Such an answer tells what was durable before.
-std::array<std::atomic<bool>, 4096> reads_only;
+/// By descriptor: a write was asked for there after the fault. Only a yes to that is wrong for certain: a read tells what was
+/// durable before, and an earlier write may have been too; whether it was, the end of the exchange shows.
+std::array<std::atomic<bool>, 4096> asked_too_late;
 
 bool begins_with(const void* data, size_t bytes, std::string_view with) {
   return bytes >= with.size() && memcmp(data, with.data(), with.size()) == 0;
 }
 void note_request(int fd, const void* data, size_t bytes) {
   const auto slot = static_cast<size_t>(fd);
-  if (slot >= reads_only.size()) return;
+  const Control* control = recorder().control;
+  if (slot >= asked_too_late.size() || !control) return;
   for (const std::string_view method : {"GET ", "HEAD "})
-    if (begins_with(data, bytes, method)) reads_only[slot] = true;
+    if (begins_with(data, bytes, method)) asked_too_late[slot] = false;
   for (const std::string_view method : {"POST ", "PUT ", "PATCH ", "DELETE "})
-    if (begins_with(data, bytes, method)) reads_only[slot] = false;
+    if (begins_with(data, bytes, method)) asked_too_late[slot] = control->fired != 0;
 }
 
 void note_out(int fd, const iovec* parts, int count) {
@@ -216,8 +218,7 @@ void note_out(int fd, const iovec* parts, int count) {
   Lock lock(recorder().mutex);
   Control* control = recorder().control;
   const auto slot = static_cast<size_t>(fd);
-  const bool reads = slot < reads_only.size() && reads_only[slot];
-  if (control && control->fired && !reads && count > 0 && begins_with(parts[0].iov_base, parts[0].iov_len, "HTTP/1.1 2"))
+  if (control && control->fired && slot < asked_too_late.size() && asked_too_late[slot] && count > 0 && begins_with(parts[0].iov_base, parts[0].iov_len, "HTTP/1.1 2"))
     ++control->answered;
   write_record(Kind::http_out, static_cast<uint64_t>(fd), 0, {}, parts, count);
 }

@@ -40,7 +40,7 @@ struct Control {
   uint32_t fired = 0;
   uint32_t sync = 0;   // what was struck: a sync, and of what
   uint32_t sent = 0;      // frames that left after it
-  uint32_t answered = 0;  // answers of the local API that said yes to a write after it
+  uint32_t answered = 0;  // answers of the local API that said yes to a write asked for after it
   char path[228] = {};
 };
 static_assert(sizeof(Control) == 256);
