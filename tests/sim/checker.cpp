@@ -118,8 +118,16 @@ void Checker::node_was_restored(NodeHost& host) {
 // ---- recipients --------------------------------------------------------------------------------------------------
 
 void Checker::node_committed(NodeHost& host, const node::Effects& effects) {
-  if (effects.changed_documents.empty()) return;
+  if (effects.changed_documents.empty() && effects.changed_sent.empty()) return;
   auto txn = host.store().begin_read().value();
+  // Most are accepted for milliseconds only: the hourly look would not see them.
+  for (const DocUuid& uuid : effects.changed_sent)
+    SIM_REQUIRE(for_each(*txn, table::item, uuid, [&](const Row& row) -> Result<void> {
+                  proto::ItemRecord item;
+                  TRAM_OK(proto::decode_record(row.value, item));
+                  if (item.state == ItemState::accepted) check_accepted(host, *txn, item, true);
+                  return {};
+                }), "accepted");
   for (uint64_t arrival : effects.changed_documents) {
     auto record = read<proto::InRecord>(*txn, table::incoming, u64_value(arrival));
     SIM_REQUIRE(record, host.name(), "a changed document is not in the store");
@@ -338,7 +346,7 @@ bool Checker::node_keeps(NodeHost& host, ReadTxn& txn, const proto::OutRecord& r
 }
 
 /// R5: "accepted" stands on custody of W brokers in distinct domains, each of the life that the broker last told of.
-void Checker::check_accepted(NodeHost& host, ReadTxn& txn, const proto::ItemRecord& item) {
+void Checker::check_accepted(NodeHost& host, ReadTxn& txn, const proto::ItemRecord& item, bool at_once) {
   std::set<std::string> domains;
   const Bytes prefix = row_key(item.uuid, item.recipient, item.env_id);
   const auto custodies = txn.scan(table::custody, prefix, prefix_end(prefix), 64).value();
@@ -347,6 +355,8 @@ void Checker::check_accepted(NodeHost& host, ReadTxn& txn, const proto::ItemReco
     SIM_REQUIRE(proto::decode_record(row.value, custody), "a custody cannot be read");
     auto told = read<proto::BrokerState>(txn, table::broker_state, custody.broker);
     if (custody.voided || !told || told->epoch != custody.epoch) continue;
+    // One that was asked, and retired before it answered, counted at that moment.
+    if (const auto broker = host.directory().broker(custody.broker); at_once && broker) domains.insert(broker->record.failure_domain);
     for (const auto& broker : host.directory().brokers(world_.now()))
       if (broker.record.id == custody.broker) domains.insert(broker.record.failure_domain);
   }
@@ -414,7 +424,7 @@ void Checker::sweep() {
       SIM_REQUIRE(for_each(*txn, table::item, {}, [&](const Row& row) -> Result<void> {
                     proto::ItemRecord item;
                     TRAM_OK(proto::decode_record(row.value, item));
-                    if (item.state == ItemState::accepted) check_accepted(*host, *txn, item);
+                    if (item.state == ItemState::accepted) check_accepted(*host, *txn, item, false);
                     return {};
                   }), "sweep");
     // I1: whatever was taken from a clerk and has not arrived is still here, or at a broker.

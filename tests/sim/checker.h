@@ -69,7 +69,7 @@ class Checker final : public Observer {
   void check_accused(BrokerHost&);
   void check_convicted(Host&);
   void check_custody(BrokerHost&, const crypto::Custody&, std::string_view when);
-  void check_accepted(NodeHost&, ReadTxn&, const proto::ItemRecord&);
+  void check_accepted(NodeHost&, ReadTxn&, const proto::ItemRecord&, bool at_once);
   void check_stored(NodeHost&, const EnvelopeId&, const DocId&, bool acknowledged);
   bool body_durable(const MemBodies&, const std::string& name, const crypto::Manifest&);
   bool is_chunk(const Bytes& chunk, const ChunkId&);
