@@ -149,7 +149,6 @@ Result<void> OwnLog::examine(WriteTxn& txn, Time now, BytesView bytes, const std
   }
   standing_ = Standing::restored;
   doubtful_ = true;
-  const auto rank = [](const crypto::Checkpoint& one) { return std::pair(one.origin.generation, one.size); };
   if (recovery_ && rank(checkpoint) <= rank(recovery_->target)) return {};
   if (!told_) {
     told_ = true;

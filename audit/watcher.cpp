@@ -108,10 +108,8 @@ void Watcher::begin_tour(Time now, const PartyId& broker, Link& link, Effects& e
 /// Shows the broker what its page lacks of the logs from the last page to this one's end.
 Result<void> Watcher::go_on_tour(ReadTxn& txn, Time now, const PartyId& broker, Link& link, const proto::CheckpointPage& page,
                                  const PartyId& last, Effects& effects) {
-  using Rank = std::pair<uint32_t, uint64_t>;
-  const auto rank = [](const crypto::Checkpoint& one) { return Rank(one.origin.generation, one.size); };
   Link::Tour& tour = *link.tour;
-  std::map<PartyId, Rank> listed;
+  std::map<PartyId, std::pair<uint32_t, uint64_t>> listed;
   for (const Bytes& note : page.notes)
     if (const auto shown = crypto::decode_signed_checkpoint(note)) listed[shown->checkpoint.origin.party] = rank(shown->checkpoint);
   const bool more = page.more && !last.is_zero();

@@ -16,8 +16,6 @@ Bytes log_key(const PartyId& party, uint32_t generation) {
   return key;
 }
 
-std::pair<uint32_t, uint64_t> rank(const crypto::Checkpoint& one) { return {one.origin.generation, one.size}; }
-
 uint16_t number(ErrorCode code) { return static_cast<uint16_t>(code); }
 
 Bytes tile_key(BytesView log, uint64_t tile) {
@@ -110,6 +108,8 @@ void set_signature(crypto::Note& note, crypto::NoteSignature signature) {
 }
 
 }  // namespace
+
+std::pair<uint32_t, uint64_t> rank(const crypto::Checkpoint& one) { return {one.origin.generation, one.size}; }
 
 std::optional<Cosignature> find_cosignature(const directory::Directory& directory, Time now, std::string_view text,
                                             const crypto::NoteSignature& signature) {

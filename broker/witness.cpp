@@ -134,8 +134,7 @@ Result<void> Broker::State::see_note(Step& step, BytesView note) {
   TRAM_TRY(kept, witness.see(step.txn, step.now, directory, party, *owner, note));
   static_cast<void>(kept);
   TRAM_TRY(known, witness.newest_seen(step.txn, party));
-  const auto& [generation, size] = std::pair(shown->checkpoint.origin.generation, shown->checkpoint.size);
-  if (known && std::pair(generation, size) <= std::pair(known->checkpoint.origin.generation, known->checkpoint.size)) return {};
+  if (known && audit::rank(shown->checkpoint) <= audit::rank(known->checkpoint)) return {};
   return audit::remember_checkpoint(step.txn, step.now, config.realm, party, *owner, note, log);
 }
 
