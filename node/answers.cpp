@@ -33,25 +33,29 @@ int rank(uint16_t status) {
 
 }  // namespace
 
-Result<Node::Issued> Node::issue(WriteTxn& txn, Time now, crypto::ReceiptEvent event, uint16_t reason,
-                                 const crypto::Envelope& envelope, BytesView envelope_bytes, const proto::ReceiptText& text) {
-  Issued issued;
-  crypto::Receipt& receipt = issued.receipt;
+crypto::Receipt Node::answer_to(const crypto::Envelope& envelope, BytesView envelope_bytes, crypto::ReceiptEvent event, uint16_t reason) {
+  crypto::Receipt receipt;
   receipt.event = event;
   receipt.reason = reason;
-  receipt.realm = config_.realm;
   receipt.env_id = envelope.id;
   receipt.doc_id = envelope.doc_id;
   receipt.sender = envelope.sender;
-  receipt.recipient = config_.self;
   receipt.inc = envelope.inc;
   receipt.seq = envelope.seq;
+  receipt.answers = crypto::answers_hash(envelope_bytes);
+  return receipt;
+}
+
+Result<Node::Issued> Node::issue(WriteTxn& txn, Time now, const crypto::Receipt& answer, const proto::ReceiptText& text) {
+  Issued issued{{}, answer};
+  crypto::Receipt& receipt = issued.receipt;
+  receipt.realm = config_.realm;
+  receipt.recipient = config_.self;
   receipt.rinc = self_.rinc;
   receipt.time = now;
   receipt.clock_ok = clock_ok_;
   receipt.dir_size = directory_.size();
   receipt.dir_root = directory_.root();
-  receipt.answers = crypto::answers_hash(envelope_bytes);
   receipt.issuer = config_.self;
   receipt.issuer_key = crypto::key_id(crypto::KeyKind::sig, keys_.sig->public_key());
   receipt.log_index = audit_.size();
@@ -60,7 +64,7 @@ Result<Node::Issued> Node::issue(WriteTxn& txn, Time now, crypto::ReceiptEvent e
   issued.bytes = crypto::encode_receipt(receipt, *keys_.sig);
   const uint64_t place = audit_.size() + 1;
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::receipt_issued, {crypto::hash("edx1/rcpt", {issued.bytes})}));
-  TRAM_OK(save(txn, table::receipt, row_key(envelope.doc_id, config_.self, envelope.id, code_of(event)),
+  TRAM_OK(save(txn, table::receipt, row_key(receipt.doc_id, config_.self, receipt.env_id, code_of(receipt.event)),
                proto::ReceiptRecord{issued.bytes, true, now, place}));
   return issued;
 }
@@ -68,7 +72,7 @@ Result<Node::Issued> Node::issue(WriteTxn& txn, Time now, crypto::ReceiptEvent e
 Result<void> Node::tell_sender(WriteTxn& txn, Time now, crypto::ReceiptEvent event, uint16_t reason, const proto::InRecord& record,
                                const proto::ReceiptText& text, Effects& effects) {
   TRAM_TRY(envelope, crypto::decode_envelope(record.envelope));
-  TRAM_TRY(issued, issue(txn, now, event, reason, envelope, record.envelope, text));
+  TRAM_TRY(issued, issue(txn, now, answer_to(envelope, record.envelope, event, reason), text));
   TRAM_OK(txn.put(table::to_post, row_key(envelope.doc_id, envelope.id, code_of(event)), {}));
   return answer(txn, now, envelope.id, envelope.sender, envelope.doc_id, {}, std::move(issued.bytes), {}, effects);
 }

@@ -389,7 +389,7 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
     if (ack.seen.size() < 8) ack.seen.push_back(seen);
     brokers.push_back(broker);
   }
-  TRAM_TRY(issued, issue(txn, now, crypto::ReceiptEvent::received, 0, arrival.envelope, arrival.envelope_bytes, {}));
+  TRAM_TRY(issued, issue(txn, now, answer_to(arrival.envelope, arrival.envelope_bytes, crypto::ReceiptEvent::received), {}));
   proto::AnswerRecord stored{crypto::encode_ack(ack, *keys_.sig), issued.bytes, record.sender, number};
   TRAM_OK(save(txn, table::answer, env_id, stored));
   TRAM_OK(answer(txn, now, env_id, record.sender, record.doc_id, std::move(stored.statement), std::move(stored.receipt),
@@ -483,7 +483,7 @@ Result<void> Node::reject(WriteTxn& txn, Time now, Arrival& arrival, const Error
   notice.seq = envelope.seq;
   std::vector<PartyId> brokers;
   for (const auto& [broker, seen] : arrival.sources) brokers.push_back(broker);
-  TRAM_TRY(issued, issue(txn, now, crypto::ReceiptEvent::rejected, notice.reason, envelope, arrival.envelope_bytes, {}));
+  TRAM_TRY(issued, issue(txn, now, answer_to(envelope, arrival.envelope_bytes, crypto::ReceiptEvent::rejected, notice.reason), {}));
   proto::AnswerRecord stored{crypto::encode_notice(notice, *keys_.sig), issued.bytes, envelope.sender, 0};
   TRAM_OK(save(txn, table::answer, envelope.id, stored));
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::rejected, {envelope.id}));

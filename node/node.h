@@ -401,8 +401,9 @@ class Node {
     Bytes bytes;
     crypto::Receipt receipt;
   };
-  Result<Issued> issue(WriteTxn&, Time, crypto::ReceiptEvent, uint16_t reason, const crypto::Envelope&, BytesView envelope_bytes,
-                       const proto::ReceiptText&);
+  static crypto::Receipt answer_to(const crypto::Envelope&, BytesView envelope_bytes, crypto::ReceiptEvent, uint16_t reason = 0);
+  /// Signs, stores and logs `answer`, which says what happened to which envelope.
+  Result<Issued> issue(WriteTxn&, Time, const crypto::Receipt& answer, const proto::ReceiptText&);
   /// A later receipt (status 02..06, 15, 16): stored, logged, then mailed to the sender.
   Result<void> tell_sender(WriteTxn&, Time, crypto::ReceiptEvent, uint16_t reason, const proto::InRecord&, const proto::ReceiptText&,
                            Effects&);
@@ -443,7 +444,7 @@ class Node {
   Result<void> tell_passed(WriteTxn&, Time, const crypto::Notice& asked, Lane, Effects&);
   Result<void> redeliver(WriteTxn&, Time, Effects&);
   Result<void> redeliver_document(WriteTxn&, Time, const Row& item, Lane, uint32_t inc, uint64_t seq, Effects&);
-  Result<void> repeat_receipt(WriteTxn&, const Row&, const PartyId& sender, Time since);
+  Result<void> repeat_receipt(WriteTxn&, Time, const Row&, const PartyId& sender, Time since);
   Result<void> on_backed_up(WriteTxn&, const crypto::Notice&);
   Result<void> on_resend(WriteTxn&, Time, const crypto::Notice&, Effects&);
   // scrub.cpp

@@ -368,7 +368,7 @@ Result<void> Node::redeliver(WriteTxn& txn, Time now, Effects& effects) {
       TRAM_OK(redeliver_document(txn, now, row, lane, wanted.inc, wanted.seq, effects));
     } else {
       if (id_at<PartyId>(row.key, DocId::size) != config_.self) continue;
-      TRAM_OK(repeat_receipt(txn, row, recipient, Time{static_cast<int64_t>(wanted.seq)}));
+      TRAM_OK(repeat_receipt(txn, now, row, recipient, Time{static_cast<int64_t>(wanted.seq)}));
     }
   }
   effects.wake_at = now;
@@ -417,14 +417,40 @@ Result<void> Node::on_resend(WriteTxn& txn, Time now, const crypto::Notice& noti
   return redeliver_document(txn, now, {key, std::move(*item)}, Lane::control, 0, 0, effects);
 }
 
-/// What we answered it after its backup, it has lost too.
-Result<void> Node::repeat_receipt(WriteTxn& txn, const Row& row, const PartyId& sender, Time since) {
+/// What we answered it after its backup, it has lost too; and, where the document had gone out anew since then, the envelope
+/// that the answer was for: so it is said for those as well that the backup may hold.
+Result<void> Node::repeat_receipt(WriteTxn& txn, Time now, const Row& row, const PartyId& sender, Time since) {
   proto::ReceiptRecord held;
   TRAM_OK(proto::decode_record(row.value, held));
   if (!held.issued || held.stored < since) return {};
   TRAM_TRY(receipt, crypto::decode_receipt(held.receipt));
   if (receipt.sender != sender) return {};
-  return txn.put(table::to_post, row_key(receipt.doc_id, receipt.env_id, static_cast<uint16_t>(receipt.event)), {});
+  TRAM_OK(txn.put(table::to_post, row_key(receipt.doc_id, receipt.env_id, static_cast<uint16_t>(receipt.event)), {}));
+  using enum crypto::ReceiptEvent;
+  if (receipt.event == received || receipt.event == rejected) return {};
+
+  std::map<EnvelopeId, std::pair<crypto::Receipt, bool>> others;  // earlier envelopes: their RECEIVED, and whether they have this too
+  const auto walked = for_each(txn, table::receipt, row_key(receipt.doc_id, config_.self), [&](const Row& other) -> Result<void> {
+    proto::ReceiptRecord record;
+    TRAM_OK(proto::decode_record(other.value, record));
+    TRAM_TRY(said, crypto::decode_receipt(record.receipt));
+    if (!record.issued || std::pair(said.inc, said.seq) >= std::pair(receipt.inc, receipt.seq)) return {};
+    auto& [answer, has_it] = others[said.env_id];
+    if (said.event == received) answer = said;
+    has_it = has_it || said.event == receipt.event || said.event == rejected;
+    return {};
+  });
+  TRAM_OK(walked);
+  TRAM_TRY(words, proto::decode_receipt_text(view(receipt.text)));
+  for (auto& [env_id, other] : others) {
+    auto& [answer, has_it] = other;
+    if (has_it || answer.env_id.is_zero()) continue;
+    answer.event = receipt.event;
+    answer.reason = receipt.reason;
+    TRAM_TRY(issued, issue(txn, now, answer, words));
+    TRAM_OK(txn.put(table::to_post, row_key(answer.doc_id, env_id, static_cast<uint16_t>(answer.event)), {}));
+  }
+  return {};
 }
 
 // ---- backups ----------------------------------------------------------------------------------------------------

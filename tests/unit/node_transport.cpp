@@ -262,6 +262,23 @@ TEST_CASE("R20: what was said of a document is said again for its newer envelope
   REQUIRE(txn->commit());
   CHECK(events_of(first) == std::set<uint16_t>{1, 3});
   CHECK(events_of(world.envelope.id) == std::set<uint16_t>{1, 3, 4});
+
+  // The sender is put back to a backup that knows the first envelope only, and asks for what it was told since.
+  auto asks = world.notice(crypto::NoticeKind::recover, static_cast<uint64_t>(world.now.wire()) + 1, crypto::rinc_field(3));
+  asks.lane = Lane::control;
+  asks.inc = 0;
+  const auto asked = [&] {
+    world.heard(asks);
+    for (int tick = 0; tick < 3; ++tick) world.tick();
+  };
+  asked();  // nothing was said after that time
+  CHECK(events_of(first) == std::set<uint16_t>{1, 3});
+  asks.seq = 0;
+  asked();
+  CHECK(events_of(first) == std::set<uint16_t>{1, 3, 4});
+  const auto signed_so_far = world.audit.size();
+  asked();
+  CHECK(world.audit.size() == signed_so_far);
 }
 
 /// The Puts to broker 0 of a step: request, envelopes.
