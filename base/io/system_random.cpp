@@ -29,6 +29,7 @@ struct Reserve {
 
 void SystemRandom::fill(std::span<uint8_t> out) {
   thread_local Reserve reserve;
+  if (out.empty()) return;  // memcpy wants an address, even for nothing
   if (out.size() > 64) return from_kernel(out);
   if (reserve.left < out.size()) {
     from_kernel(reserve.bytes);
