@@ -176,7 +176,7 @@ Result<void> Node::void_custodies(WriteTxn& txn, Time now, const PartyId& broker
     });
     TRAM_OK(walked);
     for (auto& [mail_key, mail] : lost) TRAM_OK(save(txn, table::mail_out, mail_key, mail));
-    return {};
+    return post_pending_mail(txn, broker, link, effects);
   }
   link.void_cursor = rows.back().key;
   link.void_cursor->push_back(0);
@@ -543,9 +543,7 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
     TRAM_OK(repost_answers(txn, now, effects));
     TRAM_OK(retry_sealing(txn, effects));
     for (auto& [broker, link] : links_) {
-      if (!link.greeted) continue;
-      link.mail_in_flight.clear();
-      TRAM_OK(post_pending_mail(txn, broker, link, effects));
+      if (link.greeted) TRAM_OK(repost_mail(txn, broker, link, effects));
     }
   }
   TRAM_OK(tick_own_log(txn, now, effects));
