@@ -47,8 +47,13 @@ Result<void> Watcher::step(WriteTxn& txn, Time now, std::span<Event> events, Eff
       TRAM_OK(on_frame(txn, now, *arrived, effects));
     } else {
       // A store that was put back learns first what it cosigned since.
-      if (std::any_of(links_.begin(), links_.end(), [](const auto& one) { return one.second.told; }))
+      if (std::any_of(links_.begin(), links_.end(), [](const auto& one) { return one.second.told; })) {
+        const auto before = views_.notes();
         TRAM_OK(views_.sign_if_due(txn, now));
+        // Whoever has no view that holds waits for this word: it is brought at once.
+        if (views_.notes() != before)
+          for (auto& [broker, link] : links_) link.asked_directory = {};
+      }
       for (auto& [broker, link] : links_) {
         if (!link.greeted) continue;
         if (now < std::max({link.asked_directory, link.asked_list, link.fetch_asked}))  // the clock was set back
