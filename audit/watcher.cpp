@@ -14,6 +14,7 @@ constexpr Duration cosign_again_after = hours(12);  // R28
 constexpr size_t fetches_waiting_max = 100000;
 constexpr Duration tour_again_after = seconds(3);
 constexpr size_t shown_per_page_max = 256;
+constexpr size_t settled_max = 200000;
 
 }  // namespace
 
@@ -46,8 +47,13 @@ Result<void> Watcher::step(WriteTxn& txn, Time now, std::span<Event> events, Eff
       TRAM_OK(on_frame(txn, now, *arrived, effects));
     } else {
       // A store that was put back learns first what it cosigned since.
-      if (std::any_of(links_.begin(), links_.end(), [](const auto& one) { return one.second.told; }))
+      if (std::any_of(links_.begin(), links_.end(), [](const auto& one) { return one.second.told; })) {
+        const auto before = views_.notes();
         TRAM_OK(views_.sign_if_due(txn, now));
+        // Whoever has no view that holds waits for this word: it is brought at once.
+        if (views_.notes() != before)
+          for (auto& [broker, link] : links_) link.asked_directory = {};
+      }
       for (auto& [broker, link] : links_) {
         if (!link.greeted) continue;
         if (now < std::max({link.asked_directory, link.asked_list, link.fetch_asked}))  // the clock was set back
@@ -81,11 +87,15 @@ Result<void> Watcher::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, E
     send(arrived.broker, proto::DirectoryGet{directory_.size(), views_.notes()}, effects);
     begin_tour(now, arrived.broker, link, effects);
   } else if (auto* page = std::get_if<proto::CheckpointPage>(&arrived.frame.body)) {
-    PartyId last;
     for (const Bytes& note : page->notes) {
-      if (const auto shown = crypto::decode_signed_checkpoint(note)) last = shown->checkpoint.origin.party;
-      TRAM_OK(on_note(txn, now, arrived.broker, link, note, effects));
+      const Hash id = crypto::sha256({note});
+      if (const auto settled = settled_.find(id); settled != settled_.end() && now < settled->second) continue;
+      if (const auto shown = crypto::decode_signed_checkpoint(note))
+        TRAM_OK(on_note(txn, now, arrived.broker, link, note, *shown, effects));
     }
+    PartyId last;
+    for (size_t i = page->notes.size(); i > 0 && last.is_zero(); --i)
+      if (const auto shown = crypto::decode_signed_checkpoint(page->notes[i - 1])) last = shown->checkpoint.origin.party;
     if (link.tour && link.tour->request == arrived.frame.request)
       TRAM_OK(go_on_tour(txn, now, arrived.broker, link, *page, last, effects));
     else if (page->more && !last.is_zero())
@@ -144,15 +154,12 @@ Result<void> Watcher::go_on_tour(ReadTxn& txn, Time now, const PartyId& broker, 
 
 /// One log as a broker shows it: compared with what is known here; what is new is fetched.
 Result<void> Watcher::on_note(WriteTxn& txn, Time now, const PartyId& broker, Link& link, const Bytes& note,
-                              Effects& effects) {
-  const auto shown = crypto::decode_signed_checkpoint(note);
-  if (!shown) return {};
-  const crypto::Checkpoint& checkpoint = shown->checkpoint;
+                              const crypto::SignedCheckpoint& shown, Effects& effects) {
+  const crypto::Checkpoint& checkpoint = shown.checkpoint;
   const PartyId& party = checkpoint.origin.party;
   TRAM_TRY(owner, directory_.log_owner(txn, party, now));
   if (!owner) return {};
-  TRAM_TRY(gathered, witness_.see(txn, now, directory_, party, *owner, note));
-  static_cast<void>(gathered);
+  TRAM_TRY(seen, witness_.see(txn, now, directory_, party, *owner, note));
   TRAM_TRY(known, witness_.known(txn, party));
   const uint32_t generation = checkpoint.origin.generation;
   Fetch fetch{party, note, generation, 0, checkpoint.size, {}};
@@ -161,9 +168,14 @@ Result<void> Watcher::on_note(WriteTxn& txn, Time now, const PartyId& broker, Li
     if (checkpoint.size == known->checkpoint.size) {
       if (checkpoint.root != known->checkpoint.root) return {};
       if (now - known->cosigned >= cosign_again_after) return cosign(txn, now, fetch, effects);
-      const bool carried = std::any_of(shown->note.signatures.begin(), shown->note.signatures.end(),
+      const bool carried = std::any_of(shown.note.signatures.begin(), shown.note.signatures.end(),
                                        [&](const auto& one) { return one.name == witness_.name(); });
-      if (!carried) send(broker, proto::CosignaturePut{known->note}, effects);
+      if (!carried) {
+        send(broker, proto::CosignaturePut{known->note}, effects);
+      } else if (seen == Witness::Seen::all_held) {
+        if (settled_.size() >= settled_max) settled_.clear();
+        settled_[crypto::sha256({note})] = known->cosigned + cosign_again_after;
+      }
       return {};
     }
     fetch.from = known->mirrored;
@@ -252,6 +264,7 @@ Result<void> Watcher::on_entries(WriteTxn& txn, Time now, const PartyId& broker,
     }
   }
   if (directory_.size() == before) return {};
+  settled_.clear();  // other keys
   effects.directory_changed = true;
   if (directory_.size() < message.size) send(broker, proto::DirectoryGet{directory_.size(), views_.notes()}, effects);
   return views_.settle(txn, now);

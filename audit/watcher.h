@@ -75,7 +75,7 @@ class Watcher {
     std::deque<Fetch> waiting;
   };
   Result<void> on_frame(WriteTxn&, Time now, FrameArrived&, Effects&);
-  Result<void> on_note(WriteTxn&, Time now, const PartyId& broker, Link&, const Bytes& note, Effects&);
+  Result<void> on_note(WriteTxn&, Time now, const PartyId& broker, Link&, const Bytes& note, const crypto::SignedCheckpoint&, Effects&);
   Result<void> on_leaves(WriteTxn&, Time now, const PartyId& broker, Link&, proto::LeavesData&, Effects&);
   Result<void> on_entries(WriteTxn&, Time now, const PartyId& broker, const proto::DirectoryEntries&, Effects&);
   Result<void> cosign(WriteTxn&, Time now, const Fetch&, Effects&);
@@ -90,6 +90,8 @@ class Watcher {
   Witness witness_;
   Views views_;
   std::map<PartyId, Link> links_;
+  /// SHA-256 of notes that told nothing new and asked for nothing, and until when they do not: every list brings them again.
+  std::map<Hash, Time> settled_;
   uint64_t requests_ = 0;
   Counters counters_;
 };

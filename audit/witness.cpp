@@ -97,6 +97,14 @@ std::optional<Shown> checkpoint_of(const RealmId& realm, const PartyId& party, c
   return Shown{std::move(*decoded), key};
 }
 
+/// Whether `held` says all that `shown` does: the same, or that witness's later cosignature of the same text. Two lists that
+/// carry different ones would else take turns for ever.
+bool is_as_new(const crypto::NoteSignature& held, const crypto::NoteSignature& shown) {
+  if (held.name != shown.name) return false;
+  if (held.signature == shown.signature) return true;
+  return held.key_id == shown.key_id && Reader(shown.signature).u64() <= Reader(held.signature).u64();
+}
+
 /// Puts a signature beside the others, in place of an older one of that name and key.
 void set_signature(crypto::Note& note, crypto::NoteSignature signature) {
   for (auto& one : note.signatures) {
@@ -439,29 +447,34 @@ Result<std::optional<Bytes>> Witness::adopt(WriteTxn& txn, Time now, const Party
   return std::optional<Bytes>(crypto::encode_note(row->known.note));
 }
 
-Result<bool> Witness::see(WriteTxn& txn, Time now, const directory::Directory& directory, const PartyId& party,
+Result<Witness::Seen> Witness::see(WriteTxn& txn, Time now, const directory::Directory& directory, const PartyId& party,
                           const directory::LogOwner& owner, BytesView bytes) {
   const auto shown = checkpoint_of(realm_, party, owner, bytes);
-  if (!shown) return false;
+  if (!shown) return Seen::nothing;
   const std::string& text = shown->note().text;
   const Bytes key = log_key(party, shown->checkpoint().origin.generation);
   TRAM_TRY(value, txn.get(witness_log_table, key));
-  if (!value) return false;
+  if (!value) return Seen::nothing;
   TRAM_TRY(row, Row::decode(key, *value));
   bool found = false;
   TRAM_OK(contradicts(txn, now, *shown->key, row, shown->signed_checkpoint, found));
-  if (found || text != row.known.note.text) return found;
-  bool kept = false;
+  if (found) return Seen::kept;
+  if (text != row.known.note.text) return Seen::nothing;
+  Seen seen = Seen::all_held;
   for (const auto& one : shown->note().signatures) {
     // What is held costs no verification: every list of every broker brings it again.
     const bool held = std::any_of(row.known.note.signatures.begin(), row.known.note.signatures.end(),
-                                  [&](const auto& other) { return other.name == one.name && other.signature == one.signature; });
-    if (held || one.name == name_ || !find_cosignature(directory, now, text, one)) continue;
+                                  [&](const auto& other) { return is_as_new(other, one); });
+    if (held) continue;
+    if (one.name == name_ || !find_cosignature(directory, now, text, one)) {
+      if (seen == Seen::all_held) seen = Seen::nothing;
+      continue;
+    }
     set_signature(row.known.note, one);
-    kept = true;
+    seen = Seen::kept;
   }
-  if (kept) TRAM_OK(txn.put(witness_log_table, key, row.encode()));
-  return kept;
+  if (seen == Seen::kept) TRAM_OK(txn.put(witness_log_table, key, row.encode()));
+  return seen;
 }
 
 Result<std::vector<Hash>> Witness::leaves(ReadTxn& txn, const PartyId& party, uint32_t generation, uint64_t from,

@@ -76,8 +76,9 @@ class Witness {
   Result<std::optional<Bytes>> adopt(WriteTxn&, Time now, const PartyId& party, const directory::LogOwner& owner,
                                      BytesView note, std::span<const Hash> leaves);
   /// A note of any log, as others have it: their cosignatures are kept if it is the one known here; a contradiction to
-  /// what is known becomes evidence. True when something was kept. Errors: of the store.
-  Result<bool> see(WriteTxn&, Time now, const directory::Directory&, const PartyId& party,
+  /// what is known becomes evidence. Errors: of the store.
+  enum class Seen : uint8_t { nothing, all_held, kept };  // all_held: the note known here, with no signature but those held
+  Result<Seen> see(WriteTxn&, Time now, const directory::Directory&, const PartyId& party,
                    const directory::LogOwner& owner, BytesView note);
   /// At most `count` leaf hashes from `from` on, of what is mirrored.
   Result<std::vector<Hash>> leaves(ReadTxn&, const PartyId&, uint32_t generation, uint64_t from, size_t count) const;

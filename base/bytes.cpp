@@ -4,11 +4,11 @@ namespace tram {
 
 std::string to_hex(BytesView bytes) {
   static constexpr char digits[] = "0123456789abcdef";
-  std::string out;
-  out.reserve(bytes.size() * 2);
+  std::string out(bytes.size() * 2, '0');
+  char* to = out.data();
   for (uint8_t b : bytes) {
-    out += digits[b >> 4];
-    out += digits[b & 15];
+    *to++ = digits[b >> 4];
+    *to++ = digits[b & 15];
   }
   return out;
 }

@@ -29,6 +29,9 @@ bool is_name(std::string_view name) {
 }
 
 bool is_note_text(std::string_view text) {
+  // All that this product writes; other logs may name themselves in any script.
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) { return (c >= ' ' && c < 0x7f) || c == '\n'; });
+  if (plain) return text.ends_with('\n');
   return !text.empty() && text.back() == '\n' && well_formed_utf8(view(text)) &&
          std::none_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < ' ' && c != '\n'; });
 }
@@ -59,7 +62,8 @@ std::string cosigned_text(std::string_view text, uint64_t seconds) {
 template <size_t N>
 std::optional<std::array<uint8_t, N>> from_lower_hex(std::string_view digits) {
   const auto raw = from_hex(digits);
-  if (!raw || raw->size() != N || to_hex(*raw) != digits) return std::nullopt;
+  const bool lower = std::none_of(digits.begin(), digits.end(), [](char c) { return c >= 'A' && c <= 'F'; });
+  if (!raw || raw->size() != N || !lower) return std::nullopt;
   std::array<uint8_t, N> out;
   std::copy(raw->begin(), raw->end(), out.begin());
   return out;

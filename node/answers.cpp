@@ -13,6 +13,8 @@ namespace {
 constexpr size_t answers_per_job_max = 16;
 constexpr size_t items_per_frame = 48;
 constexpr size_t receipts_of_event_max = 16;  // of one envelope
+constexpr size_t mail_in_flight_max = 1000;
+constexpr size_t awaited_posts_max = 4096;
 
 Hash mail_id_of(BytesView content) { return crypto::hash("edx1/mail", {content}); }
 
@@ -150,7 +152,9 @@ Result<void> Node::on(WriteTxn& txn, Time now, AnswerDone& done, Effects& effect
     if (item.statement.empty()) {
       if (item.cell.empty()) continue;
       TRAM_TRY(mail, post_mail(txn, now, item.sender, std::move(item.cell), effects));
-      TRAM_OK(txn.put(table::to_post, row_key(item.doc_id, item.env_id, item.event), mail));
+      const Bytes key = row_key(item.doc_id, item.env_id, item.event);
+      TRAM_OK(txn.put(table::to_post, key, mail));
+      await_post(mail, key);
       continue;
     }
     if (auto others = answering_.extract(item.env_id))
@@ -192,6 +196,7 @@ Result<void> Node::repost_answers(WriteTxn& txn, Time now, Effects& effects) {
     if (!row.value.empty()) {  // sealed and on its way; anew when its time passed before enough brokers had it
       TRAM_TRY(mail, find<proto::MailRecord>(txn, table::mail_out, row.value));
       if (mail && mail->brokers.size() >= enough) TRAM_OK(txn.erase(table::to_post, row.key));
+      else if (mail) await_post(id_at<Hash>(row.value, 0), row.key);
       if (mail) continue;
     }
     const auto doc_id = id_at<DocId>(row.key, 0);
@@ -206,6 +211,10 @@ Result<void> Node::repost_answers(WriteTxn& txn, Time now, Effects& effects) {
     TRAM_OK(answer(txn, now, env_id, receipt.sender, doc_id, {}, std::move(record->receipt), {}, effects));
   }
   return {};
+}
+
+void Node::await_post(const Hash& mail, BytesView to_post_key) {
+  if (awaited_posts_.size() < awaited_posts_max) awaited_posts_.insert_or_assign(mail, to_bytes(to_post_key));
 }
 
 // ---- small mail -------------------------------------------------------------------------------------------------
@@ -243,14 +252,20 @@ Result<Hash> Node::post_notice(WriteTxn& txn, Time now, crypto::Notice notice, E
   return post_mail(txn, now, notice.other, crypto::encode_notice(notice, *keys_.sig), effects);
 }
 
+/// All that waits for this broker: when it was greeted, and when more waited than can be in flight.
 Result<void> Node::post_pending_mail(WriteTxn& txn, const PartyId& broker, Link& link, Effects& effects) {
+  link.mail_left = false;
   proto::MailPost post;
   const auto walked = for_each(txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
     const auto id = id_at<Hash>(row.key, 0);
-    if (link.mail_in_flight.size() > 1000 || link.mail_in_flight.count(id)) return {};
+    if (link.mail_in_flight.count(id)) return {};
     proto::MailRecord record;
     TRAM_OK(proto::decode_record(row.value, record));
     if (std::find(record.brokers.begin(), record.brokers.end(), broker) != record.brokers.end()) return {};
+    if (link.mail_in_flight.size() > mail_in_flight_max) {
+      link.mail_left = true;
+      return {};
+    }
     link.mail_in_flight.insert(id);
     post.items.push_back({record.to, std::move(record.content)});
     if (post.items.size() == items_per_frame) {
@@ -264,7 +279,31 @@ Result<void> Node::post_pending_mail(WriteTxn& txn, const PartyId& broker, Link&
   return {};
 }
 
+/// What it was given and did not confirm: an aborted step of a broker answers nothing. mail_out keeps what was posted for
+/// ten days, so it is not walked for this.
+Result<void> Node::repost_mail(WriteTxn& txn, const PartyId& broker, Link& link, Effects& effects) {
+  if (link.mail_left) {
+    link.mail_in_flight.clear();
+    return post_pending_mail(txn, broker, link, effects);
+  }
+  proto::MailPost post;
+  size_t again = 0;
+  for (auto it = link.mail_in_flight.begin(); it != link.mail_in_flight.end() && again < mail_in_flight_max;) {
+    TRAM_TRY(record, find<proto::MailRecord>(txn, table::mail_out, *it));
+    if (!record || std::find(record->brokers.begin(), record->brokers.end(), broker) != record->brokers.end()) {
+      it = link.mail_in_flight.erase(it);
+      continue;
+    }
+    ++it, ++again;
+    post.items.push_back({record->to, std::move(record->content)});
+    if (post.items.size() == items_per_frame) send(broker, proto::Endpoint::control, std::exchange(post, {}), effects);
+  }
+  if (!post.items.empty()) send(broker, proto::Endpoint::control, std::move(post), effects);
+  return {};
+}
+
 Result<void> Node::on_mail_posted(WriteTxn& txn, Time now, const PartyId& broker, Link& link, const proto::MailPosted& posted, Effects& effects) {
+  const size_t enough = std::max(1u, directory_.policy(now).custody_quorum);
   for (const Hash& id : posted.ids) {
     link.mail_in_flight.erase(id);
     TRAM_TRY(record, find<proto::MailRecord>(txn, table::mail_out, id));
@@ -272,6 +311,11 @@ Result<void> Node::on_mail_posted(WriteTxn& txn, Time now, const PartyId& broker
     record->brokers.push_back(broker);
     TRAM_OK(save(txn, table::mail_out, id, *record));
     TRAM_OK(recover_mail_posted(txn, now, id, record->brokers.size(), effects));
+    if (record->brokers.size() < enough) continue;
+    if (const auto awaited = awaited_posts_.extract(id)) {
+      TRAM_TRY(row, txn.get(table::to_post, awaited.mapped()));
+      if (row && equal(*row, id)) TRAM_OK(txn.erase(table::to_post, awaited.mapped()));
+    }
   }
   return {};
 }

@@ -258,7 +258,8 @@ class Node {
     std::set<DocId> passed_over;       // rows behind the cursors wait for the bodies of these
     uint32_t chunk_turn = 0;
     std::array<int64_t, lane_count> deficit{};
-    std::set<Hash> mail_in_flight;
+    std::set<Hash> mail_in_flight;     // given to it, not confirmed
+    bool mail_left = false;            // other rows of mail_out wait for it
     uint32_t chunks_in_flight = 0;     // uploads, all documents
     uint32_t chunk_requests = 0;       // downloads
     std::optional<Bytes> void_cursor;  // a store was lost or put back: custodies before this are voided (R7)
@@ -426,6 +427,8 @@ class Node {
   Result<Hash> post_notice(WriteTxn&, Time, crypto::Notice, Effects&);
   Result<Hash> post_mail(WriteTxn&, Time, const PartyId& to, Bytes content, Effects&);
   Result<void> post_pending_mail(WriteTxn&, const PartyId& broker, Link&, Effects&);
+  Result<void> repost_mail(WriteTxn&, const PartyId& broker, Link&, Effects&);
+  void await_post(const Hash& mail, BytesView to_post_key);
   Result<void> repost_answers(WriteTxn&, Time, Effects&);
   // recovery.cpp
   Result<void> hear_incarnation(WriteTxn&, Time, const PartyId& broker, const proto::HelloReply&, Effects&);
@@ -546,6 +549,7 @@ class Node {
   };
   std::map<EnvelopeId, Sealed> sealed_;              // answers of the last moments
   std::deque<EnvelopeId> sealed_order_;
+  std::map<Hash, Bytes> awaited_posts_;              // mail id -> its row of to_post; what is not here is seen on the next repost
   size_t wrapped_ = 0;                               // envelopes this step made itself
   size_t sealed_at_once_ = 0;                        // documents
   /// Custodies of one envelope that make nothing accepted: they wait for the other brokers'.

@@ -311,6 +311,7 @@ Result<void> Node::on_refused(WriteTxn&, Time now, const PartyId& broker, Link& 
     return {};
   }
   link.mail_in_flight.clear();
+  link.mail_left = true;
   return {};
 }
 

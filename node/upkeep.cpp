@@ -13,6 +13,7 @@ constexpr size_t timers_per_step_max = 200;
 constexpr size_t voided_per_step_max = 500;
 constexpr size_t retired_rows_max = 100000;
 constexpr Duration directory_ask_every = seconds(30);
+constexpr Duration directory_ask_stale_every = seconds(10);  // nothing can be sealed to new keys meanwhile (R28)
 constexpr Duration upkeep_every = minutes(10);
 constexpr Duration repost_every = seconds(20);
 constexpr Duration refetch_after = seconds(10);
@@ -176,7 +177,7 @@ Result<void> Node::void_custodies(WriteTxn& txn, Time now, const PartyId& broker
     });
     TRAM_OK(walked);
     for (auto& [mail_key, mail] : lost) TRAM_OK(save(txn, table::mail_out, mail_key, mail));
-    return {};
+    return post_pending_mail(txn, broker, link, effects);
   }
   link.void_cursor = rows.back().key;
   link.void_cursor->push_back(0);
@@ -508,6 +509,7 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
 Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_OK(fire_timers(txn, now, effects));
   TRAM_OK(refresh_links(txn, now, effects));  // an entry may say from when on it holds
+  const Duration ask_every = freshness(now) >= audit::Freshness::no_new_keys ? directory_ask_stale_every : directory_ask_every;
   for (auto& [broker, link] : links_) {
     // A broker whose step was aborted has forgotten what it was asked.
     if (link.connected && !link.greeted && now - link.hello_sent >= hello_again)
@@ -515,7 +517,7 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
     if (!link.greeted) continue;
     expire_requests(link, now);
     TRAM_OK(void_custodies(txn, now, broker, link, effects));
-    if (now - link.last_directory_ask >= directory_ask_every) ask_directory(now, broker, link, effects);
+    if (now - link.last_directory_ask >= ask_every) ask_directory(now, broker, link, effects);
   }
   if (self_.recovery == proto::Recovery::telling) TRAM_OK(end_telling(txn, now, effects));
   TRAM_OK(reissue_old_envelopes(txn, now, effects));
@@ -543,9 +545,7 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
     TRAM_OK(repost_answers(txn, now, effects));
     TRAM_OK(retry_sealing(txn, effects));
     for (auto& [broker, link] : links_) {
-      if (!link.greeted) continue;
-      link.mail_in_flight.clear();
-      TRAM_OK(post_pending_mail(txn, broker, link, effects));
+      if (link.greeted) TRAM_OK(repost_mail(txn, broker, link, effects));
     }
   }
   TRAM_OK(tick_own_log(txn, now, effects));

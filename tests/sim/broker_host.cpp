@@ -35,7 +35,7 @@ std::unique_ptr<Broker> BrokerHost::make_broker() {
 
 void BrokerHost::install() {
   auto broker = make_broker();
-  auto txn = store_->begin_write().value();
+  auto txn = store_.begin_write().value();
   for (size_t i = 0; i < approved_entries_; ++i)
     SIM_REQUIRE(directory_->apply(*txn, realm_.entries()[i], clock()), "directory.apply");
   SIM_REQUIRE(broker->initialize(*txn, clock()), "broker.initialize");
@@ -58,7 +58,7 @@ void BrokerHost::boot() {
   broker_ = make_broker();
   Effects effects;
   {
-    auto txn = store_->begin_write().value();
+    auto txn = store_.begin_write().value();
     auto started = broker_->start(*txn, clock(), effects);
     if (started) started = txn->commit();
     if (!started) {
@@ -86,7 +86,7 @@ void BrokerHost::connect_peers() {
 void BrokerHost::lose_disk() {
   crash(false);
   world_.trace(name(), "-- disk lost");
-  raw_.restore({});
+  store_.restore({});
   bodies_.lose_all();
   in_doubt_ = damaged_ = false;
   install();
@@ -96,7 +96,7 @@ void BrokerHost::lose_disk() {
 void BrokerHost::restore(const MemStore::Image& image, bool recover) {
   crash(false);
   world_.trace(name(), recover ? "-- restored" : "-- restored in silence");
-  raw_.restore(image);
+  store_.restore(image);
   if (!recover) expect_bodies_lost();  // files that were let go of since
   in_doubt_ = recover;
   damaged_ = false;
@@ -106,7 +106,7 @@ void BrokerHost::restore(const MemStore::Image& image, bool recover) {
 void BrokerHost::lose_commits(const MemStore::Image& image) {
   crash(true);
   world_.trace(name(), "-- the disk had lied");
-  raw_.restore(image);
+  store_.restore(image);
   expect_bodies_lost();
   return_after(world_.random.within(seconds(1), seconds(60)));
 }
@@ -116,7 +116,7 @@ void BrokerHost::expect_bodies_lost() {
 }
 
 bool BrokerHost::flip_value() {
-  damaged_ = raw_.flip_bit(world_.random.next());
+  damaged_ = store_.flip_bit(world_.random.next());
   body_flipped_ = false;
   log_.expect("row.was_damaged");
   if (damaged_) world_.trace(name(), "-- a bit of a value flipped");
@@ -137,7 +137,7 @@ void BrokerHost::stop_on(const Error& error) {
   if (damaged_) world_.count("rare: a flipped bit was found");
   world_.trace(name(), "-- stopped, exit 74: " + describe(error));
   crash(false);
-  raw_.revive();
+  store_.revive();
   const uint64_t life = life_;
   world_.after(world_.random.within(seconds(5), minutes(10)), [this, life] {
     if (!up_ && life == life_) repair();
@@ -146,7 +146,7 @@ void BrokerHost::stop_on(const Error& error) {
 
 void BrokerHost::repair() {
   crash(false);
-  raw_.revive();
+  store_.revive();
   in_doubt_ = true;
   boot();
 }
@@ -154,13 +154,13 @@ void BrokerHost::repair() {
 /// `tram-broker recover`. On a full disk it fails, the broker stays in doubt, and the operator tries again.
 bool BrokerHost::recover() {
   auto broker = make_broker();
-  auto dropped = broker->recover(*store_, bodies_, clock());
+  auto dropped = broker->recover(store_, bodies_, clock());
   if (dropped && !dropped->repaired.empty()) world_.count("rare: a damaged row was repaired");
   if (!dropped && dropped.error().code == ErrorCode::store_corrupt && damaged_) {
     // Nothing on this disk can be trusted: what it held, senders still hold (R7).
     world_.count("rare: a store was given up");
     world_.trace(name(), "recover: the store is given up");
-    raw_.restore({});
+    store_.restore({});
     bodies_.lose_all();
     in_doubt_ = damaged_ = false;
     install();
@@ -179,7 +179,7 @@ bool BrokerHost::recover() {
 }
 
 Epoch BrokerHost::stored_epoch() {
-  auto row = store_->begin_read().value()->get(table::self, view(table::self_key)).value();
+  auto row = store_.begin_read().value()->get(table::self, view(table::self_key)).value();
   proto::BrokerRecord self;
   SIM_REQUIRE(row && proto::decode_record(*row, self), name(), "has no record of itself");
   return self.epoch;
@@ -187,7 +187,7 @@ Epoch BrokerHost::stored_epoch() {
 
 void BrokerHost::set_capacity_bytes(uint64_t bytes) {
   capacity_bytes_ = bytes;
-  raw_.set_capacity_bytes(bytes);
+  store_.set_capacity_bytes(bytes);
 }
 
 void BrokerHost::forget() {
@@ -275,7 +275,7 @@ void BrokerHost::step() {
   if (tick_due_) {
     tick_due_ = false;
     wake_at_.reset();
-    const uint64_t percent = capacity_bytes_ == UINT64_MAX ? 10 : raw_.used_bytes() * 100 / capacity_bytes_;
+    const uint64_t percent = capacity_bytes_ == UINT64_MAX ? 10 : store_.used_bytes() * 100 / capacity_bytes_;
     events.push_back(Tick{static_cast<unsigned>(percent), clock_ok()});
   }
   if (!inbox_.empty()) poke();
@@ -285,7 +285,7 @@ void BrokerHost::step() {
   CrashPoint crash_point = CrashPoint::none;
   Result<void> outcome;
   {
-    auto txn = store_->begin_write().value();
+    auto txn = store_.begin_write().value();
     outcome = broker_->step(*txn, clock(), events, *effects);
     const bool collects = std::any_of(effects->jobs.begin(), effects->jobs.end(), [](const Job& job) { return std::holds_alternative<RemoveBodiesJob>(job); });
     crash_point = pick_crash(collects);
@@ -299,7 +299,7 @@ void BrokerHost::step() {
   if (!outcome) {
     world_.count("step aborted by a full store (broker)");
     world_.trace(name(), "store.full");
-    auto read = store_->begin_read().value();
+    auto read = store_.begin_read().value();
     if (auto reloaded = broker_->reload(*read, clock(), events, *effects = {}); !reloaded) return stop_on(reloaded.error());
     let_out(*effects, CrashPoint::none);
     return;
@@ -342,7 +342,7 @@ bool BrokerHost::let_out(Effects& effects, CrashPoint crash_point) {
   }
   if (left == 0) return false;
   if (effects.allow_list_changed) {
-    auto read = store_->begin_read().value();
+    auto read = store_.begin_read().value();
     auto allowed = directory_->allow_list(*read, clock());
     if (!allowed) {
       stop_on(allowed.error());
@@ -357,7 +357,7 @@ bool BrokerHost::let_out(Effects& effects, CrashPoint crash_point) {
 
 /// R8: what the loop of tram-broker does. On a full disk the process dies and starts again.
 bool BrokerHost::notice_restored_copy(uint64_t seen) {
-  auto dropped = broker_->recover(*store_, bodies_, clock(), seen);
+  auto dropped = broker_->recover(store_, bodies_, clock(), seen);
   if (!dropped) {
     SIM_REQUIRE(is_full(dropped.error().code), name(), "recover:", describe(dropped.error()));
     world_.count("rare: recover failed on a full disk");

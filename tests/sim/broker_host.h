@@ -22,7 +22,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   /// The disk is gone; an operator installs the broker anew (R7).
   void lose_disk();
   /// The store as it is now, for restore().
-  MemStore::Image image() const { return raw_.dump(); }
+  MemStore::Image image() const { return store_.dump(); }
   /// The store is put back to an image; with `recover` the operator says so and a new epoch opens (R8).
   void restore(const MemStore::Image& image, bool recover);
   /// The disk loses what was committed last: the process dies, and comes back on an earlier state (a lying disk).
@@ -36,7 +36,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   const Epoch& epoch() const { return broker_->epoch(); }
   /// Of the store, while the broker is down too.
   Epoch stored_epoch();
-  bool installed() const { return raw_.used_bytes() > 0; }
+  bool installed() const { return store_.used_bytes() > 0; }
   const directory::Directory& directory() const { return *directory_; }
   uint32_t log_generation() const { return audit_->generation(); }
   uint64_t log_size() const { return audit_->size(); }

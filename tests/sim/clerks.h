@@ -39,6 +39,7 @@ class Clerk {
   void hurry() {
     hurry_ = true;
     look_again_ = {};
+    busy_until_ = std::min(busy_until_, world_.now() + seconds(2));  // whose node died waits for nobody
     ++rounds_;
     start();
   }

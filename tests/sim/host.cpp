@@ -1,8 +1,5 @@
 #include "tests/sim/host.h"
 
-#include <cstring>
-#include <unordered_map>
-
 namespace tram::sim {
 
 namespace {
@@ -11,67 +8,16 @@ MemStoreOptions options(std::span<const Table> tables) {
   for (const Table& table : tables) options.tables.emplace_back(table.name);
   return options;
 }
-
-/// Reading is a function of table, key and stored bytes, and most rows are read again and again: what the shipped codec made
-/// of them is kept under a fingerprint of 128 bits. A flipped bit makes another fingerprint, and the codec sees it.
-class RememberingCodec final : public ValueCodec {
- public:
-  explicit RememberingCodec(std::unique_ptr<ValueCodec> shipped) : shipped_(std::move(shipped)) {}
-  Bytes encode(const Table& table, BytesView key, BytesView plain) override { return shipped_->encode(table, key, plain); }
-  Result<Bytes> decode(const Table& table, BytesView key, BytesView coded) override {
-    const Print print = fingerprint(table, key, coded);
-    if (const auto known = read_.find(print); known != read_.end()) return known->second;
-    TRAM_TRY(plain, shipped_->decode(table, key, coded));
-    if (bytes_ > bytes_max) read_.clear(), bytes_ = 0;
-    bytes_ += coded.size() + row_bytes;
-    read_.emplace(print, plain);
-    return plain;
-  }
-
- private:
-  static constexpr size_t bytes_max = 8 << 20, row_bytes = 100;
-  struct Print {
-    uint64_t a = 0x243f6a8885a308d3u, b = 0x13198a2e03707344u;
-    bool operator==(const Print&) const = default;
-    void add(uint64_t word) {
-      a = (a ^ word) * 0x9e3779b97f4a7c15u;
-      a ^= a >> 32;
-      b = (b + word) * 0xe7037ed1a0b428dbu;
-      b ^= b >> 29;
-    }
-    void add(BytesView bytes) {
-      for (size_t i = 0; i < bytes.size(); i += 8) {
-        uint64_t word = 0;
-        std::memcpy(&word, bytes.data() + i, std::min<size_t>(8, bytes.size() - i));
-        add(word);
-      }
-      add(bytes.size());
-    }
-  };
-  struct Bucket {
-    size_t operator()(const Print& print) const { return print.a; }
-  };
-  static Print fingerprint(const Table& table, BytesView key, BytesView coded) {
-    Print print;
-    print.add(view(table.name));
-    print.add(key);
-    print.add(coded);
-    return print;
-  }
-  std::unique_ptr<ValueCodec> shipped_;
-  std::unordered_map<Print, Bytes, Bucket> read_;
-  size_t bytes_ = 0;
-};
 }  // namespace
 
 Host::Host(World& world, Network& network, HostFaults& faults, const Realm& realm, const Party& party,
            std::span<const Table> tables, uint64_t seed)
-    : world_(world), network_(network), faults_(faults), realm_(realm), party_(party), raw_(options(tables)),
+    : world_(world), network_(network), faults_(faults), realm_(realm), party_(party), store_(options(tables)),
       log_(world, party.name), random_(seed) {}
 
 void Host::use_codec(std::unique_ptr<ValueCodec> codec) {
-  codec_ = std::make_unique<RememberingCodec>(std::move(codec));
-  store_ = coded_store(raw_, *codec_);
+  codec_ = std::move(codec);
+  store_.use_codec(*codec_);
 }
 
 CrashPoint Host::pick_crash(bool collecting) {

@@ -57,8 +57,8 @@ class Host {
   void crash_and_return(bool power_cut);
   void return_after(Duration delay);
 
-  MemStore& raw() { return raw_; }
-  Store& store() { return *store_; }
+  MemStore& raw() { return store_; }  // as faults see it
+  Store& store() { return store_; }
   MemBodies& bodies() { return bodies_; }
   SimLog& log() { return log_; }
 
@@ -83,9 +83,8 @@ class Host {
   HostFaults& faults_;
   const Realm& realm_;
   const Party& party_;
-  MemStore raw_;
   std::unique_ptr<ValueCodec> codec_;
-  std::unique_ptr<Store> store_;
+  MemStore store_;
   MemBodies bodies_;
   SimLog log_;
   SimRandom random_;

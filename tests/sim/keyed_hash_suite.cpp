@@ -1,8 +1,9 @@
 // Stands in for the slow primitives of libsodium in tram-sim (not in tram-sim-real, which is otherwise the same program):
-// signatures, key agreement and AEAD by a fast keyed hash. Same sizes, same answers to what is altered, wrong or foreign;
-// no secrecy whatever: parties of the simulator forge nothing that needs it. Hashes (ids, Merkle trees, MACs of stored
-// values) stay libsodium's.
-// Invariants: deterministic; a changed bit of key, nonce, message or tag is noticed; X25519 commutes.
+// signatures, key agreement, AEAD and BLAKE2b (ids, MACs of stored values) by a fast keyed hash. Same sizes, same answers to
+// what is altered, wrong or foreign; no secrecy whatever: parties of the simulator forge nothing that needs it. Merkle trees
+// stay SHA-256.
+// Invariants: deterministic; a changed bit of key, nonce, message or tag is noticed; X25519 commutes; a hash knows nothing of
+// the pieces in which it was given its bytes.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -48,6 +49,55 @@ struct Hasher {
       b = mix(b, a);
       std::memcpy(to + i, &b, 8);
     }
+  }
+};
+
+/// In the place of libsodium's state, which is larger. Blocks of four words, each in a lane of its own.
+struct GenericHash {
+  static constexpr size_t block_bytes = 32;
+  std::array<uint64_t, 4> a, b;
+  uint64_t length;  // bytes in all
+  std::array<unsigned char, block_bytes> held;
+
+  void begin(Span key, size_t out_bytes) {
+    a = {0x243f6a8885a308d3u, 0x13198a2e03707344u, 0xa4093822299f31d0u, 0x082efa98ec4e6c89u};
+    b = {key.size(), out_bytes, 0, 0};
+    length = 0;
+    held = {};
+    if (key.empty()) return;
+    add(key);
+    length = 0;
+    take(held.data());
+  }
+  void take(const unsigned char* block) {
+    for (size_t i = 0; i < a.size(); ++i) {
+      a[i] = mix(a[i], word(block + 8 * i));
+      b[i] = b[i] * 0xa0761d6478bd642fu + a[i];
+    }
+  }
+  void add(Span bytes) {
+    const size_t before = static_cast<size_t>(length % block_bytes);
+    length += bytes.size();
+    if (before) {
+      const size_t some = bytes.size() < block_bytes - before ? bytes.size() : block_bytes - before;
+      std::memcpy(held.data() + before, bytes.data(), some);
+      if (before + some < block_bytes) return;
+      take(held.data());
+      bytes = bytes.subspan(some);
+    }
+    for (; bytes.size() >= block_bytes; bytes = bytes.subspan(block_bytes)) take(bytes.data());
+    if (!bytes.empty()) std::memcpy(held.data(), bytes.data(), bytes.size());
+  }
+  void end(unsigned char* out, size_t n) {
+    const size_t left = static_cast<size_t>(length % block_bytes);
+    std::memset(held.data() + left, 0, block_bytes - left);
+    take(held.data());
+    Hasher all{length, b[0]};
+    for (size_t i = 0; i < a.size(); ++i) {
+      all.a = mix(all.a, a[i]);
+      all.b = mix(all.b, b[i] ^ all.a);
+    }
+    all.out(out, n);
   }
 };
 
@@ -143,6 +193,19 @@ int crypto_aead_chacha20poly1305_ietf_encrypt(unsigned char* c, Length* c_length
 int crypto_aead_chacha20poly1305_ietf_decrypt(unsigned char* m, Length* m_length, unsigned char*, const unsigned char* c, Length c_length,
                                               const unsigned char* ad, Length ad_length, const unsigned char* nonce, const unsigned char* key) {
   return open(m, m_length, c, c_length, {ad, static_cast<size_t>(ad_length)}, {nonce, 12}, {key, 32});
+}
+
+int crypto_generichash_init(GenericHash* state, const unsigned char* key, size_t key_length, size_t out_length) {
+  state->begin({key, key_length}, out_length);
+  return 0;
+}
+int crypto_generichash_update(GenericHash* state, const unsigned char* in, Length length) {
+  state->add({in, static_cast<size_t>(length)});
+  return 0;
+}
+int crypto_generichash_final(GenericHash* state, unsigned char* out, size_t out_length) {
+  state->end(out, out_length);
+  return 0;
 }
 
 }  // extern "C"

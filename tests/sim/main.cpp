@@ -57,12 +57,13 @@ struct Shared {
 
 struct Totals {
   uint64_t passed = 0, failed = 0;
+  uint64_t traces = 0;  // sum of the hashes: two builds that played the same weeks agree in it
   uint64_t virtual_seconds = 0, calms = 0, delivered_ms = 0, latest_ms = 0, drained_ms = 0, slowest_ms = 0, slowest_seed = 0;
   World::Census census{};
   std::map<std::string, uint64_t> counts;
 
   void add(const Totals& other) {
-    passed += other.passed, failed += other.failed;
+    passed += other.passed, failed += other.failed, traces += other.traces;
     virtual_seconds += other.virtual_seconds, calms += other.calms;
     delivered_ms += other.delivered_ms, latest_ms = std::max(latest_ms, other.latest_ms), drained_ms += other.drained_ms;
     if (other.slowest_ms > slowest_ms) slowest_ms = other.slowest_ms, slowest_seed = other.slowest_seed;
@@ -71,7 +72,7 @@ struct Totals {
   }
   std::string text() const {
     std::ostringstream out;
-    out << passed << ' ' << failed << ' ' << virtual_seconds << ' ' << calms << ' ' << delivered_ms << ' ' << latest_ms << ' ' << drained_ms << ' ' << slowest_ms << ' ' << slowest_seed << '\n';
+    out << passed << ' ' << failed << ' ' << traces << ' ' << virtual_seconds << ' ' << calms << ' ' << delivered_ms << ' ' << latest_ms << ' ' << drained_ms << ' ' << slowest_ms << ' ' << slowest_seed << '\n';
     for (uint64_t n : census) out << n << ' ';
     out << '\n';
     for (const auto& [what, n] : counts) out << n << ' ' << what << '\n';
@@ -80,7 +81,7 @@ struct Totals {
   static Totals from(const std::string& text) {
     std::istringstream in(text);
     Totals one;
-    in >> one.passed >> one.failed >> one.virtual_seconds >> one.calms >> one.delivered_ms >> one.latest_ms >> one.drained_ms >> one.slowest_ms >> one.slowest_seed;
+    in >> one.passed >> one.failed >> one.traces >> one.virtual_seconds >> one.calms >> one.delivered_ms >> one.latest_ms >> one.drained_ms >> one.slowest_ms >> one.slowest_seed;
     for (uint64_t& n : one.census) in >> n;
     std::string what;
     for (uint64_t n = 0; in >> n && std::getline(in, what);) one.counts[what.substr(1)] += n;
@@ -118,6 +119,7 @@ void run_seed(uint64_t seed, const Call& call, Totals& totals) {
   }
   Totals one;
   one.passed = outcome.passed, one.failed = !outcome.passed;
+  one.traces = outcome.trace_hash;
   one.virtual_seconds = static_cast<uint64_t>(outcome.lasted.ms / 1000);
   one.census = outcome.census, one.counts = outcome.counts;
   if (outcome.drained.ms >= 0) {
@@ -276,7 +278,8 @@ int main(int argc, char** argv) {
       static_cast<double>(totals.delivered_ms) / calms, static_cast<double>(totals.latest_ms) / 1000.0,
       static_cast<double>(totals.drained_ms) / calms, static_cast<double>(totals.slowest_ms) / 1000.0,
       static_cast<unsigned long long>(totals.slowest_seed));
-  std::printf("%.1f s on %llu cores\n", took.count(), static_cast<unsigned long long>(call.jobs));
+  std::printf("%.1f s on %llu cores; traces %016llx\n", took.count(), static_cast<unsigned long long>(call.jobs),
+              static_cast<unsigned long long>(totals.traces));
   std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(totals.passed), static_cast<unsigned long long>(totals.failed));
   return totals.failed ? 1 : 0;
 }

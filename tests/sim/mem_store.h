@@ -1,12 +1,12 @@
 // The simulated store: tram::Store over std::map, for the simulator and the pure modules' tests.
 // Invariants: the same contract as the LMDB store (tests/unit/base_store_contract.cpp runs on both): snapshots,
-// limits, one writer, a transaction that failed with map_full can only be aborted.
+// limits, one writer, a transaction that failed with map_full can only be aborted. With a codec the same as coded_store
+// over it (tests/unit/base_values.cpp runs on both).
 // Not here: durability. A commit is "on disk" at once; what was not committed is lost.
 // Thread: one, the simulator's.
 #pragma once
+#include <array>
 #include <map>
-#include <set>
-#include <unordered_map>
 
 #include "base/ports.h"
 
@@ -26,9 +26,17 @@ class MemStore final : public Store {
     bool operator()(BytesView a, BytesView b) const;
   };
   using Rows = std::map<Bytes, Bytes, KeyOrder>;
-  using Tables = std::vector<std::shared_ptr<Rows>>;  // by number; none where nothing was ever written
+  /// As on the disk, and what the codec made of it when it was read first: most rows are read again and again.
+  struct Value {
+    Bytes coded;
+    mutable std::optional<Bytes> plain;
+  };
+  using Kept = std::map<Bytes, Value, KeyOrder>;
+  using Tables = std::vector<std::shared_ptr<Kept>>;  // by number; none where nothing was ever written
 
   explicit MemStore(MemStoreOptions options = {});
+  /// From now on values pass through `codec`, which must outlive the store.
+  void use_codec(ValueCodec& codec) { codec_ = &codec; }
 
   Result<std::unique_ptr<ReadTxn>> begin_read() override;
   /// Beginning a second writer while one lives is a programmer's error.
@@ -56,19 +64,23 @@ class MemStore final : public Store {
  private:
   friend class MemReadTxn;
   friend class MemWriteTxn;
-  struct NameHash {
-    using is_transparent = void;
-    size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
-  };
   size_t number_of(std::string_view name);
   const Tables& tables() const { return *tables_; }
   /// The tables that are about to be written: a snapshot keeps those it has.
   Tables& own_tables();
-  static Rows& own_rows(std::shared_ptr<Rows>&);
+  static Kept& own_rows(std::shared_ptr<Kept>&);
+  /// What the codec makes of it. Errors: store_corrupt.
+  Result<const Bytes*> read(const Table&, BytesView key, const Value&) const;
+  template <class Walk>
+  Result<std::vector<Row>> rows_of(const Table&, Walk&&) const;
+  template <class Walk>
+  Result<CheckedRows> checked(const Table&, size_t limit, Walk&&) const;
 
   MemStoreOptions options_;
-  std::unordered_map<std::string, size_t, NameHash, std::equal_to<>> numbers_;
-  std::map<std::string_view, size_t> names_;  // the same, in order
+  ValueCodec* codec_ = nullptr;
+  std::map<std::string, size_t, std::less<>> numbers_;
+  std::vector<std::string_view> names_;  // by number
+  std::array<size_t, 512> guesses_{};    // the number of a name that lay at such an address
   std::shared_ptr<Tables> tables_ = std::make_shared<Tables>();
   uint64_t used_bytes_ = 0;
   uint64_t commits_ = 0, changes_ = 0;

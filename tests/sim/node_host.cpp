@@ -22,7 +22,7 @@ NodeHost::NodeHost(World& world, Network& network, HostFaults& faults, const Rea
 NodeHost::~NodeHost() = default;
 
 void NodeHost::install() {
-  auto txn = store_->begin_write().value();
+  auto txn = store_.begin_write().value();
   SIM_REQUIRE(Node::initialize(*txn, {party_.id, realm_.id(), "sim"}), "node.initialize");
   directory::Directory directory(realm_.id());
   for (size_t i = 0; i < realm_.first_entries(); ++i)
@@ -72,11 +72,11 @@ void NodeHost::connect_brokers(Time at) {
 
 NodeHost::Image NodeHost::image() {
   proto::NodeRecord self;
-  auto row = store_->begin_read().value()->get(table::self, view("self")).value();
+  auto row = store_.begin_read().value()->get(table::self, view("self")).value();
   SIM_REQUIRE(row && proto::decode_record(*row, self), name(), "has no record of itself");
   audit::Log log;
-  SIM_REQUIRE(log.load(*store_->begin_read().value()), name(), "log");
-  return {raw_.dump(), bodies_.dump(), self.rinc, log.generation(), log.size()};
+  SIM_REQUIRE(log.load(*store_.begin_read().value()), name(), "log");
+  return {store_.dump(), bodies_.dump(), self.rinc, log.generation(), log.size()};
 }
 
 node::BackupMarks NodeHost::marks(const Image& image) {
@@ -85,10 +85,10 @@ node::BackupMarks NodeHost::marks(const Image& image) {
   backup.rinc = image.rinc;
   MemStoreOptions options;
   for (const Table& one : table::all()) options.tables.emplace_back(one.name);
-  MemStore raw(options);
-  raw.restore(image.store);
-  auto store = coded_store(raw, *codec_);
-  auto txn = store->begin_read().value();
+  MemStore store(options);
+  store.use_codec(*codec_);
+  store.restore(image.store);
+  auto txn = store.begin_read().value();
   SIM_REQUIRE(node::read_backup_marks(*txn, backup), name(), "backup");
   return backup;
 }
@@ -96,7 +96,7 @@ node::BackupMarks NodeHost::marks(const Image& image) {
 void NodeHost::restore(const Image& image) {
   crash(false);
   world_.trace(name(), "-- restored");
-  raw_.restore(image.store);
+  store_.restore(image.store);
   bodies_.restore(image.bodies);
   mark_recovering();
   return_after(world_.random.within(seconds(1), seconds(60)));
@@ -105,24 +105,24 @@ void NodeHost::restore(const Image& image) {
 void NodeHost::restore_in_silence(const Image& image) {
   crash(true);
   world_.trace(name(), "-- restored in silence");
-  raw_.restore(image.store);
+  store_.restore(image.store);
   bodies_.restore(image.bodies);
   in_doubt_ = false;
   return_after(world_.random.within(seconds(1), seconds(60)));
 }
 
 void NodeHost::mark_recovering() {
-  raw_.set_capacity_bytes(UINT64_MAX);  // an operator who restores makes room first
+  store_.set_capacity_bytes(UINT64_MAX);  // an operator who restores makes room first
   bodies_.set_capacity_bytes(UINT64_MAX);
   in_doubt_ = false;
-  auto txn = store_->begin_write().value();
+  auto txn = store_.begin_write().value();
   SIM_REQUIRE(Node::mark_restored(*txn), name(), "mark_restored");
   SIM_REQUIRE(txn->commit(), name(), "mark_restored");
 }
 
 void NodeHost::recover() {
   crash(false);
-  raw_.revive();
+  store_.revive();
   world_.trace(name(), "-- recover");
   in_doubt_ = true;
   return_after(world_.random.within(milliseconds(100), seconds(10)));
@@ -134,16 +134,16 @@ void NodeHost::stop_on(const Error& error) {
   world_.trace(name(), "-- stopped, exit 74: " + describe(error));
   world_.count("a node stopped with exit 74");
   crash(false);
-  raw_.revive();
+  store_.revive();
   in_doubt_ = true;
   return_after(world_.random.within(seconds(5), minutes(10)));
 }
 
-bool NodeHost::seals() { return !store_->begin_read().value()->scan(table::sealing, {}, {}, 1).value().empty(); }
+bool NodeHost::seals() { return !store_.begin_read().value()->scan(table::sealing, {}, {}, 1).value().empty(); }
 
 /// Loop::restart_node.
 Result<void> NodeHost::rebuild() {
-  TRAM_TRY(txn, store_->begin_write());
+  TRAM_TRY(txn, store_.begin_write());
   node_.reset();
   directory_ = std::make_unique<directory::Directory>(realm_.id());
   TRAM_OK(directory_->load(*txn));
@@ -232,9 +232,9 @@ void NodeHost::step() {
   auto effects = std::make_shared<Effects>();
   CrashPoint crash_point = CrashPoint::none;
   Result<void> outcome;
-  const uint64_t commits = raw_.commits();
+  const uint64_t commits = store_.commits();
   {
-    auto txn = store_->begin_write().value();
+    auto txn = store_.begin_write().value();
     outcome = node_->step(*txn, now, events, *effects);
     for (auto& one : *acts) {
       if (!outcome) break;
@@ -250,8 +250,8 @@ void NodeHost::step() {
     if (outcome) outcome = txn->commit();
   }
   if (!outcome && is_broken(outcome.error().code)) {
-    raw_.revive();
-    if (raw_.commits() != commits) observer_.node_committed(*this, *effects);  // it is on the disk all the same
+    store_.revive();
+    if (store_.commits() != commits) observer_.node_committed(*this, *effects);  // it is on the disk all the same
     return stop_on(outcome.error());
   }
   if (!outcome) {

@@ -36,7 +36,7 @@ class NodeHost final : public Host, public ClientEnd {
   /// Every position of the image: what BACKED_UP may say of it.
   node::BackupMarks marks(const Image&);
   node::Node& node() { return *node_; }
-  bool installed() const { return raw_.used_bytes() > 0; }
+  bool installed() const { return store_.used_bytes() > 0; }
   /// A document is being sealed: a copy made now would give it another id.
   bool seals();
 

@@ -289,7 +289,7 @@ void Simulation::calm(Outcome& outcome) {
     for (auto& broker : brokers_)
       if (checker_->in_force(*broker)) publish(*broker);
   const Time last_fault = world_.now(), limit = last_fault + calm_max;
-  std::string why;
+  std::string why, before;
   for (Time quiet_since = last_fault; world_.now() - quiet_since < seconds(20);) {
     world_.run_until(world_.now() + seconds(2));
     for (auto& node : nodes_)
@@ -304,6 +304,8 @@ void Simulation::calm(Outcome& outcome) {
       if (why.empty()) why = behind(*node, world_.now());
     for (auto& broker : brokers_)
       if (why.empty() && checker_->in_force(*broker) && !(broker->runs() && witnessed(broker->own_log(), checker_->in_force() - 1))) why = broker->name() + "'s log is not witnessed";
+    if (why != before) world_.note("**", why.empty() ? "all is final" : "not final: " + why);
+    before = why;
     if (!why.empty()) quiet_since = world_.now();
     outcome.drained = quiet_since - last_fault;
     SIM_REQUIRE(world_.now() < limit, "I16: after", std::to_string(calm_max.ms / 60000), "minutes of calm:", why);

@@ -24,7 +24,7 @@ WitnessHost::WitnessHost(World& world, Network& network, HostFaults& faults, con
 }
 
 void WitnessHost::install() {
-  auto txn = store_->begin_write().value();
+  auto txn = store_.begin_write().value();
   directory::Directory directory(realm_.id());
   for (size_t i = 0; i < realm_.first_entries(); ++i)
     SIM_REQUIRE(directory.apply(*txn, realm_.entries()[i], clock()), "directory.apply");
@@ -41,7 +41,7 @@ void WitnessHost::boot() {
   up_ = true;
   world_.trace(name(), "++ starts");
   directory_ = std::make_unique<directory::Directory>(realm_.id());
-  SIM_REQUIRE(directory_->load(*store_->begin_read().value()), name(), "start");
+  SIM_REQUIRE(directory_->load(*store_.begin_read().value()), name(), "start");
   watcher_ = std::make_unique<Watcher>(party_.id, party_.keys.log, *directory_, log_);
   connect_brokers();
   start_ticking();
@@ -61,20 +61,20 @@ void WitnessHost::connect_brokers() {
 void WitnessHost::lose_disk() {
   crash(true);
   world_.trace(name(), "-- disk lost");
-  raw_.restore({});
+  store_.restore({});
   install();
   return_after(world_.random.within(seconds(1), seconds(60)));
 }
 
 uint64_t WitnessHost::holds(const PartyId& party) {
   const audit::Witness witness(realm_.id(), name(), party_.keys.log, log_);
-  const auto known = witness.known(*store_->begin_read().value(), party).value();
+  const auto known = witness.known(*store_.begin_read().value(), party).value();
   return known ? known->checkpoint.size : 0;
 }
 
 bool WitnessHost::holds_more(const PartyId& party, uint32_t generation, uint64_t size) {
   const audit::Witness witness(realm_.id(), name(), party_.keys.log, log_);
-  const auto known = witness.known(*store_->begin_read().value(), party).value();
+  const auto known = witness.known(*store_.begin_read().value(), party).value();
   return known && std::pair(known->checkpoint.origin.generation, known->checkpoint.size) > std::pair(generation, size);
 }
 
@@ -111,7 +111,7 @@ std::set<PartyId> WitnessHost::to_be_convicted(std::span<const Watcher::Event> e
     for (const Bytes& note : page->notes) {
       if (!is_forged || !is_forged(note)) continue;
       const auto shown = crypto::decode_signed_checkpoint(note).value().checkpoint;
-      const auto known = witness.known(*store_->begin_read().value(), shown.origin.party).value();
+      const auto known = witness.known(*store_.begin_read().value(), shown.origin.party).value();
       if (known && known->checkpoint.origin == shown.origin && known->mirrored >= shown.size) due.insert(shown.origin.party);
     }
   }
@@ -128,12 +128,12 @@ void WitnessHost::step() {
   auto due = to_be_convicted(events);
   Watcher::Effects effects;
   {
-    auto txn = store_->begin_write().value();
+    auto txn = store_.begin_write().value();
     SIM_REQUIRE(watcher_->step(*txn, clock(), events, effects), name(), "witness.has_stopped");
     SIM_REQUIRE(txn->commit(), name(), "witness.has_stopped");
   }
   if (!due.empty()) {
-    auto txn = store_->begin_read().value();
+    auto txn = store_.begin_read().value();
     const auto kept = audit::kept_evidence(*txn).value();
     for (const auto& found : kept)
       due.erase(crypto::decode_signed_checkpoint(found.evidence.first).value().checkpoint.origin.party);

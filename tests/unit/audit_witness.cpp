@@ -201,11 +201,12 @@ TEST_CASE("a witness that is shown another witness's view finds the fork between
   REQUIRE(there.refusal == 0);
   const auto see = [&](WitnessHost& host, const Bytes& note) {
     auto txn = host.store.begin_write().value();
-    const bool kept = host.witness->see(*txn, world.now, *world.realm.directory, world.agency, world.owner, note).value();
+    const auto seen = host.witness->see(*txn, world.now, *world.realm.directory, world.agency, world.owner, note).value();
     REQUIRE(txn->commit());
-    return kept;
+    return seen;
   };
-  CHECK(see(*world.witnesses[0], there.note));
+  using enum audit::Witness::Seen;
+  CHECK(see(*world.witnesses[0], there.note) == kept);
   CHECK(world.evidence() == 1);
   // Cosignatures of the same checkpoint are gathered, and only real ones.
   World honest;
@@ -213,16 +214,23 @@ TEST_CASE("a witness that is shown another witness's view finds the fork between
   auto other = honest.add(*honest.witnesses[1], honest.put(leaves, 0, 0));
   const auto see_honest = [&](const Bytes& note) {
     auto txn = honest.witnesses[0]->store.begin_write().value();
-    const bool kept =
+    const auto seen =
         honest.witnesses[0]->witness->see(*txn, honest.now, *honest.realm.directory, honest.agency, honest.owner, note).value();
     REQUIRE(txn->commit());
-    return kept;
+    return seen;
   };
   auto forged = crypto::decode_note(other.note).value();
   forged.signatures.back().signature[20] ^= 1;
-  CHECK(!see_honest(crypto::encode_note(forged)));
-  CHECK(see_honest(other.note));
-  CHECK(!see_honest(other.note));
+  CHECK(see_honest(crypto::encode_note(forged)) == nothing);
+  CHECK(see_honest(other.note) == kept);
+  CHECK(see_honest(other.note) == all_held);
+  // A later cosignature takes the place of an earlier one, never the other way round: lists carry either.
+  const WitnessHost& second = *honest.witnesses[1];
+  auto later = crypto::decode_note(other.note).value();
+  later.signatures.back() = crypto::cosign(later.text, second.witness->name(), honest.now + hours(12), *second.key);
+  CHECK(see_honest(crypto::encode_note(later)) == kept);
+  CHECK(see_honest(other.note) == all_held);
+  CHECK(see_honest(crypto::encode_note(later)) == all_held);
   auto txn = honest.witnesses[0]->store.begin_read().value();
   const auto known = honest.witnesses[0]->witness->known(*txn, honest.agency).value().value();
   CHECK(crypto::decode_note(known.note).value().signatures.size() == 3);

@@ -87,23 +87,51 @@ class PlaceCodec final : public ValueCodec {
 
 TEST_CASE("a coded store returns what was put, and finds values moved to another key") {
   constexpr Table table{"t"};
+  const bool simulated = GENERATE(false, true);  // the simulated store codes by itself, and reads a value once
+  INFO((simulated ? "in the simulated store" : "over another store"));
   sim::MemStore raw;
   PlaceCodec codec;
-  auto store = coded_store(raw, codec);
-  auto txn = *store->begin_write();
-  REQUIRE(txn->put(table, Bytes{1}, Bytes{10}));
-  REQUIRE(txn->put(table, Bytes{2}, Bytes{20}));
-  CHECK(**txn->get(table, Bytes{1}) == Bytes{10});
-  CHECK(txn->put(table, Bytes{3}, Bytes(limits::value_bytes_max)).error().code == ErrorCode::too_large);
-  REQUIRE(txn->commit());
-  txn.reset();
+  if (simulated) raw.use_codec(codec);
+  const auto coded = simulated ? nullptr : coded_store(raw, codec);
+  Store& store = simulated ? static_cast<Store&>(raw) : *coded;
+  {
+    auto txn = *store.begin_write();
+    REQUIRE(txn->put(table, Bytes{1}, Bytes{10}));
+    REQUIRE(txn->put(table, Bytes{2}, Bytes{20}));
+    CHECK(**txn->get(table, Bytes{1}) == Bytes{10});
+    CHECK(txn->put(table, Bytes{3}, Bytes(limits::value_bytes_max)).error().code == ErrorCode::too_large);
+    CHECK(txn->put(table, Bytes{3}, Bytes(limits::value_bytes_max - 63)).error().code == ErrorCode::too_large);
+    CHECK(txn->put(table, Bytes{3}, Bytes(limits::value_bytes_max - 64)));
+    CHECK(txn->erase(table, Bytes{3}));
+    REQUIRE(txn->commit());
+  }
+  {
+    auto read = *store.begin_read();
+    CHECK(read->scan(table, {}, {}, 10)->at(1).value == Bytes{20});
+    CHECK(read->check(table, {}, 10)->damaged.empty());
+  }
+  CHECK(raw.dump()["t"].at(Bytes{1}).size() > 1);
 
   auto image = raw.dump();
   image["t"][Bytes{1}] = image["t"][Bytes{2}];
   raw.restore(image);
-  auto read = *store->begin_read();
-  CHECK(**read->get(table, Bytes{2}) == Bytes{20});
-  CHECK(*read->get(table, Bytes{9}) == std::nullopt);
-  CHECK(read->get(table, Bytes{1}).error().code == ErrorCode::store_corrupt);
-  CHECK(read->scan(table, {}, {}, 10).error().code == ErrorCode::store_corrupt);
+  {
+    auto read = *store.begin_read();
+    CHECK(**read->get(table, Bytes{2}) == Bytes{20});
+    CHECK(*read->get(table, Bytes{9}) == std::nullopt);
+    CHECK(read->get(table, Bytes{1}).error().code == ErrorCode::store_corrupt);
+    CHECK(read->scan(table, {}, {}, 10).error().code == ErrorCode::store_corrupt);
+  }
+
+  // Of a value that was read already a bit flips: its row is found, the other one is still read.
+  image["t"].erase(Bytes{1});
+  raw.restore(image);
+  CHECK(**(*store.begin_read())->get(table, Bytes{2}) == Bytes{20});
+  REQUIRE(raw.flip_bit(0));
+  auto read = *store.begin_read();
+  CHECK(read->get(table, Bytes{2}).error().code == ErrorCode::store_corrupt);
+  auto checked = *read->check(table, {}, 1);
+  CHECK(checked.rows == 1);
+  CHECK(checked.damaged == std::vector<Bytes>{Bytes{2}});
+  CHECK(checked.next == Bytes{2, 0});
 }

@@ -281,6 +281,69 @@ TEST_CASE("R20: what was said of a document is said again for its newer envelope
   CHECK(world.audit.size() == signed_so_far);
 }
 
+TEST_CASE("R18: a receipt waits no longer once enough brokers said that they have it, and only who did not is given it again") {
+  Incoming world("stored", 1);
+  world.greet(2);
+  const auto waiting = [&] { return world.realm.read()->scan(table::to_post, {}, {}, 10).value().size(); };
+  Effects effects;
+  {
+    auto txn = world.realm.store.begin_write().value();
+    REQUIRE(world.node->register_document(*txn, world.now, world.document()->arrival, {{}, {}, "mai", {}}, effects));
+    REQUIRE(txn->commit());
+  }
+  effects = world.answered(std::move(effects));
+  const auto posts = sent<proto::MailPost>(effects);
+  REQUIRE(posts.size() == 3);
+  const Hash id = crypto::hash("edx1/mail", {posts[0].items.at(0).content});
+  CHECK(waiting() == 1);
+  world.from(0, proto::MailPosted{{id}});
+  CHECK(waiting() == 1);
+  world.from(0, proto::MailPosted{{id}});  // one broker's word, twice
+  CHECK(waiting() == 1);
+  world.from(2, proto::MailPosted{{id}});
+  CHECK(waiting() == 0);  // at once, not when it is looked at again
+  world.now = world.now + seconds(30);
+  std::vector<PartyId> again;
+  const auto ticked = world.tick();
+  for (const auto& one : ticked.sends)
+    if (const auto* post = std::get_if<proto::MailPost>(&one.frame.body))
+      for (const auto& item : post->items)
+        if (item.content == posts[0].items[0].content) again.push_back(one.broker);
+  CHECK(again == std::vector<PartyId>{world.brokers[1].id});
+}
+
+TEST_CASE("R7: a broker whose store is a new one is given at once the mail that the old one had") {
+  Incoming world("stored", 1);
+  {
+    auto txn = world.realm.store.begin_write().value();
+    Effects effects;
+    REQUIRE(world.node->register_document(*txn, world.now, world.document()->arrival, {{}, {}, "mai", {}}, effects));
+    REQUIRE(txn->commit());
+    world.answered(std::move(effects));
+  }
+  Bytes content;
+  proto::MailPosted taken;
+  const auto mails = world.realm.read()->scan(table::mail_out, {}, {}, 10).value();
+  for (const Row& row : mails) {
+    proto::MailRecord mail;
+    REQUIRE(proto::decode_record(row.value, mail));
+    if (mail.content.size() == limits::cell_bytes) content = mail.content;
+    taken.ids.push_back(id_at<Hash>(row.key, 0));
+  }
+  REQUIRE(!content.empty());
+  world.from(0, taken);
+  proto::HelloReply reborn;
+  reborn.broker = world.brokers[0].id;
+  reborn.epoch = *Epoch::from(Bytes(16, 99));
+  reborn.time = world.now;
+  reborn.directory_size = world.realm.directory->size();
+  size_t given = 0;
+  const auto effects = world.from(0, reborn);
+  for (const auto& post : sent<proto::MailPost>(effects))
+    for (const auto& item : post.items) given += item.content == content;
+  CHECK(given == 1);
+}
+
 /// The Puts to broker 0 of a step: request, envelopes.
 std::vector<std::pair<uint64_t, std::vector<EnvelopeId>>> puts_to_first(const Exchange& world, const Effects& effects) {
   std::vector<std::pair<uint64_t, std::vector<EnvelopeId>>> found;

@@ -134,6 +134,28 @@ TEST_CASE("R28: after three days no key is taken that was not known, and entries
   CHECK(young.has_key());
 }
 
+TEST_CASE("R28: who can seal nothing to new keys asks for the directory three times as often") {
+  Exchange world;
+  world.greet(0);
+  world.confirm();
+  const auto asked_within = [&](int64_t s) {
+    size_t asked = 0;
+    for (int64_t i = 0; i < s; ++i) {
+      world.now = world.now + seconds(1);
+      const auto effects = world.tick();
+      for (const auto& one : effects.sends)
+        asked += one.broker == world.brokers[0].id && std::holds_alternative<proto::DirectoryGet>(one.frame.body);
+    }
+    return asked;
+  };
+  CHECK(asked_within(60) == 2);
+  world.now = world.now + limits::view_no_new_keys_after;
+  asked_within(1);
+  CHECK(asked_within(60) == 6);
+  world.confirm();
+  CHECK(asked_within(60) == 2);
+}
+
 TEST_CASE("R28: health says how old the view is and what that forbids") {
   Exchange world;
   CHECK_FALSE(problems(world).count("directory_old"));
