@@ -471,7 +471,7 @@ Result<LmdbStore::Usage> LmdbStore::usage() {
 }
 
 Result<void> LmdbStore::grow_ahead() {
-  static constexpr std::array<uint8_t, 64u << 10> zeros{};
+  static constexpr std::array<uint8_t, 4096> zeros{};  // one write a page: a page's folio is then its own, not a large one
   static_assert(growth_bytes % zeros.size() == 0);
   TRAM_OK(state_->alive());
   MDB_envinfo info{};
