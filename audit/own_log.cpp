@@ -40,6 +40,8 @@ Result<void> OwnLog::load(ReadTxn& txn) {
   TRAM_TRY(note, stored_note(txn, note_key));
   newest_ = std::move(note);
   note_bytes_ = newest_ ? crypto::encode_note(newest_->note) : Bytes{};
+  TRAM_TRY(witnessed, stored_note(txn, cosigned_key));
+  witnessed_bytes_ = witnessed ? crypto::encode_note(witnessed->note) : Bytes{};
   cosigners_.clear();
   roots_.clear();
   for (auto& [id, peer] : peers_) peer.cosigned = {};
@@ -228,7 +230,10 @@ Result<void> OwnLog::see(WriteTxn& txn, Time now, BytesView note) {
 // ---- checkpoints ------------------------------------------------------------------------------------------
 
 Result<void> OwnLog::keep_note(WriteTxn& txn, crypto::SignedCheckpoint note) {
-  if (newest_ && !cosigners_.empty()) TRAM_OK(txn.put(own_log_table, view(cosigned_key), note_bytes_));
+  if (newest_ && !cosigners_.empty()) {
+    witnessed_bytes_ = note_bytes_;
+    TRAM_OK(txn.put(own_log_table, view(cosigned_key), note_bytes_));
+  }
   cosigners_.clear();
   for (auto& [id, peer] : peers_) peer.cosigned = {};
   newest_ = std::move(note);

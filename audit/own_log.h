@@ -74,6 +74,11 @@ class OwnLog {
   bool signs() const { return may_sign_ && standing_ == Standing::sound; }
   /// Newest signed checkpoint with the cosignatures that came so far; empty when there is none.
   const Bytes& note() const { return note_bytes_; }
+  /// The newest that a witness holds, or nothing; where there is no witness, note(). For clients: a checkpoint that only a
+  /// client has seen is one that a copy of this store would not be told of before it signs another (R8, I10).
+  const Bytes& witnessed_note() const {
+    return peers_.empty() || (newest_ && newest_->note.signatures.size() > 1) ? note_bytes_ : witnessed_bytes_;
+  }
   /// Witnesses whose cosignature the newest note has.
   uint64_t checkpoint_size() const { return newest_ ? newest_->checkpoint.size : 0; }
   size_t cosigners() const { return cosigners_.size(); }
@@ -141,6 +146,7 @@ class OwnLog {
   Time started_, signed_at_, gather_until_, gathered_, last_tick_;
   std::optional<crypto::SignedCheckpoint> newest_;
   Bytes note_bytes_;
+  Bytes witnessed_bytes_;  // an earlier note, with cosignatures
   std::set<PartyId> cosigners_;
 };
 

@@ -46,7 +46,7 @@ crypto::LogOrigin directory_origin(const RealmId& realm) {
 
 ViewQuorum view_quorum(const directory::Directory& directory, Time now) {
   // By a clock that is far behind nobody is in force yet.
-  const size_t in_force = directory.brokers(now).size();
+  const size_t in_force = directory.broker_ids(now).size();
   const size_t brokers = in_force ? in_force : directory.known_brokers().size();
   return {std::max<size_t>(1, brokers - std::min<size_t>(brokers, 1)), !directory.witnesses(now).empty()};
 }

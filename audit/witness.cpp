@@ -121,16 +121,17 @@ std::pair<uint32_t, uint64_t> rank(const crypto::Checkpoint& one) { return {one.
 
 std::optional<Cosignature> find_cosignature(const directory::Directory& directory, Time now, std::string_view text,
                                             const crypto::NoteSignature& signature) {
-  const auto made_by = [&](crypto::LogKind kind, const PartyId& id, const LogPublic& key) -> std::optional<Cosignature> {
-    const auto at =
-        crypto::verify_cosignature(text, signature, crypto::cosigner_name(directory.realm(), kind, id), key);
+  const auto by = crypto::cosigner_of(signature.name);
+  if (!by) return std::nullopt;
+  const auto made_with = [&](const LogPublic& key) -> std::optional<Cosignature> {
+    const auto at = crypto::verify_cosignature(text, signature, crypto::cosigner_name(directory.realm(), by->kind, by->party), key);
     if (!at) return std::nullopt;
-    return Cosignature{kind, id, *at};
+    return Cosignature{by->kind, by->party, *at};
   };
-  for (const auto& broker : directory.brokers(now))
-    if (auto found = made_by(crypto::LogKind::broker, broker.record.id, broker.record.log)) return found;
-  for (const auto& witness : directory.witnesses(now))
-    if (auto found = made_by(crypto::LogKind::witness, witness.record.id, witness.record.log)) return found;
+  if (by->kind == crypto::LogKind::broker)
+    if (const auto* broker = directory.broker_in_force(by->party, now)) return made_with(broker->record.log);
+  if (by->kind == crypto::LogKind::witness)
+    if (const auto* witness = directory.witness_in_force(by->party, now)) return made_with(witness->record.log);
   return std::nullopt;
 }
 

@@ -174,7 +174,7 @@ proto::HelloReply Broker::State::hello_reply(Time now) const {
   reply.log_root = audit_log.root();
   reply.time = now;
   reply.directory_size = directory.size();
-  reply.checkpoint = own_log.note();
+  reply.checkpoint = own_log.witnessed_note();
   return reply;
 }
 

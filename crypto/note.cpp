@@ -177,6 +177,8 @@ std::string cosigner_name(const RealmId& realm, LogKind kind, const PartyId& par
   return origin.substr(0, origin.rfind('/'));
 }
 
+std::optional<LogOrigin> cosigner_of(std::string_view name) { return from_origin_text(std::string(name) + "/0"); }
+
 std::string checkpoint_text(const Checkpoint& checkpoint) {
   return checkpoint.origin.text() + "\n" + std::to_string(checkpoint.size) + "\n" + to_base64(checkpoint.root) + "\n";
 }

@@ -58,6 +58,8 @@ struct LogOrigin {
 LogOrigin log_origin(const RealmId&, LogKind, const PartyId&, uint32_t generation);
 /// The name under which a party cosigns: its origin without the generation.
 std::string cosigner_name(const RealmId&, LogKind, const PartyId&);
+/// Whose name that is, if it is such a name.
+std::optional<LogOrigin> cosigner_of(std::string_view name);
 
 struct Checkpoint {
   LogOrigin origin;

@@ -199,6 +199,26 @@ std::vector<Broker> Directory::brokers(Time now) const {
   return out;
 }
 
+std::vector<PartyId> Directory::broker_ids(Time now) const {
+  std::vector<PartyId> out;
+  for (const auto& [id, decided] : held_.brokers)
+    if (broker_in_force(id, now)) out.push_back(id);
+  return out;
+}
+
+namespace {
+template <class Decided>
+auto decided_at(const std::map<PartyId, Decided>& all, const PartyId& id, Time now) {
+  const auto found = all.find(id);
+  const auto* one = found == all.end() ? nullptr : rows::in_force(found->second, now);
+  return one && !one->record.retired ? one : nullptr;
+}
+}  // namespace
+
+const Broker* Directory::broker_in_force(const PartyId& id, Time now) const { return decided_at(held_.brokers, id, now); }
+
+const Witness* Directory::witness_in_force(const PartyId& id, Time now) const { return decided_at(held_.witnesses, id, now); }
+
 std::vector<Broker> Directory::known_brokers() const {
   std::vector<Broker> out;
   for (const auto& [id, decided] : held_.brokers)

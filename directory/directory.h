@@ -134,6 +134,10 @@ class Directory {
   proto::PolicyChange policy(Time now) const;
   /// Brokers in force (not retired), in order of id.
   std::vector<Broker> brokers(Time now) const;
+  std::vector<PartyId> broker_ids(Time now) const;
+  /// In force at `now`, or nothing; as long as the directory stays as it is.
+  const Broker* broker_in_force(const PartyId&, Time now) const;
+  const Witness* witness_in_force(const PartyId&, Time now) const;
   /// All that are not retired, whatever the time: for who must not take a wrong clock's word that nobody is there.
   std::vector<Broker> known_brokers() const;
   std::optional<Broker> broker(const PartyId&) const;  // also retired ones: old receipts stay verifiable

@@ -234,8 +234,8 @@ Result<void> Node::on_reconcile(WriteTxn& txn, Time now, const PartyId& broker, 
 }
 
 Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
-  std::set<PartyId> in_force;
-  for (const auto& broker : directory_.brokers(now)) in_force.insert(broker.record.id);
+  const auto ids = directory_.broker_ids(now);
+  const std::set<PartyId> in_force(ids.begin(), ids.end());
   // Not whether a link was missing: late frames and old sources make links of brokers that io has let go of.
   if (in_force != in_force_) effects.directory_changed = true;
   in_force_ = in_force;

@@ -200,6 +200,34 @@ TEST_CASE("nothing is signed before every witness has answered; after a day anot
   CHECK(world.evidence() == 0);
 }
 
+TEST_CASE("I10: clients are shown a checkpoint that a witness holds, else the one before, after a restart too") {
+  World world;
+  LogHost host(world);
+  const auto alone = [&](bool yes) {
+    for (size_t i = 0; i < world.witnesses.size(); ++i) host.reach(i, !yes);
+  };
+  const auto size_shown = [&] {
+    const auto shown = crypto::decode_signed_checkpoint(host.own->witnessed_note());
+    return shown ? shown->checkpoint.size : 0;
+  };
+  host.append(10);
+  alone(true);
+  host.tick();
+  REQUIRE(host.own->checkpoint_size() == 10);
+  CHECK(size_shown() == 0);
+  alone(false);
+  host.tick();
+  CHECK(size_shown() == 10);
+  host.append(5);
+  alone(true);
+  host.tick();
+  REQUIRE(host.own->checkpoint_size() == 15);
+  CHECK(size_shown() == 10);
+  host.start();
+  CHECK(host.own->checkpoint_size() == 15);
+  CHECK(size_shown() == 10);
+}
+
 TEST_CASE("a restored log whose leaves nobody has goes on as a new generation") {
   World world;
   LogHost host(world);

@@ -176,11 +176,17 @@ TEST_CASE("a broker posts its own log to the other brokers and shows it to nodes
   const auto shown = must(crypto::decode_signed_checkpoint(put.note));
   CHECK(crypto::verify_checkpoint(shown, world.log_key->public_key()));
   CHECK(shown.checkpoint.root == crypto::merkle_root(put.leaves));
+  // To clients only what a witness holds: a copy of this store would else not be told of it, sign another, and be convicted.
+  CHECK(World::only<proto::HelloReply>(world.hello(2)).at(0).checkpoint.empty());
+  const auto cosignature = crypto::cosign(shown.note.text, crypto::cosigner_name(world.directory->realm(), crypto::LogKind::broker, world.other_broker),
+                                          world.now, *world.other_log_key);
+  const std::string line = crypto::note_signature_line(cosignature);
+  world.run({PeerFrame{world.other_broker, proto::Frame{3, proto::CheckpointReply{to_bytes(line), {}, put.leaves.size(), 0}}}});
   const auto reply = World::only<proto::HelloReply>(world.hello(2)).at(0);
-  CHECK(reply.checkpoint == put.note);
+  CHECK(crypto::decode_note(reply.checkpoint).value().text == shown.note.text);
   const auto page = World::only<proto::CheckpointPage>(
       world.ask(World::control(3), world.members[2].id, proto::CheckpointList{})).at(0);
-  CHECK(page.notes == std::vector<Bytes>{put.note});
+  CHECK(page.notes == std::vector<Bytes>{reply.checkpoint});
   const auto leaves = World::only<proto::LeavesData>(
       world.ask(World::control(3), world.members[2].id, proto::LeavesGet{world.broker_id, world.audit_log->generation(), 0})).at(0);
   CHECK(leaves.leaves == put.leaves);
