@@ -54,6 +54,8 @@ enum class LeafKind : uint16_t {
   recovery_ended = 61,
   redelivered = 62,
   backed_up = 63,
+  readdressed = 64,        // doc_id, the agency that closed, its successor (R31)
+  undeliverable = 65,      // doc_id, recipient
   body_damaged = 70,   // doc_id: what the scrub found
   body_repaired = 71,
   // both

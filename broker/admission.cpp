@@ -93,7 +93,6 @@ Result<void> Broker::State::on_put(Step& step, FrameReceived& event, proto::Put&
     return Result<void>{};
   };
   if (sender.status == proto::AgencyStatus::suspended) return no(ErrorCode::suspended_agency, minutes(10));
-  if (sender.status == proto::AgencyStatus::closed) return no(ErrorCode::closed_agency);
   if (!sender.has_keys) return no(ErrorCode::no_node);
   if (put.items.empty()) return no(ErrorCode::bad_request);
   for (const auto& item : put.items) {
@@ -276,6 +275,8 @@ Result<proto::PutResult> Broker::State::admit_envelope(Step& step, VerifyPutDone
   if (!sane) return refused(envelope.id, ErrorCode::rollback);
 
   // Parties (R13, R31).
+  TRAM_TRY(author, info(step, sender));
+  if (!author.may_send(envelope.created)) return refused(envelope.id, ErrorCode::closed_agency, {}, author.entry);
   TRAM_TRY(to, info(step, envelope.recipient));
   if (to.kind != PeerKind::agency) return refused(envelope.id, ErrorCode::unknown_agency);
   if (to.status == proto::AgencyStatus::closed) return refused(envelope.id, ErrorCode::closed_agency, {}, to.entry);
@@ -405,12 +406,12 @@ Result<void> Broker::State::on_offer(Step& step, FrameReceived& event, proto::Of
   };
   TRAM_TRY(sender, info(step, event.peer));
   if (sender.status == proto::AgencyStatus::suspended) return no(ErrorCode::suspended_agency, minutes(10));
-  if (sender.status == proto::AgencyStatus::closed) return no(ErrorCode::closed_agency);
   if (!sender.has_keys) return no(ErrorCode::no_node);
   if (disk_percent >= limits::disk_refuse_all_but_control_percent) return no(ErrorCode::storage_full, storage_retry);
   auto header = crypto::decode_header(offer.header);
   if (!header) return no(header.error().code);
   if (header->sender != event.peer) return no(ErrorCode::forbidden);
+  if (!sender.may_send(header->created)) return no(ErrorCode::closed_agency);
   if (header->realm != config.realm) return no(ErrorCode::wrong_realm);
   if (header->chunks == 0 || header->chunks > limits::chunks_per_body_max) return no(ErrorCode::too_large);
   if (header->padded_bytes > uint64_t{header->chunks} * limits::chunk_bytes) return no(ErrorCode::bad_format);

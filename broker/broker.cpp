@@ -47,6 +47,7 @@ Result<PartyInfo> Broker::State::info(Step& step, const PartyId& id) {
     if (agency) {
       found.kind = PeerKind::agency;
       found.status = agency->status;
+      found.closed_since = agency->closed_since;
       found.entry = agency->entry_index;
       found.has_keys = agency->agency.keys.has_value();
       if (found.has_keys) found.sig = agency->agency.keys->sig;

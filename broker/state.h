@@ -59,8 +59,11 @@ struct PartyInfo {
   proto::AgencyStatus status = proto::AgencyStatus::active;
   bool has_keys = false;
   SigPublic sig;
+  Time closed_since;
   uint64_t entry = 0;
   Time read;
+  /// What a closed agency signed before it closed takes its way; nothing later does (R31).
+  bool may_send(Time made) const { return status != proto::AgencyStatus::closed || made < closed_since; }
 };
 
 struct CachedParty {

@@ -28,7 +28,8 @@ struct AgencyState {
   proto::AgencyStatus status = proto::AgencyStatus::active;
   std::string status_reason;
   Time suspended_until;             // 0 = until lifted
-  std::vector<PartyId> successors;  // of a closed agency
+  Time closed_since;                // of a closed agency
+  std::vector<PartyId> successors;
   std::string succession_policy;
   uint64_t entry_index = 0;  // the entry that last changed it
 };

@@ -46,8 +46,6 @@ Result<bool> Directory::store_kx_feed(WriteTxn& txn, BytesView bytes, Time now) 
   TRAM_TRY(state, agency(txn, payload.agency, now));
   if (!state) return fail(ErrorCode::unknown_agency, "feed of " + payload.agency.hex());
   if (!state->agency.keys) return fail(ErrorCode::no_node, "feed of " + payload.agency.hex());
-  if (state->status == proto::AgencyStatus::closed)
-    return fail(ErrorCode::closed_agency, "feed of " + payload.agency.hex());
   if (!crypto::verify(state->agency.keys->sig, "edx1/kxfeed", kx_feed_hash(feed.payload), feed.signature))
     return fail(ErrorCode::bad_signature, "feed of " + payload.agency.hex());
   TRAM_OK(check_epochs(payload.epochs));

@@ -25,10 +25,12 @@ bool closes(const Decision& decision) {
 void set_status(AgencyState& state, const Decision& decision) {
   if (const auto* status = std::get_if<proto::StatusChange>(&decision.change.body)) {
     state.status = status->status;
+    if (closes(decision)) state.closed_since = decision.effective;
     state.status_reason = status->reason;
     state.suspended_until = status->until;
   } else if (const auto* succeed = std::get_if<proto::SucceedChange>(&decision.change.body)) {
     state.status = proto::AgencyStatus::closed;
+    state.closed_since = decision.effective;
     state.successors = succeed->to;
     state.succession_policy = succeed->policy;
   }

@@ -157,10 +157,15 @@ Result<Submitted> Node::recall(WriteTxn& txn, Time now, const DocUuid& uuid, std
   if (original.relation.kind == proto::RelationKind::recall) return fail(ErrorCode::wrong_state, "a recall cannot be recalled");
 
   std::vector<proto::ItemRecord> sent, unsent;
+  bool any_closed = false;
   const auto walked = for_each(txn, table::item, uuid, [&](const Row& row) -> Result<void> {
     proto::ItemRecord item;
     TRAM_OK(proto::decode_record(row.value, item));
     using enum proto::ItemState;
+    if (item.state == forwarded || item.state == undeliverable) return {};
+    TRAM_TRY(closed, has_closed(txn, now, item.recipient));
+    any_closed = any_closed || closed;
+    if (closed) return {};  // what it has received nobody can ask of it any more
     if (item.state == waiting && item.issue == 0) unsent.push_back(std::move(item));
     else if (item.state != refused && item.state != rejected && item.state != cancelled && item.state != recalled && !item.pending_change)
       sent.push_back(std::move(item));
@@ -169,6 +174,7 @@ Result<Submitted> Node::recall(WriteTxn& txn, Time now, const DocUuid& uuid, std
   TRAM_OK(walked);
   for (const auto& item : unsent)
     if (wrapping_.count({item.recipient, record->lane})) return fail(ErrorCode::busy, "an envelope is being made; try again");
+  if (sent.empty() && unsent.empty() && any_closed) return fail(ErrorCode::closed_agency, "its recipient; write to the successor");
   if (sent.empty() && unsent.empty()) return fail(ErrorCode::wrong_state, "nobody holds this document");
 
   Submitted out;
@@ -183,8 +189,12 @@ Result<Submitted> Node::recall(WriteTxn& txn, Time now, const DocUuid& uuid, std
     metadata.organ_name = original.organ_name;
     metadata.priority = original.priority;
     metadata.relation = {proto::RelationKind::recall, {record->doc_id}, reason};
-    if (sent.size() > listed_recipients_max) metadata.addressees = original.addressees;  // its groups: a list would not fit
-    else for (const auto& item : sent) metadata.addressees.push_back({proto::AddresseeKind::agency, item.recipient, {}});
+    if (sent.size() > listed_recipients_max) {  // its groups: a list would not fit
+      for (const auto& addressee : original.addressees) {
+        TRAM_TRY(closed, has_closed(txn, now, addressee.id));
+        if (!closed) metadata.addressees.push_back(addressee);
+      }
+    } else for (const auto& item : sent) metadata.addressees.push_back({proto::AddresseeKind::agency, item.recipient, {}});
     submission.author = std::move(author);
     TRAM_TRY(submitted, submit(txn, now, std::move(submission), effects));
     out = submitted;

@@ -433,9 +433,10 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
         item.state = proto::ItemState::waiting;
         item.waiting_reason = receipt.reason;
         kx_wanted_.insert(item.recipient);
-        TRAM_OK(add_todo(txn, item.recipient, record.lane, envelope->uuid));
-        TRAM_OK(kick_channel(txn, now, item.recipient, record.lane, effects));
-        break;
+        TRAM_OK(save(txn, table::item, item_key, item));
+        TRAM_OK(add_todo(txn, item.recipient, record.lane, item.uuid));
+        effects.changed_sent.push_back(item.uuid);
+        return kick_channel(txn, now, item.recipient, record.lane, effects);  // may end the item: one of us may have closed
       }
       item.state = proto::ItemState::rejected;
       item.pending_change = 0;  // there is nothing to recall
@@ -517,8 +518,8 @@ Result<void> Node::apply_notice(WriteTxn& txn, Time now, const crypto::Notice& n
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::position_voided, {notice.env_id}));
   TRAM_TRY(channel, find<proto::ChannelIn>(txn, table::channel_in, row_key(notice.issuer, notice.lane)));
   const bool ahead = !channel || notice.inc > channel->inc || (notice.inc == channel->inc && notice.seq >= channel->next_seq);
-  // Given up for its age only: a copy that a broker still holds is late, and welcome.
-  if (ahead && notice.reason == static_cast<uint16_t>(ErrorCode::expired))
+  // Given up for its age, or because we closed: a copy that a broker still holds is late, and welcome.
+  if (ahead && (notice.reason == static_cast<uint16_t>(ErrorCode::expired) || notice.reason == static_cast<uint16_t>(ErrorCode::closed_agency)))
     TRAM_OK(txn.put(table::skipped, row_key(notice.issuer, notice.lane, notice.inc, notice.seq), row_key(notice.seq, notice.env_id)));
   return consume(txn, now, notice.issuer, notice.lane, notice.inc, notice.seq, 0, effects);
 }

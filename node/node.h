@@ -4,7 +4,7 @@
 // answers.cpp (ACK, receipts, mail), acts.cpp (register, refuse, status, recall), upkeep.cpp (timers, keys, directory),
 // recovery.cpp (incarnations, RECOVER, BACKED_UP), checkpoints.cpp (logs), scrub.cpp (rot: found, fetched again), repair.cpp
 // (stores with damaged rows), poison.cpp (what kills the process that opens it), views.cpp (freshness of the directory),
-// heads.cpp (withheld tails of channels).
+// heads.cpp (withheld tails of channels), succession.cpp (recipients that closed).
 // Not here: sockets, HTTP, threads (io/), rendering (api/). Thread: the loop's.
 #pragma once
 #include <deque>
@@ -336,6 +336,8 @@ class Node {
   Result<void> recompute_accepted(WriteTxn&, Time, const proto::EnvelopeRecord&, Effects&);
   Result<void> close_envelope(WriteTxn&, const EnvelopeId&);
   Result<void> reissue(WriteTxn&, Time, const EnvelopeId&, Effects&);
+  /// Ends an envelope without an answer; whether its document is still to be sent to that recipient.
+  Result<bool> give_up_envelope(WriteTxn&, Time, const proto::EnvelopeRecord&, ErrorCode why, Effects&);
   WrapJob wrap_job(Time) const;
   /// Where the channel stands in this incarnation.
   Result<proto::ChannelOut> channel_to(ReadTxn&, const PartyId& recipient, Lane);
@@ -497,6 +499,18 @@ class Node {
   Result<bool> is_behind(ReadTxn&, const PartyId& sender, Lane, const HeadRow&);
   Result<void> on_head(WriteTxn&, Time, const crypto::Notice&);
   Result<void> watch_heads(WriteTxn&, Time, Effects&);
+  // succession.cpp
+  Result<bool> has_closed(ReadTxn&, Time, const PartyId& agency);
+  Result<std::optional<PartyId>> successor_of(ReadTxn&, Time, const PartyId& agency);
+  /// Nothing can be sent to this agency, nor to a successor of it.
+  Result<bool> ends_here(ReadTxn&, Time, const PartyId& recipient);
+  Result<void> find_closed(WriteTxn&, Time, Effects&);
+  Result<void> leave_closed(WriteTxn&, Time, const std::set<PartyId>& closed, Effects&);
+  Result<void> cancel_envelope(WriteTxn&, Time, const proto::EnvelopeRecord&, Effects&);
+  Result<void> end_waiting(WriteTxn&, Time, const PartyId& recipient, Lane, Effects&);
+  Result<void> readdress(WriteTxn&, Time, const DocUuid&, const PartyId& recipient, Effects&);
+  Result<bool> targets_follow(ReadTxn&, const proto::Relation&, const PartyId& recipient);
+  Result<void> end_request(WriteTxn&, const proto::Relation&, const PartyId& recipient);
   // views.cpp
   Result<void> on_views(WriteTxn&, Time, std::span<const Bytes> notes, Effects&);
   Result<bool> same_view(WriteTxn&, Time, const PartyId& by, uint64_t dir_size, const Hash& dir_root, BytesView object);
@@ -584,6 +598,8 @@ class Node {
   bool tails_at_once_ = false;
   Time tails_next_, unreachable_since_;
   Time heads_looked_, heads_asked_;
+  std::set<PartyId> left_;                           // closed agencies that nothing is on its way to any more
+  bool look_for_closed_ = true;
   Time last_upkeep_;
   Time last_repost_;
   Time kx_ask_after_;

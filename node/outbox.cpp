@@ -280,6 +280,10 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
   const Bytes prefix = row_key(recipient, lane);
   TRAM_TRY(rows, txn.scan(table::todo, prefix, prefix_end(prefix), targets_per_run_max));
   if (rows.empty()) return {};
+  TRAM_TRY(we_closed, has_closed(txn, now, config_.self));
+  if (we_closed) return end_waiting(txn, now, recipient, lane, effects);
+  TRAM_TRY(closed, has_closed(txn, now, recipient));
+  if (closed) return leave_closed(txn, now, {recipient}, effects);
   TRAM_TRY(opened, open_run(txn, now, recipient, lane));
   if (!opened) return {};
   WrapRun& run = *opened;
@@ -536,16 +540,28 @@ Result<void> Node::close_envelope(WriteTxn& txn, const EnvelopeId& env_id) {
 Result<void> Node::reissue(WriteTxn& txn, Time now, const EnvelopeId& env_id, Effects& effects) {
   TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
   if (!envelope || envelope->closed) return {};
-  const Bytes item_key = row_key(envelope->uuid, envelope->recipient);
-  TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
-  if (item.env_id != env_id) return close_envelope(txn, env_id);
+  TRAM_TRY(wanted, give_up_envelope(txn, now, *envelope, ErrorCode::expired, effects));
+  if (!wanted) return {};
   TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, envelope->uuid));
-  TRAM_TRY(old, crypto::decode_envelope(envelope->envelope));
+  TRAM_OK(add_todo(txn, envelope->recipient, record.lane, envelope->uuid));
+  return kick_channel(txn, now, envelope->recipient, record.lane, effects);
+}
+
+Result<bool> Node::give_up_envelope(WriteTxn& txn, Time now, const proto::EnvelopeRecord& envelope, ErrorCode why, Effects& effects) {
+  const Bytes item_key = row_key(envelope.uuid, envelope.recipient);
+  const EnvelopeId env_id = envelope.env_id;
+  TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
+  if (item.env_id != env_id) {
+    TRAM_OK(close_envelope(txn, env_id));
+    return false;
+  }
+  TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, envelope.uuid));
+  TRAM_TRY(old, crypto::decode_envelope(envelope.envelope));
   TRAM_OK(close_envelope(txn, env_id));
 
   // The old position will never come: the recipient's channel may move on (R10).
-  crypto::Notice notice = new_notice(crypto::NoticeKind::voided, envelope->recipient, now);
-  notice.reason = static_cast<uint16_t>(ErrorCode::expired);
+  crypto::Notice notice = new_notice(crypto::NoticeKind::voided, envelope.recipient, now);
+  notice.reason = static_cast<uint16_t>(why);
   notice.env_id = env_id;
   notice.doc_id = old.doc_id;
   notice.lane = old.lane;
@@ -555,16 +571,11 @@ Result<void> Node::reissue(WriteTxn& txn, Time now, const EnvelopeId& env_id, Ef
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::position_voided, {env_id}));
   using enum proto::ItemState;
   // Answered, or taken back before its receipt came: there is nothing to send any more.
-  if (item.received.ms || (item.state != waiting && item.state != queued && item.state != accepted)) return {};
-  if (!record.body_kept) {
-    item.state = proto::ItemState::expired;
-    return save(txn, table::item, item_key, item);
-  }
-  item.state = proto::ItemState::waiting;
-  item.waiting_reason = static_cast<uint16_t>(ErrorCode::expired);
+  if (item.received.ms || (item.state != waiting && item.state != queued && item.state != accepted)) return false;
+  item.state = record.body_kept ? waiting : expired;
+  if (record.body_kept) item.waiting_reason = static_cast<uint16_t>(why);
   TRAM_OK(save(txn, table::item, item_key, item));
-  TRAM_OK(add_todo(txn, envelope->recipient, old.lane, envelope->uuid));
-  return kick_channel(txn, now, envelope->recipient, old.lane, effects);
+  return record.body_kept;
 }
 
 }  // namespace tram::node

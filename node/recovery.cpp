@@ -390,6 +390,8 @@ Result<void> Node::redeliver_document(WriteTxn& txn, Time now, const Row& row, L
   TRAM_OK(proto::decode_record(row.value, item));
   if (item.state != proto::ItemState::delivered && item.state != proto::ItemState::refused) return {};
   if (lane != Lane::control && std::pair(item.inc, item.seq) <= std::pair(inc, seq)) return {};
+  TRAM_TRY(ends, ends_here(txn, now, item.recipient));
+  if (ends) return {};
   TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, item.uuid));
   if (lane != Lane::control && record.lane != lane) return {};
   if (!record.body_kept) {

@@ -11,6 +11,7 @@ inline constexpr Table sealing{"sealing"};        // uuid -> (empty): bodies bei
 inline constexpr Table outgoing_by_doc{"out_by_doc"};  // doc_id -> uuid
 inline constexpr Table item{"item"};              // uuid || recipient -> ItemRecord
 inline constexpr Table todo{"todo"};              // recipient || u8 lane || u64 order -> uuid: to be wrapped, in order
+inline constexpr Table undeliverable{"undeliverable"};  // u64 ms || uuid || recipient -> (empty): closed, for the clerk to see (R31)
 inline constexpr Table envelope{"envelope"};      // env_id -> EnvelopeRecord
 inline constexpr Table open_envelope{"open_env"};      // env_id -> (empty): no receipt yet
 inline constexpr Table custody{"custody"};        // uuid || recipient || env_id || broker -> CustodyRecord: those of one document lie together

@@ -20,6 +20,7 @@ constexpr int64_t quantum_bytes = 16384;
 constexpr size_t bodies_known_max = 4096;
 constexpr size_t uploads_at_once_max = 8;
 constexpr Duration request_timeout = seconds(30);
+constexpr Duration closed_retry = seconds(30);
 /// Which lane a chunk slot goes to first: 4:2:1 of R39 over urgent, normal, bulk.
 constexpr Lane chunk_turns[] = {Lane::urgent, Lane::normal, Lane::urgent, Lane::urgent, Lane::normal, Lane::bulk, Lane::urgent};
 
@@ -254,6 +255,26 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
       body_held = true;
       TRAM_TRY(envelope, going_envelope(txn, row.env_id));
       if (envelope) link.unknown_there[envelope->recipient] = now + milliseconds(static_cast<int64_t>(std::max<uint64_t>(result->retry_after_ms, 500)));
+      continue;
+    }
+    if (code == ErrorCode::closed_agency) {  // its recipient, or we: what our directory may not know yet
+      body_held = true;
+      TRAM_TRY(envelope, going_envelope(txn, row.env_id));
+      bool settled = !envelope || envelope->closed;
+      if (!settled) {
+        TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(envelope->uuid, envelope->recipient)));
+        TRAM_TRY(we_closed, has_closed(txn, now, config_.self));
+        settled = we_closed && item.state == proto::ItemState::accepted;
+      }
+      if (settled) {
+        TRAM_OK(txn.erase(table::pending, row_key(broker, row.lane, row.order)));
+        continue;
+      }
+      link.unknown_there[envelope->recipient] = now + closed_retry;
+      ask_directory(now, broker, link, effects);
+      left_.erase(envelope->recipient);
+      left_.erase(config_.self);
+      look_for_closed_ = true;
       continue;
     }
     if (is_transient(result->refusal)) {

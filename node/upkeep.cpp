@@ -297,7 +297,8 @@ Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, 
   }
   TRAM_OK(refresh_links(txn, now, effects));
   TRAM_OK(open_incarnation(txn, now, effects));
-  // An agency that joined may be waited for; an arrival may have waited for the entry that names its sender.
+  // An agency that joined may be waited for, one that closed cannot; an arrival may have waited for its sender's entry.
+  TRAM_OK(find_closed(txn, now, effects));
   TRAM_OK(kick_all_channels(txn, now, effects));
   for (auto& [id, arrival] : arrivals_)
     if (arrival.stage == Arrival::Stage::wanted) fetch(now, arrival, effects);
@@ -413,10 +414,12 @@ Result<void> Node::on_kx_feeds(WriteTxn& txn, Time now, proto::KxFeeds& message,
 /// A clock that was ahead and is put right: what waits for an hour of the old clock is due now, else it would wait for
 /// as long as the clock was ahead (R43).
 void Node::heed_clock(Time now) {
+  if (now - clock_seen_ > minutes(1)) look_for_closed_ = true;  // other entries are in force than a moment ago
   const bool set_back = now + seconds(1) < clock_seen_;
   clock_seen_ = now;
   if (!set_back) return;
   log_.warning("clock.was_set_back");
+  look_for_closed_ = true;
   last_repost_ = kx_ask_after_ = {};
   for (auto& [broker, link] : links_) {
     link.hello_sent = link.backoff_until = link.last_directory_ask = {};
@@ -522,6 +525,7 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
   if (self_.recovery == proto::Recovery::telling) TRAM_OK(end_telling(txn, now, effects));
   TRAM_OK(reissue_old_envelopes(txn, now, effects));
   TRAM_OK(redeliver(txn, now, effects));
+  if (look_for_closed_) TRAM_OK(find_closed(txn, now, effects));
   std::vector<EnvelopeId> refused;
   for (auto& [id, arrival] : arrivals_) {
     using Stage = Arrival::Stage;
@@ -556,7 +560,9 @@ Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
   if (now - last_upkeep_ >= upkeep_every || now < last_upkeep_) {
     last_upkeep_ = now;
     TRAM_OK(rotate_kx(txn, now, effects));
+    look_for_closed_ = true;
     TRAM_OK(kick_all_channels(txn, now, effects));
+    if (clock_ok_) TRAM_OK(drop_old(txn, table::undeliverable, now - limits::retention, [](const Row& row) { return Time{static_cast<int64_t>(read_u64(row.key))}; }));
     if (clock_ok_ && !attempts_.empty()) {  // what was not tried again for so long is not coming any more
       TRAM_OK(drop_old(txn, table::attempt, now - limits::retention, [](const Row& row) { return Time{static_cast<int64_t>(Reader(BytesView(row.value).subspan(4)).u64())}; }));
       TRAM_OK(load_attempts(txn));

@@ -64,7 +64,7 @@ struct Range<Recovery> { static constexpr uint32_t first = 0, last = 2; };
 template <>
 struct Range<OutState> { static constexpr uint32_t first = 1, last = 3; };
 template <>
-struct Range<ItemState> { static constexpr uint32_t first = 1, last = 9; };
+struct Range<ItemState> { static constexpr uint32_t first = 1, last = 11; };
 template <>
 struct Range<InState> { static constexpr uint32_t first = 1, last = 8; };
 template <class Enum>

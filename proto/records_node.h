@@ -80,6 +80,8 @@ enum class ItemState : uint8_t {
   cancelled = 7,
   recalled = 8,    // recall agreed: 15
   expired = 9,     // will be re-issued
+  forwarded = 10,      // its recipient closed: an item of its own goes to the one successor (R31)
+  undeliverable = 11,  // its recipient closed and nobody follows it alone, or we closed: the clerk decides
 };
 
 /// One document for one recipient: key uuid || recipient.

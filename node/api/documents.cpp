@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t rows_per_listing_max = 2000;      // looked at for one page, however few match
 constexpr size_t summarised_recipients_max = 200;  // counted in a listing; more are counted in the document's own page
-constexpr size_t item_states = 10;
+constexpr size_t item_states = 12;
 
 using Counts = std::array<uint32_t, item_states>;
 
@@ -115,7 +115,24 @@ Result<Response> list(const ReadContext& context, const Request& request) {
   return json_response(200, {{"items", items}, {"next", next}, {"practice", context.directory.practice()}});
 }
 
-Result<Json> recipient_json(const proto::ItemRecord& item, Parties& parties) {
+/// Who closed, the recipient or we, and who takes its place.
+Result<void> add_succession(const ReadContext& context, const proto::ItemRecord& item, Parties& parties, Json& json) {
+  json["because"] = error_json(item.waiting_reason);
+  Json successors = Json::array();
+  for (const PartyId& party : {item.recipient, context.self}) {
+    TRAM_TRY(state, context.directory.agency(context.txn, party, context.now));
+    if (!state || state->status != proto::AgencyStatus::closed) continue;
+    for (const PartyId& successor : state->successors) {
+      TRAM_TRY(one, parties.json(successor));
+      successors.push_back(std::move(one));
+    }
+    break;
+  }
+  json["successors"] = std::move(successors);
+  return {};
+}
+
+Result<Json> recipient_json(const ReadContext& context, const proto::ItemRecord& item, Parties& parties) {
   TRAM_TRY(json, parties.json(item.recipient));
   json["state"] = state_json(words(item.state));
   json["status"] = status_json(item.status);
@@ -124,6 +141,8 @@ Result<Json> recipient_json(const proto::ItemRecord& item, Parties& parties) {
   if (item.issue) json["envelope_id"] = item.env_id.hex();
   if (item.state == proto::ItemState::waiting && item.waiting_reason)
     json["waiting_for"] = error_json(item.waiting_reason);
+  if (item.state == proto::ItemState::forwarded || item.state == proto::ItemState::undeliverable)
+    TRAM_OK(add_succession(context, item, parties, json));
   json["queued"] = time_json(item.queued);
   json["accepted"] = time_json(item.accepted);
   json["received"] = time_json(item.received);
@@ -194,7 +213,7 @@ Result<Response> show(const ReadContext& context, const Request& request, const 
     }
     proto::ItemRecord item;
     TRAM_OK(proto::decode_record(row.value, item));
-    TRAM_TRY(json, recipient_json(item, parties));
+    TRAM_TRY(json, recipient_json(context, item, parties));
     recipients.push_back(std::move(json));
   }
   Json json = summary_json(record, metadata);

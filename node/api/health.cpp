@@ -18,6 +18,8 @@ constexpr Duration unwitnessed_alarm = hours(24);
 constexpr Duration backup_age_alarm = days(7);
 constexpr Duration full_alarm = minutes(1);
 constexpr int64_t clock_offset_alarm_ms = 5000;
+constexpr Duration undeliverable_shown = days(7);
+constexpr size_t undeliverable_max = 1000;
 constexpr size_t backlog_rows_max = 1000;  // a broker; beyond it "or more"
 
 enum class Severity { info, warning, error };
@@ -179,6 +181,25 @@ Result<void> check_self(const ReadContext& context, Problems& problems) {
                  "No receiving key is published for today; others cannot send here.",
                  "Giữ nút chạy và nối với trạm; khóa được công bố tự động.",
                  "Keep the node running and connected; keys are published by themselves.");
+  return {};
+}
+
+/// What could not go to anybody since its recipient, or this agency, closed (R31): until somebody sends it again, or a week has gone.
+Result<void> check_undeliverable(const ReadContext& context, Problems& problems) {
+  size_t count = 0;
+  std::string first;
+  TRAM_TRY(rows, context.txn.scan(table::undeliverable, row_key(context.now - undeliverable_shown), {}, undeliverable_max));
+  for (const Row& row : rows) {
+    TRAM_TRY(item, find<proto::ItemRecord>(context.txn, table::item, BytesView(row.key).subspan(8)));
+    if (!item || item->state != proto::ItemState::undeliverable) continue;  // its receipt came after all
+    if (count++ == 0) first = item->uuid.hex();
+  }
+  if (count == 0) return {};
+  const std::string number = std::to_string(count) + (rows.size() == undeliverable_max ? "+" : "");
+  problems.add(Severity::warning, "undeliverable", number + " văn bản không giao được vì nơi nhận (hoặc cơ quan này) đã kết thúc hoạt động.",
+               number + " documents cannot be delivered: their recipient, or this agency, has closed.",
+               "Xem `tram show " + first + "` rồi gửi lại cho cơ quan kế thừa nêu ở đó.",
+               "See `tram show " + first + "`, then send it to one of the successors named there.");
   return {};
 }
 
@@ -409,6 +430,7 @@ Result<Response> read_health(const ReadContext& context, const Request& request)
   Problems problems;
   TRAM_OK(check_self(context, problems));
   TRAM_OK(check_recovery(context, problems));
+  TRAM_OK(check_undeliverable(context, problems));
   check_brokers(context, problems);
   TRAM_TRY(oldest, oldest_queued(context));
   if (oldest.ms && oldest + queue_age_alarm < context.now)

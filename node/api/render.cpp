@@ -24,6 +24,8 @@ Words words(proto::ItemState state) {
     case proto::ItemState::cancelled: return {"cancelled", "Đã hủy trước khi giao", "Cancelled before delivery"};
     case proto::ItemState::recalled: return {"recalled", "Đã thu hồi", "Recalled"};
     case proto::ItemState::expired: return {"expired", "Hết hạn, sẽ phát hành lại", "Expired; will be issued anew"};
+    case proto::ItemState::forwarded: return {"forwarded", "Đã chuyển cho cơ quan kế thừa", "Went to its successor"};
+    case proto::ItemState::undeliverable: return {"undeliverable", "Không giao được", "Cannot be delivered"};
   }
   return {"unknown", "", ""};
 }

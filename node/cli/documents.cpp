@@ -102,6 +102,9 @@ int show_sent(const App& app, const std::string& id, const std::string& wait) {
   for (const auto& item : (*json)["recipient_list"]) {
     std::string note = text_of(item, "reason");
     if (item.contains("waiting_for")) note = app.out.word(item["waiting_for"]);
+    if (item.contains("because")) note = app.out.word(item["because"]);
+    if (item.contains("successors"))
+      for (const auto& successor : item["successors"]) note += " → " + text_of(successor, "code") + " " + text_of(successor, "name");
     table.add({text_of(item, "code"), text_of(item, "name"), app.out.word(item["state"]),
                item["status"].is_object() ? text_of(item["status"], "code") + " " + app.out.word(item["status"])
                                           : std::string(),

@@ -14,7 +14,7 @@ from realm import Realm, letter, wait_until  # noqa: E402,F401
 
 BINARIES = os.environ.get("TRAM_BIN", os.path.join(TOP, "build", "dev", "bin"))
 PDF = b"%PDF-1.4\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
-FINAL = {"delivered", "refused", "rejected", "cancelled", "recalled"}
+FINAL = {"delivered", "refused", "rejected", "cancelled", "recalled", "forwarded", "undeliverable"}
 
 
 def shifted_clock(offset):

@@ -404,6 +404,13 @@ void Checker::sweep() {
   for (auto& host : *nodes_) check_convicted(*host);
   for (auto& host : *witnesses_) check_convicted(*host);
   for (auto& host : *nodes_) {
+    if (!host->runs()) continue;
+    uint64_t& held = directory_sizes_[host.get()];
+    const uint64_t size = host->directory().size();
+    SIM_REQUIRE(size >= held || restored_.contains(host->party().id), host->name(), "R27: its directory went back from", std::to_string(held));
+    held = size;
+  }
+  for (auto& host : *nodes_) {
     auto txn = host->store().begin_read().value();
     SIM_REQUIRE(for_each(*txn, table::custody, {}, [&](const Row& row) -> Result<void> {
                   proto::CustodyRecord record;
@@ -480,7 +487,7 @@ std::string Checker::unfinished() {
     return "has rows in " + std::string(in.name) + ": " + (party ? realm_.name(*party) : "") + " " + to_hex(found[0].key).substr(0, 80);
   };
   for (const auto& document : *documents_)
-    if (!document.submitted) return "document " + brief(document.uuid) + " is not submitted";
+    if (!document.submitted && !document.withdrawn) return "document " + brief(document.uuid) + " is not submitted";
   for (auto& host : *nodes_) {
     if (!host->up()) return host->name() + " is down";
     if (host->node().recovery() != proto::Recovery::none) return host->name() + " is recovering";
@@ -529,7 +536,7 @@ void Checker::finish() {
   sweep();
   for (auto& host : *nodes_) check_incoming(*host);
   for (const auto& document : *documents_)
-    if (!excused_.contains((*nodes_)[document.sender]->party().id)) check_document(document);
+    if (!excused_.contains((*nodes_)[document.sender]->party().id) && !document.withdrawn) check_document(document);
 }
 
 /// I2, I3: each document once, each with its receipt at the sender, each readable.
@@ -565,6 +572,43 @@ void Checker::check_document(const PlannedDocument& document) {
     SIM_REQUIRE(item, sender.name(), "I16: no item for", recipient.name(), brief(document.uuid));
     check_item(document, *record, *item, sender, recipient);
   }
+  // R31: besides those that were named, only who follows one that closed.
+  SIM_REQUIRE(for_each(*txn, table::item, document.uuid, [&](const Row& row) -> Result<void> {
+                proto::ItemRecord item;
+                TRAM_OK(proto::decode_record(row.value, item));
+                NodeHost& recipient = node(item.recipient);
+                for (size_t i : document.recipients)
+                  if ((*nodes_)[i].get() == &recipient) return {};
+                bool follows = document.group;
+                for (const auto& closed : realm_.agencies())
+                  if (const auto* heirs = realm_.successors(closed.id); heirs && heirs->size() == 1 && heirs->front() == item.recipient)
+                    if (auto before = read<proto::ItemRecord>(*txn, table::item, row_key(document.uuid, closed.id)))
+                      follows = follows || before->state == ItemState::forwarded || before->received.ms;
+                SIM_REQUIRE(follows, sender.name(), "R31: sent to", recipient.name(), "that was not asked for:", brief(document.uuid));
+                check_item(document, *record, item, sender, recipient);
+                return {};
+              }), "items");
+}
+
+/// R31: only where somebody closed, and never without saying who goes on with it.
+void Checker::check_given_up(const PlannedDocument& document, const proto::OutRecord& sent, const proto::ItemRecord& item, NodeHost& sender,
+                             NodeHost& recipient) {
+  const std::string what = sender.name() + " to " + recipient.name() + " " + brief(document.uuid) + "/" + brief(sent.doc_id) + ":";
+  const auto* heirs = realm_.successors(recipient.party().id);
+  auto txn = sender.store().begin_read().value();
+  if (item.state == ItemState::forwarded) {
+    SIM_REQUIRE(heirs && heirs->size() == 1, what, "R31: forwarded, and nobody follows");
+    SIM_REQUIRE(read<proto::ItemRecord>(*txn, table::item, row_key(document.uuid, heirs->front())), what, "R31: forwarded to nobody");
+    world_.count("rare: a document went to the successor");
+  } else {
+    const bool by_us = realm_.successors(sender.party().id) != nullptr;
+    SIM_REQUIRE(by_us || heirs, what, "R31: given up, and nobody closed");
+    SIM_REQUIRE(by_us || heirs->size() > 1 || heirs->front() == sender.party().id, what, "R31: given up, and one successor is there");
+    world_.count(by_us ? "rare: a closed sender's document was given back" : "rare: a document was given back after a split");
+  }
+  const bool forgot = restored_.contains(sender.party().id) || restored_.contains(recipient.party().id);
+  auto there = recipient.store().begin_read().value();
+  SIM_REQUIRE(forgot || !there->get(table::incoming_by_doc, sent.doc_id).value(), what, "I3: given up here, stored there");
 }
 
 void Checker::check_item(const PlannedDocument& document, const proto::OutRecord& sent, const proto::ItemRecord& item,
@@ -578,6 +622,7 @@ void Checker::check_item(const PlannedDocument& document, const proto::OutRecord
     SIM_REQUIRE(!arrival, what, "I16: cancelled at the sender, stored at the recipient");
     return;
   }
+  if (item.state == ItemState::forwarded || item.state == ItemState::undeliverable) return check_given_up(document, sent, item, sender, recipient);
   if (rejected_.contains({document.uuid, recipient.party().id}) && item.state == ItemState::rejected) {
     // One that was put back has it of an envelope that brokers kept, and rejected the spoilt one that was issued anew.
     SIM_REQUIRE(!arrival || restored_.contains(recipient.party().id), what, "I3: rejected at the sender, stored at the recipient");
@@ -587,6 +632,9 @@ void Checker::check_item(const PlannedDocument& document, const proto::OutRecord
               "I16: ended in state", std::to_string(int(item.state)), "reason", std::to_string(item.waiting_reason));
   // What it had refused, or what was recalled, a recipient that was put back is not sent again.
   if (!arrival && item.state != ItemState::delivered && restored_.contains(recipient.party().id)) return;
+  // Nor what nobody can send it any more, since it or the sender closed.
+  const bool closed = realm_.successors(recipient.party().id) || realm_.successors(sender.party().id);
+  if (!arrival && closed && restored_.contains(recipient.party().id)) return;
   SIM_REQUIRE(arrival, what, "I3: receipt held, not stored at the recipient");
   auto record = read<proto::InRecord>(*txn, table::incoming, *arrival);
   const uint16_t status = node::status_code(record->state);

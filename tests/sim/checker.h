@@ -78,6 +78,7 @@ class Checker final : public Observer {
   bool node_keeps(NodeHost&, ReadTxn&, const proto::OutRecord&);
   void check_incoming(NodeHost&);
   void check_document(const PlannedDocument&);
+  void check_given_up(const PlannedDocument&, const proto::OutRecord&, const proto::ItemRecord&, NodeHost& sender, NodeHost& recipient);
   void check_item(const PlannedDocument&, const proto::OutRecord&, const proto::ItemRecord&, NodeHost& sender, NodeHost& recipient);
   NodeHost& node(const PartyId&);
   std::string explain_channel(const PartyId& sender, const PartyId& recipient, Lane lane);
@@ -111,6 +112,7 @@ class Checker final : public Observer {
   std::set<const BrokerHost*> in_force_;
   bool groups_vary_ = false;
   uint64_t commits_swept_ = 0;
+  std::map<const NodeHost*, uint64_t> directory_sizes_;
   std::map<std::pair<const MemBodies*, std::string>, std::pair<uint64_t, std::vector<ChunkId>>> bodies_seen_;  // whole when last read
   std::map<ChunkId, Bytes> chunks_seen_;
   std::map<ManifestId, Bytes> manifests_seen_;

@@ -1,5 +1,7 @@
 #include "tests/sim/clerks.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "node/rows.h"
 
@@ -84,12 +86,16 @@ void Clerk::turn() {
   const uint64_t act = ++act_;
   busy_until_ = world_.now() + seconds(20);  // nobody answers a clerk whose node died
   world_.trace(host_.name(), "clerk: " + task->what);
-  host_.act(std::move(task->act), [this, act, what = task->what](const Result<void>& outcome) {
+  host_.act(std::move(task->act), [this, act, what = task->what, when_closed = task->when_closed](const Result<void>& outcome) {
     if (act != act_) return;
     busy_until_ = world_.now();
     if (outcome) return world_.count("act: " + what.substr(0, what.find(' ')));
     const ErrorCode code = outcome.error().code;
     world_.trace(host_.name(), "clerk was told: " + describe(outcome.error()));
+    if (code == ErrorCode::closed_agency && when_closed) {
+      when_closed();
+      return;
+    }
     const bool later = error_info(code).retry != Retry::never;
     // What the store said a moment ago may have changed under the clerk's hands.
     // A clerk who lost patience hands in again what is already taken; by a wrong clock the directory is another one, as
@@ -109,7 +115,21 @@ std::optional<Clerk::Task> Clerk::next() {
 
 // ---- outgoing ----------------------------------------------------------------------------------------------------
 
-Clerk::Task Clerk::submit(const PlannedDocument& document) {
+/// The node said that a recipient has closed, and named its successors: one of them gets the document. Or we have closed.
+void Clerk::readdress(PlannedDocument& document) {
+  std::vector<size_t> open;
+  for (const size_t i : document.recipients) {
+    const auto& agencies = realm_.agencies();
+    size_t to = i;
+    while (const auto* heirs = realm_.successors(agencies[to].id))
+      to = static_cast<size_t>(&realm_.party(heirs->front()) - agencies.data());
+    if (to != self_ && std::find(open.begin(), open.end(), to) == open.end()) open.push_back(to);
+  }
+  document.withdrawn = open.empty() || realm_.successors(host_.party().id);
+  document.recipients = std::move(open);
+}
+
+Clerk::Task Clerk::submit(PlannedDocument& document) {
   Submission submission;
   proto::Metadata& metadata = submission.metadata;
   metadata.number = std::to_string(seed_of(document.uuid) % 1000 + 1);
@@ -136,15 +156,15 @@ Clerk::Task Clerk::submit(const PlannedDocument& document) {
     }
     copy.files.push_back(std::move(file));
     TRAM_TRY(submitted, node.submit(txn, now, std::move(copy), effects));
-    const bool all = submitted.recipients == document.recipients.size() || (document.group && habits_.may_be_suspended);
+    const bool all = submitted.recipients == document.recipients.size() || (document.group && habits_.groups_vary);
     SIM_REQUIRE(submitted.uuid == document.uuid && all, host_.name(), "submit: recipients", std::to_string(submitted.recipients));
     return {};
-  }};
+  }, [this, &document] { readdress(document); }};
 }
 
 std::optional<Clerk::Task> Clerk::sending(ReadTxn& txn) {
   for (auto& document : documents_) {
-    if (document.sender != self_ || document.at > world_.now()) continue;
+    if (document.sender != self_ || document.at > world_.now() || document.withdrawn) continue;
     if (!document.submitted) {
       auto record = find<proto::OutRecord>(txn, table::outgoing, document.uuid).value();
       if (!record) return submit(document);
@@ -159,7 +179,7 @@ std::optional<Clerk::Task> Clerk::sending(ReadTxn& txn) {
                   TRAM_OK(proto::decode_record(row.value, item));
                   using enum proto::ItemState;
                   asked = asked || item.pending_change || item.state == recalled || item.state == cancelled;
-                  wanted = wanted || (item.state != refused && item.state != rejected);
+                  wanted = wanted || (item.state != refused && item.state != rejected && item.state != forwarded && item.state != undeliverable);
                   return {};
                 }), "items");
     if (asked || !wanted) {
@@ -169,7 +189,7 @@ std::optional<Clerk::Task> Clerk::sending(ReadTxn& txn) {
     return Task{"recall " + brief(document.uuid), [uuid = document.uuid](Node& node, WriteTxn& write, Time now, Effects& effects) -> Result<void> {
                   TRAM_OK(node.recall(write, now, uuid, "Sai thể thức", "clerk", effects));
                   return {};
-                }};
+                }, [&document] { document.recalled = true; }};
   }
   return std::nullopt;
 }
@@ -183,7 +203,7 @@ std::optional<Clerk::Task> Clerk::receiving(ReadTxn& txn) {
     task = Task{what + " " + brief(record.doc_id), [act, arrival = record.arrival](Node& node, WriteTxn& write, Time at, Effects& effects) -> Result<void> {
                   TRAM_OK(act(node, write, at, arrival, effects));
                   return {};
-                }};
+                }, {}};
   };
   const auto walked = for_each(txn, table::incoming, {}, [&](const Row& row) -> Result<void> {
     if (task) return {};

@@ -17,6 +17,7 @@ struct PlannedDocument {
   Time at;
   std::optional<Time> recall_at;
   bool submitted = false;
+  bool withdrawn = false;          // its sender closed before, or all its recipients and those who follow them
   bool recalled = false;           // the recall is in the store, or there was nobody to recall it from
   std::string subject() const { return "Van ban " + brief(uuid); }
   Bytes content() const;
@@ -27,6 +28,7 @@ struct ClerkHabits {
   uint64_t late_per_mille = 150;     // left lying until the calm
   bool may_refuse_recall = false;
   bool may_be_suspended = false;     // an agency of the realm
+  bool groups_vary = false;          // who is of "all" depends on when one asks
   Duration looks_every = seconds(15);
   Duration turn_min = milliseconds(700), turn_max = seconds(4);
 };
@@ -51,11 +53,13 @@ class Clerk {
   struct Task {
     std::string what;
     NodeHost::Act act;
+    std::function<void()> when_closed;  // what a clerk does who hears that an agency has closed
   };
   std::optional<Task> next();
   std::optional<Task> sending(ReadTxn&);
   std::optional<Task> receiving(ReadTxn&);
-  Task submit(const PlannedDocument&);
+  Task submit(PlannedDocument&);
+  void readdress(PlannedDocument&);
   void turn();
   uint64_t dice(const DocId&, uint64_t salt) const;
 

@@ -169,6 +169,9 @@ void Simulation::inject(Fault fault) {
     case broker_added:
     case broker_retired:
     case policy_changed: return operate(fault);
+    case agencies_merged:
+    case agency_split: return close_agency(fault);
+    case directory_rolled_back: return roll_back_directory(*brokers_[hostile_broker_]);
     default: return;  // happens at a rate: a frame, a step, a job
   }
 }
@@ -216,7 +219,8 @@ void Simulation::put_back(NodeHost& host, Fault fault) {
 
 /// All brokers and a node are put back at once: of the node's log only an independent witness remembers more (decision 22).
 void Simulation::put_all_back() {
-  NodeHost& host = *nodes_[apart_.below(nodes_.size())];
+  auto& apart = dice(Fault::all_put_back);
+  NodeHost& host = *nodes_[apart.below(nodes_.size())];
   const auto backup = node_backups_.find(&host);
   if (backup == node_backups_.end() || !host.up() || host.node().recovery() != proto::Recovery::none) return;
   const NodeHost::Image& image = *backup->second;
@@ -227,7 +231,7 @@ void Simulation::put_all_back() {
   world_.injected(Fault::all_put_back);
   world_.stay_awake(minutes(2));
   world_.trace("**", "all brokers and " + host.name() + " are put back");
-  const bool told = apart_.chance(500);
+  const bool told = apart.chance(500);
   for (auto& broker : brokers_) {
     if (!checker_->in_force(*broker)) continue;
     if (!told && broker->up()) checker_->expect_false_custody(*broker, broker->epoch());
@@ -236,7 +240,7 @@ void Simulation::put_all_back() {
   }
   checker_->node_will_be_restored(host);
   host.log().expect("node.fenced");
-  if (apart_.chance(500)) host.restore(image);
+  if (apart.chance(500)) host.restore(image);
   else host.restore_in_silence(image);
   checker_->node_was_restored(host);
 }
@@ -515,6 +519,34 @@ void Simulation::hide(BrokerHost& broker, const PartyId& victim) {
   });
 }
 
+/// The officers decide something, and this broker shows everybody the directory of before, with the cosigned views of then.
+void Simulation::roll_back_directory(BrokerHost& broker) {
+  if (broker.tamper || broker.lies || !broker.up() || !checker_->in_force(broker)) return;
+  const uint64_t old = realm_->entries().size();
+  decide({{world_.now(), realm_->policy()}});
+  world_.trace(broker.name(), "-- " + std::string(name_of(Fault::directory_rolled_back)));
+  broker.tamper = [this, old](std::vector<broker::Send>& sends) {
+    for (auto& send : sends) {
+      if (auto* hello = std::get_if<proto::HelloReply>(&send.frame.body); hello && hello->directory_size > old) {
+        world_.injected(Fault::directory_rolled_back);
+        hello->directory_size = old;
+      }
+      auto* entries = std::get_if<proto::DirectoryEntries>(&send.frame.body);
+      if (!entries || entries->size <= old) continue;
+      world_.injected(Fault::directory_rolled_back);
+      entries->size = old;
+      entries->entries.resize(std::min<size_t>(entries->entries.size(), old - std::min(old, entries->from)));
+      std::erase_if(entries->views, [&](const Bytes& note) {
+        return crypto::decode_checkpoint_text(crypto::decode_note(note).value().text).value().size > old;
+      });
+    }
+  };
+  later(a_while(), [&broker] {
+    broker.tamper = nullptr;
+    if (broker.up()) broker.crash_and_return(false);
+  });
+}
+
 /// A sender with broken memory, or a bad one: the key it wraps, the key it wraps to, the place in the channel is wrong.
 void Simulation::spoil(NodeHost& node, node::Job& job) {
   auto* wrap = std::get_if<node::WrapJob>(&job);
@@ -542,80 +574,7 @@ void Simulation::spoil(NodeHost& node, node::Job& job) {
   }
 }
 
-// ---- operations --------------------------------------------------------------------------------------------------
-
-void Simulation::publish(BrokerHost& broker) {
-  const auto first = realm_->entries().begin() + static_cast<ptrdiff_t>(realm_->first_entries());
-  publishers_.push_back(std::make_unique<Publisher>(world_, network_, broker, std::vector<Bytes>(first, realm_->entries().end())));
-  publishers_.back()->start();
-}
-
-void Simulation::decide(std::vector<proto::Change> changes) {
-  realm_->decide(std::move(changes), world_.now());
-  for (auto& broker : brokers_) broker->set_approved_entries(realm_->entries().size());
-  publish(any_broker());
-}
-
-void Simulation::reinstate(NodeHost& node) {
-  if (!std::erase(suspended_, &node)) return;
-  world_.trace(node.name(), "-- reinstated");
-  decide({{world_.now(), proto::StatusChange{node.party().id, proto::AgencyStatus::active, {}, "exercise"}}});
-}
-
-void Simulation::operate(Fault fault) {
-  auto& random = world_.random;
-  const Time now = world_.now();
-  using enum Fault;
-  switch (fault) {
-    case agency_joins:
-      if (!late_agency_) return;
-      late_agency_ = false;
-      world_.trace("**", "an agency joins");
-      decide({{now, realm_->late_agency()}});
-      break;
-    case agency_suspended: {
-      NodeHost& node = any_node();
-      if (std::find(suspended_.begin(), suspended_.end(), &node) != suspended_.end()) return;
-      suspended_.push_back(&node);
-      world_.trace(node.name(), "-- suspended");
-      decide({{now, proto::StatusChange{node.party().id, proto::AgencyStatus::suspended, {}, "exercise"}}});
-      later(a_while(), [this, &node] { reinstate(node); });
-      break;
-    }
-    case broker_added: {
-      if (!late_broker_) return;
-      late_broker_ = false;
-      BrokerHost& broker = *brokers_.back();
-      world_.trace(broker.name(), "-- joins");
-      decide({{now, realm_->broker_record(brokers_.size() - 1)}});
-      broker.install();
-      broker.return_after(seconds(1));
-      checker_->joined(broker);
-      break;
-    }
-    case broker_retired: {
-      // Three stay.
-      if (broker_retired_ || late_broker_ || brokers_.size() < 4) return;
-      broker_retired_ = true;
-      const size_t i = random.below(3);
-      world_.trace(brokers_[i]->name(), "-- retires");
-      auto record = realm_->broker_record(i);
-      record.retired = true;
-      decide({{now, record}});
-      checker_->retired(*brokers_[i]);
-      later(random.within(minutes(1), hours(20)), [this, i] { brokers_[i]->crash(false); });
-      break;
-    }
-    default: {
-      auto policy = realm_->policy();
-      policy.update_refusal_allowed = random.chance(500);
-      policy.body_floor_bytes = limits::body_floor_bytes << random.below(3);
-      world_.trace("**", "the policy changes");
-      decide({{now, policy}});
-    }
-  }
-  world_.injected(fault);
-}
+// ---- all at once ------------------------------------------------------------------------------------------------
 
 /// Everything is off for days, as after a flood; then it starts again.
 void Simulation::switch_all_off() {

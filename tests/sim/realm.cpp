@@ -80,6 +80,9 @@ proto::BrokerChange Realm::broker_record(size_t i) const {
 
 void Realm::decide(std::vector<proto::Change> changes, Time now) {
   now_ = now;
+  for (const auto& change : changes)
+    if (const auto* succeed = std::get_if<proto::SucceedChange>(&change.body))
+      for (const auto& party : succeed->from) closed_[party] = succeed->to;
   apply(sign(std::move(changes), 3));
 }
 

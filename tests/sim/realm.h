@@ -48,6 +48,11 @@ class Realm {
   /// The last agency's keys, for decide().
   proto::AgencyChange late_agency() const;
   proto::BrokerChange broker_record(size_t i) const;
+  /// Of an agency that has closed.
+  const std::vector<PartyId>* successors(const PartyId& closed) const {
+    const auto found = closed_.find(closed);
+    return found == closed_.end() ? nullptr : &found->second;
+  }
   const proto::PolicyChange& policy() const { return policy_; }
   /// All signed entries, and how many daemons hold from the start.
   const std::vector<Bytes>& entries() const { return entries_; }
@@ -63,6 +68,7 @@ class Realm {
   std::unique_ptr<directory::Directory> directory_;
   std::vector<Bytes> entries_;
   std::optional<proto::Agency> late_;
+  std::map<PartyId, std::vector<PartyId>> closed_;
   size_t first_ = 0;
 };
 

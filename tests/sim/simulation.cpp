@@ -12,13 +12,16 @@ constexpr Duration week = days(7);
 constexpr Duration calm_max = minutes(10);  // I16
 constexpr Duration burst_settles = seconds(25);
 constexpr uint64_t kind_per_mille = 300, once_per_mille = 500, restored_per_mille = 345, apart_per_mille = 250;
+/// One a kind. The seeds that are recorded in tests/mutants draw none of the kinds after the first: they stay what they were.
+constexpr std::array<uint64_t, fault_count - drawn_apart_from> apart_salts{0, 10 << 20, 14 << 20, 43 << 20};
 
 DocUuid uuid_of(SimRandom& random) { return random.id<DocUuid>(); }
 }  // namespace
 
 Simulation::Simulation(const Options& options)
     : world_(options.seed * 2 + 1, epoch_start + milliseconds(static_cast<int64_t>(options.seed * 7919 % 86400) * 1000), options.print),
-      network_{world_}, apart_(options.seed * 2 + 0x5eed) {
+      network_{world_} {
+  for (const uint64_t salt : apart_salts) apart_.emplace_back(options.seed * 2 + 0x5eed + salt);
   plan_week();
   // One seed in twenty is left in peace: what fails there needs no fault.
   if (options.seed % 20 != 0 || options.only) {
@@ -64,7 +67,8 @@ void Simulation::plan_faults(const Options& options) {
 
 void Simulation::plan_apart(const Options& options) {
   for (size_t i = drawn_apart_from; i < fault_count; ++i)
-    plan_.on[i] = options.only ? *options.only == static_cast<Fault>(i) : apart_.chance(apart_per_mille);
+    plan_.on[i] = options.only ? *options.only == static_cast<Fault>(i) : dice(static_cast<Fault>(i)).chance(apart_per_mille);
+  habits_.groups_vary = habits_.may_be_suspended || plan_.has(Fault::agencies_merged) || plan_.has(Fault::agency_split);
 }
 
 void Simulation::plan_week() {
@@ -121,7 +125,7 @@ void Simulation::build() {
     brokers_.push_back(std::make_unique<BrokerHost>(world_, network_, host_faults_, *realm_, party, *checker_, random.next()));
   for (const auto& party : realm_->agencies())
     nodes_.push_back(std::make_unique<NodeHost>(world_, network_, host_faults_, *realm_, party, *checker_, random.next()));
-  if (habits_.may_be_suspended) checker_->expect_smaller_groups();
+  if (habits_.groups_vary) checker_->expect_smaller_groups();
   checker_->watch(nodes_, brokers_, witnesses_, documents_);
   for (auto& broker : brokers_) {
     const bool late = late_broker_ && broker == brokers_.back();
@@ -194,13 +198,17 @@ void Simulation::schedule_apart() {
   for (size_t i = drawn_apart_from; i < fault_count; ++i) {
     const auto fault = static_cast<Fault>(i);
     if (!plan_.has(fault)) continue;
-    for (const Burst& burst : plan_.bursts) {
-      world_.at(burst.until + apart_.within(seconds(5), hours(20)), [this, fault] {
+    auto plan = [&](Time at) {
+      world_.at(at, [this, fault] {
         if (calm_) return;
         world_.stay_awake(seconds(8));
         inject(fault);
       });
-    }
+    };
+    if (fault == Fault::all_put_back || fault == Fault::directory_rolled_back)
+      for (const Burst& burst : plan_.bursts) plan(burst.until + dice(fault).within(seconds(5), hours(20)));
+    else  // an agency closes while documents are on their way to it
+      plan(plan_.bursts[dice(fault).below(plan_.bursts.size())].from + dice(fault).within(milliseconds(0), seconds(3)));
   }
 }
 

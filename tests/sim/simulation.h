@@ -70,6 +70,9 @@ class Simulation {
   void hide(BrokerHost&, const PartyId& victim);
   void fork_log(BrokerHost&, proto::CheckpointPage&);
   void operate(Fault);
+  void close_agency(Fault);
+  void roll_back_directory(BrokerHost&);
+  SimRandom& dice(Fault fault) { return apart_[static_cast<size_t>(fault) - drawn_apart_from]; }
   void switch_all_off();
   void calm(Outcome&);
   void all_up();
@@ -105,13 +108,14 @@ class Simulation {
   std::vector<PlannedDocument> documents_;
   ClerkHabits habits_;
   std::vector<std::unique_ptr<Publisher>> publishers_;
-  SimRandom apart_;  // of the kinds that are drawn apart
+  std::vector<SimRandom> apart_;  // the dice of each kind that is drawn apart
   std::map<const Host*, Image> backups_;
   std::map<const Host*, std::shared_ptr<NodeHost::Image>> node_backups_;
   size_t hostile_broker_ = 0, hostile_node_ = 0;  // one of each is enough for a seed
   std::set<Bytes> forged_;                       // checkpoints of another log than the one that is true
   bool late_agency_ = false, late_broker_ = false, broker_retired_ = false;
   std::vector<NodeHost*> suspended_;
+  std::set<Fault> closings_;
   bool calm_ = false;
 };
 

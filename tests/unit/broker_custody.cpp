@@ -240,6 +240,24 @@ TEST_CASE("closed recipients and suspended senders") {
         number(ErrorCode::suspended_agency));
 }
 
+TEST_CASE("R31: what a closed agency signed before it closed is taken, nothing that it signed later") {
+  World world;
+  const Document document = world.document(0), large = world.document(0, 300 * 1024);
+  const Letter before = world.letter(document, 0, 1);
+  world.now = world.now + minutes(1);
+  const Letter after = world.letter(document, 0, 2, [&](auto& e) { e.created = world.now, e.seq = 1; });
+  world.publish({{world.now, proto::SucceedChange{{world.members[0].id}, {world.members[3].id}, "merge"}}});
+  CHECK(world.put_one(document, before).refusal == 0);
+  const auto refused = world.put_one(document, after);
+  CHECK(refused.refusal == number(ErrorCode::closed_agency));
+  CHECK(refused.entry == 2);
+  const auto offered = [&](const Document& one) {
+    return World::refusal(world.ask(World::bulk(1), world.members[0].id, proto::Offer{one.header_bytes, one.manifest}));
+  };
+  CHECK(offered(large) == 0);
+  CHECK(offered(world.document(0, 300 * 1024)) == number(ErrorCode::closed_agency));
+}
+
 TEST_CASE("a key that was rotated still counts for what was signed under the older view") {
   World world;
   const Document document = world.document(0);

@@ -131,6 +131,7 @@ TEST_CASE("split: the old unit is closed at the time and names all successors") 
   CHECK(closed.status == AgencyStatus::closed);
   CHECK(closed.successors == std::vector<PartyId>{a.id, b.id});
   CHECK(closed.succession_policy == "split");
+  CHECK(closed.closed_since == day_1);
   CHECK(find(realm, "79.1", day_1) == old_unit.id);  // so that a sender learns of the successors
   CHECK_FALSE(realm.apply(realm.entry({succeed({old_unit.id}, {a.id}, "merge", day_1 + days(1))})));
   CHECK_FALSE(realm.apply(realm.entry({Realm::change(old_unit, day_1)})));
@@ -346,6 +347,9 @@ TEST_CASE("KX feeds: signed by the agency, newest kept, epoch of the day") {
   realm.must({Realm::change(agency)});
   CHECK_FALSE(realm.directory->kx_epoch(*realm.read(), agency.id, day_0).value().has_value());
   CHECK(store(feed(1, other, agency.id)).value());
+  // Receipts are sealed to a closed agency while it drains (R31).
+  realm.must({{day_0, proto::StatusChange{agency.id, AgencyStatus::closed, {}, "merged"}}});
+  CHECK(store(feed(2, other, agency.id)).value());
   CHECK(realm.directory->kx_epoch(*realm.read(), agency.id, day_0).value().has_value());
 }
 

@@ -173,6 +173,13 @@ struct World {
     return effects;
   }
 
+  /// The officers' decision, as a broker hands it on.
+  Effects decide(proto::Change change) {
+    const uint64_t size = realm.directory->size();
+    proto::DirectoryEntries entries{size, size + 1, {realm.entry({std::move(change)})}, {}};
+    return step({FrameArrived{brokers[0].id, proto::Endpoint::control, {7, std::move(entries)}, {}}});
+  }
+
   static Answer to_answer(api::Response response) {
     Answer answer{response.status,          std::move(response.headers), {},
                   std::move(response.body), std::move(response.file),    response.abort};

@@ -139,6 +139,8 @@ struct Outgoing {
       case ItemState::queued: return now.accepted.ms ? "at_risk" : "outbox";
       case ItemState::accepted: return "accepted";
       case ItemState::delivered: return record().body_kept ? "delivered" : "archived";
+      case ItemState::forwarded: return "forwarded";
+      case ItemState::undeliverable: return "undeliverable";
       default: return "ended";
     }
   }
@@ -218,6 +220,15 @@ struct Outgoing {
       timer(envelope.not_after, 1, envelope.id);
     } else if (event == "RET over") {
       timer(world.now + limits::retention, 4, uuid);
+    } else if (event == "recipient merged") {
+      world.now = world.now + minutes(1);
+      world.decide({world.now, proto::SucceedChange{{world.party.id}, {world.front.id}, "merge"}});
+    } else if (event == "recipient split") {
+      world.now = world.now + minutes(1);
+      world.decide({world.now, proto::SucceedChange{{world.party.id}, {world.front.id, world.paper.id}, "split"}});
+    } else if (event == "we closed") {
+      world.now = world.now + minutes(1);
+      world.decide({world.now, proto::SucceedChange{{world.self.id}, {world.front.id}, "merge"}});
     } else if (event == "cancelled") {
       bool asked = false;
       write(world, [&](WriteTxn& txn) {
@@ -386,7 +397,7 @@ TEST_CASE("6.1: one document for one recipient, every state and event") {
   for (const auto& [state, row] : table) states.push_back(state);
   CHECK(states == std::vector<std::string>{"accepted", "archived", "at_risk", "delivered", "new", "outbox", "reissue"});
   for (const auto& [state, row] : table) {
-    CHECK(row.size() == 10);
+    CHECK(row.size() == 13);
     for (const auto& [event, cell] : row) {
       INFO(state << " × " << event);
       CHECK(Outgoing(state).after(event) == cell);

@@ -1,0 +1,114 @@
+// What the officers of a realm decide while documents are on their way: agencies and brokers come, rest, go and are merged.
+#include <algorithm>
+
+#include "base/limits.h"
+#include "tests/sim/simulation.h"
+
+namespace tram::sim {
+
+void Simulation::publish(BrokerHost& broker) {
+  const auto first = realm_->entries().begin() + static_cast<ptrdiff_t>(realm_->first_entries());
+  publishers_.push_back(std::make_unique<Publisher>(world_, network_, broker, std::vector<Bytes>(first, realm_->entries().end())));
+  publishers_.back()->start();
+}
+
+void Simulation::decide(std::vector<proto::Change> changes) {
+  realm_->decide(std::move(changes), world_.now());
+  for (auto& broker : brokers_) broker->set_approved_entries(realm_->entries().size());
+  publish(any_broker());
+}
+
+void Simulation::reinstate(NodeHost& node) {
+  if (!std::erase(suspended_, &node)) return;
+  world_.trace(node.name(), "-- reinstated");
+  decide({{world_.now(), proto::StatusChange{node.party().id, proto::AgencyStatus::active, {}, "exercise"}}});
+}
+
+void Simulation::operate(Fault fault) {
+  auto& random = world_.random;
+  const Time now = world_.now();
+  using enum Fault;
+  switch (fault) {
+    case agency_joins:
+      if (!late_agency_) return;
+      late_agency_ = false;
+      world_.trace("**", "an agency joins");
+      decide({{now, realm_->late_agency()}});
+      break;
+    case agency_suspended: {
+      NodeHost& node = any_node();
+      if (std::find(suspended_.begin(), suspended_.end(), &node) != suspended_.end() || realm_->successors(node.party().id)) return;
+      suspended_.push_back(&node);
+      world_.trace(node.name(), "-- suspended");
+      decide({{now, proto::StatusChange{node.party().id, proto::AgencyStatus::suspended, {}, "exercise"}}});
+      later(a_while(), [this, &node] { reinstate(node); });
+      break;
+    }
+    case broker_added: {
+      if (!late_broker_) return;
+      late_broker_ = false;
+      BrokerHost& broker = *brokers_.back();
+      world_.trace(broker.name(), "-- joins");
+      decide({{now, realm_->broker_record(brokers_.size() - 1)}});
+      broker.install();
+      broker.return_after(seconds(1));
+      checker_->joined(broker);
+      break;
+    }
+    case broker_retired: {
+      // Three stay.
+      if (broker_retired_ || late_broker_ || brokers_.size() < 4) return;
+      broker_retired_ = true;
+      const size_t i = random.below(3);
+      world_.trace(brokers_[i]->name(), "-- retires");
+      auto record = realm_->broker_record(i);
+      record.retired = true;
+      decide({{now, record}});
+      checker_->retired(*brokers_[i]);
+      later(random.within(minutes(1), hours(20)), [this, i] { brokers_[i]->crash(false); });
+      break;
+    }
+    default: {
+      auto policy = realm_->policy();
+      policy.update_refusal_allowed = random.chance(500);
+      policy.body_floor_bytes = limits::body_floor_bytes << random.below(3);
+      world_.trace("**", "the policy changes");
+      decide({{now, policy}});
+    }
+  }
+  world_.injected(fault);
+}
+
+/// An agency closes, once of each kind, often while its node is off: what it has not answered goes to its successor, or back.
+void Simulation::close_agency(Fault fault) {
+  auto& random = dice(fault);
+  if (closings_.contains(fault)) return;
+  std::vector<NodeHost*> open;
+  for (size_t i = 0; i + (plan_.has(Fault::agency_joins) ? 1 : 0) < nodes_.size(); ++i) {
+    NodeHost& node = *nodes_[i];
+    const bool suspended = std::find(suspended_.begin(), suspended_.end(), &node) != suspended_.end();
+    if (!suspended && !realm_->successors(node.party().id)) open.push_back(&node);
+  }
+  if (open.size() < 3) return;
+  closings_.insert(fault);
+  for (size_t i = open.size() - 1; i > 0; --i) std::swap(open[i], open[random.below(i + 1)]);
+  NodeHost& closed = *open[0];
+  std::vector<PartyId> heirs{open[1]->party().id};
+  if (fault == Fault::agency_split) heirs.push_back(open[2]->party().id);
+  const bool split = heirs.size() > 1;
+  if (closed.up() && random.chance(800)) {
+    closed.crash(false);
+    closed.return_after(random.within(minutes(1), hours(30)));
+  }
+  later(random.within(seconds(1), seconds(60)), [this, fault, &closed, heirs, split] {
+    // The other one of these may have been decided meanwhile.
+    if (std::find(suspended_.begin(), suspended_.end(), &closed) != suspended_.end() || realm_->successors(closed.party().id)) return;
+    if (std::any_of(heirs.begin(), heirs.end(), [this](const PartyId& heir) { return realm_->successors(heir); })) return;
+    world_.injected(fault);
+    world_.stay_awake(seconds(20));
+    world_.trace(closed.name(), split ? "-- is split" : "-- goes to " + realm_->name(heirs[0]));
+    decide({{world_.now(), proto::SucceedChange{{closed.party().id}, heirs, split ? "split" : "merge"}}});
+  });
+}
+
+}  // namespace tram::sim
