@@ -35,6 +35,18 @@ void add_custody_job(CustodyJob job, Effects& effects) {
   effects.jobs.push_back(std::move(job));
 }
 
+/// This broker is given the document no more.
+Result<void> erase_pending(WriteTxn& txn, const PartyId& broker, const DocUuid& uuid) {
+  std::vector<Bytes> rows;
+  TRAM_OK(for_each(txn, table::pending, broker, [&](const Row& row) -> Result<void> {
+    TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, row.value));
+    if (envelope && envelope->uuid == uuid) rows.push_back(row.key);
+    return {};
+  }));
+  for (const Bytes& key : rows) TRAM_OK(txn.erase(table::pending, key));
+  return {};
+}
+
 bool is_transient(uint16_t code) {
   const ErrorInfo* info = find_error(code);
   return !info || info->retry != Retry::never;
@@ -305,8 +317,8 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
   return {};
 }
 
-Result<void> Node::on_refused(WriteTxn&, Time now, const PartyId& broker, Link& link, uint64_t request,
-                              const proto::Refused& refused, Effects&) {
+Result<void> Node::on_refused(WriteTxn& txn, Time now, const PartyId& broker, Link& link, uint64_t request,
+                              const proto::Refused& refused, Effects& effects) {
   const Duration wait = milliseconds(static_cast<int64_t>(std::clamp<uint64_t>(refused.retry_after_ms, 500, 60000)));
   log_.warning("request.refused", {{"broker", broker}, {"error", error_info(static_cast<ErrorCode>(refused.code)).name}});
   // Greeted before a later incarnation of us was known there: the next tick asks again.
@@ -326,6 +338,18 @@ Result<void> Node::on_refused(WriteTxn&, Time now, const PartyId& broker, Link& 
   }
   for (auto& [doc, upload] : link.uploads) {
     if (upload.offer_request != request) continue;
+    if (refused.code == static_cast<uint16_t>(ErrorCode::closed_agency)) {  // signed after we closed
+      TRAM_TRY(we_closed, has_closed(txn, now, config_.self));
+      if (we_closed) {  // what the others have not accepted ends
+        TRAM_OK(erase_pending(txn, broker, upload.uuid));
+        link.uploads.erase(DocId(doc));
+        left_.erase(config_.self);
+        look_for_closed_ = true;
+        return {};
+      }
+      ask_directory(now, broker, link, effects);
+      link.backoff_until = std::max(link.backoff_until, now + closed_retry);
+    }
     upload.offer_request = 0;
     upload.last_heard = now;
     link.backoff_until = std::max(link.backoff_until, now + wait);
