@@ -52,6 +52,7 @@ class OwnLog {
   void disconnected(const PartyId& witness);
   /// It refuses us as an older copy (R13): nothing is signed before it has said what it holds of this log.
   void fenced(const PartyId& witness);
+  bool is_fenced() const { return !fenced_by_.empty(); }
   Result<void> on(WriteTxn&, Time now, const PartyId& witness, const proto::CheckpointData&, Sends&);
   Result<void> on(WriteTxn&, Time now, const PartyId& witness, const proto::CheckpointReply&, Sends&);
   Result<void> on(WriteTxn&, Time now, const PartyId& witness, const proto::LeavesData&, Sends&);

@@ -127,7 +127,8 @@ Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
 /// Not before it is known whether this store is an old copy, whose numbers may be used already (R13, R23); and what an
 /// earlier incarnation left is issued anew first.
 bool Node::may_put() const {
-  return self_.recovery != proto::Recovery::asking && own_log_.standing() != audit::OwnLog::Standing::unknown && !old_envelopes_from_;
+  return self_.recovery != proto::Recovery::asking && own_log_.standing() != audit::OwnLog::Standing::unknown && !restored_since_ &&
+         !old_envelopes_from_;
 }
 
 /// What is remembered from the store is what was committed: after a step that failed there is a new Node.

@@ -483,6 +483,7 @@ class Node {
   Result<void> fire_timers(WriteTxn&, Time, Effects&);
   Result<void> add_timer(WriteTxn&, Time at, TimerKind, BytesView id);
   Result<void> greet(ReadTxn&, Time, const PartyId& broker, Link&, Effects&);
+  Result<void> leave_retired(WriteTxn&, const PartyId& broker);
   Result<void> refresh_links(WriteTxn&, Time, Effects&);
   // checkpoints.cpp
   template <class Frame>
@@ -514,7 +515,7 @@ class Node {
   // views.cpp
   Result<void> on_views(WriteTxn&, Time, std::span<const Bytes> notes, Effects&);
   Result<bool> same_view(WriteTxn&, Time, const PartyId& by, uint64_t dir_size, const Hash& dir_root, BytesView object);
-  Result<void> restored_copy_found(WriteTxn&, Time, const audit::OwnLog::Restored&, Effects&);
+  Result<void> recover_by_itself(WriteTxn&, Time, Effects&);
   void ask_directory(Time, const PartyId& broker, Link&, Effects&);
   void ask_kx(Time, Effects&);
   const crypto::KxKeyPair* find_kx(const KeyId&) const;
@@ -592,6 +593,7 @@ class Node {
   Time telling_since_;
   bool recovered_ = false;                           // in this life of the process
   bool fenced_ = false;
+  std::optional<Time> restored_since_;  // when it was seen that this store is an old copy, until a recovery begins
   bool mail_waits_ = false;                          // for an entry of the directory that names its author
   std::map<Bytes, Tail> tails_;                      // by the key of channel_out
   std::optional<Bytes> tails_from_;                  // where the pass stands

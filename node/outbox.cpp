@@ -470,6 +470,10 @@ Result<void> Node::take_custodies(WriteTxn& txn, Time now, std::vector<CustodyJo
     TRAM_TRY(custody, crypto::decode_custody(item.custody));
     Link& link = links_[item.broker];
     link.in_flight.erase(custody.env_id);
+    if (link.greeted && custody.epoch != link.epoch) {  // verified while its broker lost the store that it speaks of
+      link.look_again();
+      continue;
+    }
     TRAM_OK(txn.erase(table::pending, row_key(item.broker, item.lane, item.order)));
     TRAM_TRY(envelope, going_envelope(txn, custody.env_id));
     if (!envelope || custody.realm != config_.realm) continue;

@@ -297,7 +297,7 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
     }
     // Another envelope of ours has this number: this store is an old copy that no witness knew for one. Once a life, so that
     // a broker cannot use up the numbers.
-    if (code == ErrorCode::equivocation && !recovered_) TRAM_OK(begin_recovery(txn, now, effects));
+    if (code == ErrorCode::equivocation && !recovered_ && !own_log_.is_fenced()) TRAM_OK(begin_recovery(txn, now, effects));
     body_held = true;
     TRAM_OK(txn.erase(table::pending, row_key(broker, row.lane, row.order)));
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_voided, {row.env_id, broker}));

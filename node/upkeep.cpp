@@ -20,6 +20,12 @@ constexpr Duration refetch_after = seconds(10);
 constexpr Duration hello_again = seconds(10);
 constexpr Duration reconcile_every = hours(24);
 constexpr size_t kx_per_frame_max = 64;
+
+bool brings_documents(const proto::FrameBody& body) {
+  return std::holds_alternative<proto::Announce>(body) || std::holds_alternative<proto::Content>(body) ||
+         std::holds_alternative<proto::ManifestData>(body) || std::holds_alternative<proto::ChunkData>(body) ||
+         std::holds_alternative<proto::MailDeliver>(body);
+}
 }  // namespace
 
 Result<void> Node::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, Effects& effects) {
@@ -82,6 +88,8 @@ Result<void> Node::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, Effe
     R operator()(proto::CheckpointPage&) { return unexpected(); }
     R operator()(proto::CosignaturePut&) { return unexpected(); }
   };
+  // An old copy takes nothing before it recovers: what it took would stand for what it has forgotten.
+  if (restored_since_ && brings_documents(arrived.frame.body)) return {};
   return std::visit(Visitor{*this, txn, now, broker, link, arrived.frame.request, arrived.chunk, effects}, arrived.frame.body);
 }
 
@@ -113,7 +121,7 @@ Result<void> Node::on_hello(WriteTxn& txn, Time now, const PartyId& broker, Link
   }
   link.directory_size = hello.directory_size;
   link.log_size = hello.log_size;
-  fenced_ = false;
+  fenced_ = own_log_.is_fenced();
   if (self_.recovery == proto::Recovery::asking) TRAM_OK(hear_incarnation(txn, now, broker, hello, effects));
   if (!hello.checkpoint.empty()) TRAM_OK(on_broker_checkpoint(txn, now, broker, hello.checkpoint));
   TRAM_TRY(found, find<proto::BrokerState>(txn, table::broker_state, broker));
@@ -233,11 +241,31 @@ Result<void> Node::on_reconcile(WriteTxn& txn, Time now, const PartyId& broker, 
   return {};
 }
 
+/// By a wrong clock all brokers are strangers; a retired one is given nothing any more.
+Result<void> Node::leave_retired(WriteTxn& txn, const PartyId& broker) {
+  const auto known = directory_.broker(broker);
+  if (!known || !known->record.retired) return {};
+  const Bytes prefix = row_key(broker);
+  TRAM_TRY(rows, txn.scan(table::pending, prefix, prefix_end(prefix), retired_rows_max));
+  for (const Row& row : rows) TRAM_OK(txn.erase(table::pending, row.key));
+  return {};
+}
+
 Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
   const auto ids = directory_.broker_ids(now);
   const std::set<PartyId> in_force(ids.begin(), ids.end());
   // Not whether a link was missing: late frames and old sources make links of brokers that io has let go of.
-  if (in_force != in_force_) effects.directory_changed = true;
+  if (in_force != in_force_) {
+    effects.directory_changed = true;
+    for (Bytes from;;) {  // one may have retired while we were off, and has no link
+      TRAM_TRY(rows, txn.scan(table::pending, from, {}, 1));
+      if (rows.empty()) break;
+      const auto broker = id_at<PartyId>(rows[0].key, 0);
+      if (!in_force.contains(broker)) TRAM_OK(leave_retired(txn, broker));
+      from = prefix_end(broker);
+      if (from.empty()) break;
+    }
+  }
   in_force_ = in_force;
   for (const PartyId& id : in_force) links_.try_emplace(id);
   for (auto it = links_.begin(); it != links_.end();) {
@@ -245,13 +273,7 @@ Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
       ++it;
       continue;
     }
-    // By a wrong clock all brokers are strangers; a retired one is given nothing any more.
-    const auto known = directory_.broker(it->first);
-    if (known && known->record.retired) {
-      const Bytes prefix = row_key(it->first);
-      TRAM_TRY(rows, txn.scan(table::pending, prefix, prefix_end(prefix), retired_rows_max));
-      for (const Row& row : rows) TRAM_OK(txn.erase(table::pending, row.key));
-    }
+    TRAM_OK(leave_retired(txn, it->first));
     own_log_.disconnected(it->first);
     it = links_.erase(it);
   }

@@ -369,6 +369,102 @@ TEST_CASE("R13, R20: a node that recovers puts nothing of its earlier incarnatio
   CHECK_FALSE(world.realm.read()->get(table::open_envelope, before.env_id).value());
 }
 
+namespace {
+
+/// A node whose store is older than what it signed: broker 0 shows a later checkpoint of its log.
+struct OldCopy : Exchange {
+  OldCopy() {
+    feed();
+    send_letter();
+    step({BrokerUp{brokers[0].id}, BrokerUp{brokers[1].id}});
+  }
+  void shown_later_checkpoint() {
+    greeted(*this, 0);
+    const auto origin = crypto::log_origin(realm.directory->realm(), crypto::LogKind::node, self.id, audit.generation());
+    const crypto::Note note = crypto::sign_checkpoint({origin, audit.size() + 9, crypto::hash("test", {})}, *keys.log);
+    from(0, proto::CheckpointData{self.id, crypto::encode_note(note), 0});
+  }
+  void second_refuses() { from(1, proto::Refused{static_cast<uint16_t>(ErrorCode::fenced), 500, {}}); }
+};
+
+}  // namespace
+
+TEST_CASE("R23: an old copy recovers by itself when each broker has spoken, or none says more for ten seconds") {
+  OldCopy world;
+  world.shown_later_checkpoint();
+  CHECK(world.node->recovery() == proto::Recovery::none);
+  CHECK(put_by(world.tick()).empty());
+  SECTION("the other one greets it") { greeted(world, 1); }
+  SECTION("the other one says nothing") {
+    world.now = world.now + seconds(9);
+    world.tick();
+    REQUIRE(world.node->recovery() == proto::Recovery::none);
+    world.now = world.now + seconds(2);
+  }
+  world.tick();
+  CHECK(world.node->recovery() == proto::Recovery::asking);
+}
+
+TEST_CASE("R13: an old copy that a broker refuses, since a later life may be running, does not recover by itself") {
+  OldCopy world;
+  const bool before = GENERATE(true, false);
+  if (before) world.second_refuses();
+  world.shown_later_checkpoint();
+  if (!before) world.second_refuses();
+  for (int i = 0; i < 5; ++i) {
+    world.now = world.now + seconds(20);
+    CHECK(put_by(world.tick()).empty());
+    CHECK(world.from(0, proto::MailDeliver{{{world.party.id, Bytes(limits::cell_bytes, 7)}}}).jobs.empty());
+    CHECK(world.node->fenced());
+    CHECK(world.node->recovery() == proto::Recovery::none);
+  }
+}
+
+TEST_CASE("R7: a custody whose check ends after its broker came with another store does not count") {
+  Exchange world;
+  world.greet(0);
+  world.greet(1);
+  world.feed();
+  const auto sent = world.wrapped(world.send_letter());
+  const auto envelope = world.last_envelope();
+  const auto pending = [&] { return world.realm.read()->scan(table::pending, row_key(world.brokers[0].id), prefix_end(row_key(world.brokers[0].id)), 9).value(); };
+  REQUIRE(pending().size() == 1);
+  crypto::Custody custody;
+  custody.realm = world.realm.directory->realm();
+  custody.broker = world.brokers[0].id;
+  custody.epoch = *Epoch::from(Bytes(16, 1));
+  custody.env_id = envelope.env_id;
+  custody.recipient = world.party.id;
+  custody.position = custody.chunks = 1;
+  CustodyDone done;
+  const uint64_t order = Reader(BytesView(pending().at(0).key).subspan(PartyId::size + 1)).u64();
+  done.valid.push_back({world.brokers[0].id, world.brokers[0].sig, crypto::encode_custody(custody, world.broker_keys[0]), Lane::normal, order});
+  const bool lost = GENERATE(true, false);
+  if (lost) greeted(world, 0);  // another epoch
+  world.step({JobResult{done}});
+  for (int i = 0; i < 3; ++i) world.now = world.now + seconds(1), world.tick();
+  CHECK(world.realm.read()->get(table::custody, custody_key(envelope, world.brokers[0].id)).value().has_value() == !lost);
+  CHECK(pending().size() == (lost ? 1 : 0));
+}
+
+TEST_CASE("what waits for a broker that retired while the node was off is given to nobody") {
+  Exchange world;
+  world.feed();
+  world.send_letter();
+  const auto waiting = [&](size_t broker) {
+    const Bytes prefix = row_key(world.brokers[broker].id);
+    return world.realm.read()->scan(table::pending, prefix, prefix_end(prefix), 9).value().size();
+  };
+  REQUIRE(waiting(1) == 1);
+  proto::BrokerChange gone = world.realm.directory->broker(world.brokers[1].id)->record;
+  gone.retired = true;
+  world.realm.must({{world.now, gone}});
+  world.now = world.now + minutes(1);
+  world.restart();
+  CHECK(waiting(1) == 0);
+  CHECK(waiting(0) == 1);
+}
+
 TEST_CASE("R13: lives that nobody remembers are not numbered again, and a later one has the higher number") {
   uint32_t last = 1;
   Exchange world;
