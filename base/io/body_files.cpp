@@ -287,9 +287,9 @@ Result<DiskSpace> BodyFiles::space() const {
   struct statvfs disk {};
   if (::fstatvfs(directory_, &disk) != 0) return fail(errno_error(errno, "statvfs"));
   DiskSpace space;
-  space.total_bytes = uint64_t{disk.f_blocks} * disk.f_frsize;
+  const uint64_t usable = disk.f_blocks - disk.f_bfree + disk.f_bavail;  // without what is reserved for root
+  space.total_bytes = usable * disk.f_frsize;
   space.free_bytes = uint64_t{disk.f_bavail} * disk.f_frsize;
-  uint64_t usable = disk.f_blocks - disk.f_bfree + disk.f_bavail;
   space.free_percent = usable ? static_cast<unsigned>(uint64_t{disk.f_bavail} * 100 / usable) : 0;
   return space;
 }

@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #include <algorithm>
 #include <array>
@@ -438,11 +439,19 @@ ssize_t recv(int fd, void* data, size_t bytes, int flags) {
   }
   return n;
 }
+/// The answer to ZeroMQ's own question whether a client may connect (ZAP, RFC 27) stays in the process, and comes from a thread
+/// of its own, which a fault in the loop's thread does not stop.
+static bool leaves_the_process(void* socket) {
+  static auto option = next<int (*)(void*, int, void*, size_t*)>("zmq_getsockopt");
+  int type = 0;
+  size_t bytes = sizeof type;
+  return option(socket, ZMQ_TYPE, &type, &bytes) != 0 || type != ZMQ_REP;
+}
 int zmq_send(void* socket, const void* data, size_t bytes, int flags) {
   static auto real = next<int (*)(void*, const void*, size_t, int)>("zmq_send");
   Control* control = recorder().control;
   constexpr size_t routing_id_bytes = 5;
-  if (control && control->fired && bytes > routing_id_bytes) ++control->sent;
+  if (control && control->fired && bytes > routing_id_bytes && leaves_the_process(socket)) ++control->sent;
   if (recorder().trace >= 0) {
     Lock lock(recorder().mutex);
     note(Kind::frame, reinterpret_cast<uint64_t>(socket), static_cast<uint64_t>(flags), {}, data, bytes);
