@@ -8,8 +8,6 @@
 namespace tram::audit {
 namespace {
 
-constexpr size_t row_key_bytes = PartyId::size + 4;
-
 Bytes log_key(const PartyId& party, uint32_t generation) {
   Bytes key;
   Writer(key).raw(party).u32(generation);
