@@ -76,6 +76,7 @@ struct GenericHash {
     }
   }
   void add(Span bytes) {
+    if (bytes.empty()) return;  // no address either
     const size_t before = static_cast<size_t>(length % block_bytes);
     length += bytes.size();
     if (before) {
