@@ -18,7 +18,6 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <zmq.h>
 
 #include <algorithm>
 #include <array>
@@ -443,9 +442,10 @@ ssize_t recv(int fd, void* data, size_t bytes, int flags) {
 /// of its own, which a fault in the loop's thread does not stop.
 static bool leaves_the_process(void* socket) {
   static auto option = next<int (*)(void*, int, void*, size_t*)>("zmq_getsockopt");
+  constexpr int option_type = 16, reply_socket = 4;  // ZMQ_TYPE and ZMQ_REP of zmq.h
   int type = 0;
   size_t bytes = sizeof type;
-  return option(socket, ZMQ_TYPE, &type, &bytes) != 0 || type != ZMQ_REP;
+  return option(socket, option_type, &type, &bytes) != 0 || type != reply_socket;
 }
 int zmq_send(void* socket, const void* data, size_t bytes, int flags) {
   static auto real = next<int (*)(void*, const void*, size_t, int)>("zmq_send");
