@@ -476,11 +476,7 @@ Result<void> Node::reject(WriteTxn& txn, Time now, Arrival& arrival, const Error
   log_.warning("document.rejected", {{"envelope", envelope.id}, {"error", error_info(error.code).name}});
   crypto::Notice notice = new_notice(crypto::NoticeKind::nack, envelope.sender, now);
   notice.reason = static_cast<uint16_t>(error.code);
-  notice.env_id = envelope.id;
-  notice.doc_id = envelope.doc_id;
-  notice.lane = envelope.lane;
-  notice.inc = envelope.inc;
-  notice.seq = envelope.seq;
+  set_subject(notice, envelope.id, envelope);
   std::vector<PartyId> brokers;
   for (const auto& [broker, seen] : arrival.sources) brokers.push_back(broker);
   TRAM_TRY(issued, issue(txn, now, answer_to(envelope, arrival.envelope_bytes, crypto::ReceiptEvent::rejected, notice.reason), {}));

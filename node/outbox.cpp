@@ -566,11 +566,7 @@ Result<bool> Node::give_up_envelope(WriteTxn& txn, Time now, const proto::Envelo
   // The old position will never come: the recipient's channel may move on (R10).
   crypto::Notice notice = new_notice(crypto::NoticeKind::voided, envelope.recipient, now);
   notice.reason = static_cast<uint16_t>(why);
-  notice.env_id = env_id;
-  notice.doc_id = old.doc_id;
-  notice.lane = old.lane;
-  notice.inc = old.inc;
-  notice.seq = old.seq;
+  set_subject(notice, env_id, old);
   TRAM_OK(post_notice(txn, now, std::move(notice), effects));
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::position_voided, {env_id}));
   using enum proto::ItemState;

@@ -1,6 +1,9 @@
 // Reading and writing whole records: one line where a row is used.
 #pragma once
+#include <set>
+
 #include "base/ports.h"
+#include "crypto/formats.h"
 #include "node/keys.h"
 #include "node/tables.h"
 #include "proto/records_node.h"
@@ -63,6 +66,29 @@ Id id_at(BytesView key, size_t offset) {
   Id id;
   if (key.size() >= offset + Id::size) std::memcpy(id.bytes.data(), key.data() + offset, Id::size);
   return id;
+}
+
+/// The parties that the keys of this table begin with, one read for each.
+inline Result<std::set<PartyId>> parties_in(ReadTxn& txn, const Table& table) {
+  std::set<PartyId> parties;
+  for (Bytes from;;) {
+    TRAM_TRY(rows, txn.scan(table, from, {}, 1));
+    if (rows.empty()) return parties;
+    const auto party = id_at<PartyId>(rows[0].key, 0);
+    parties.insert(party);
+    from = prefix_end(party);
+    if (from.empty()) return parties;
+  }
+}
+
+/// Which envelope a notice speaks of, as its envelope or a record of it says.
+template <class Of>
+void set_subject(crypto::Notice& notice, const EnvelopeId& env_id, const Of& of) {
+  notice.env_id = env_id;
+  notice.doc_id = of.doc_id;
+  notice.lane = of.lane;
+  notice.inc = of.inc;
+  notice.seq = of.seq;
 }
 
 }  // namespace tram::node

@@ -309,11 +309,7 @@ Result<void> Node::ask_sender_again(WriteTxn& txn, Time now, const proto::InReco
   TRAM_OK(keep_damage(txn, record.doc_id, damage));
   log_.warning("body.asked_of_sender", {{"document", record.doc_id}, {"sender", record.sender}});
   crypto::Notice notice = new_notice(crypto::NoticeKind::resend, record.sender, now);
-  notice.env_id = record.env_id;
-  notice.doc_id = record.doc_id;
-  notice.lane = record.lane;
-  notice.inc = record.inc;
-  notice.seq = record.seq;
+  set_subject(notice, record.env_id, record);
   TRAM_OK(post_notice(txn, now, std::move(notice), effects));
   return {};
 }

@@ -43,15 +43,8 @@ Result<void> Node::find_closed(WriteTxn& txn, Time now, Effects& effects) {
   look_for_closed_ = false;
   std::set<PartyId> parties{config_.self}, closed;
   for (const Table* table : {&table::channel_out, &table::todo}) {
-    Bytes from;
-    for (;;) {
-      TRAM_TRY(rows, txn.scan(*table, from, {}, 1));
-      if (rows.empty()) break;
-      const auto party = id_at<PartyId>(rows[0].key, 0);
-      parties.insert(party);
-      from = prefix_end(party);
-      if (from.empty()) break;
-    }
+    TRAM_TRY(named, parties_in(txn, *table));
+    parties.merge(named);
   }
   for (const PartyId& party : parties) {
     TRAM_TRY(is, has_closed(txn, now, party));
@@ -119,11 +112,7 @@ Result<void> Node::cancel_envelope(WriteTxn& txn, Time now, const proto::Envelop
   TRAM_TRY(envelope, crypto::decode_envelope(record.envelope));
   crypto::Notice notice = new_notice(crypto::NoticeKind::cancel, record.recipient, now);
   notice.reason = static_cast<uint16_t>(ErrorCode::closed_agency);
-  notice.env_id = envelope.id;
-  notice.doc_id = envelope.doc_id;
-  notice.lane = envelope.lane;
-  notice.inc = envelope.inc;
-  notice.seq = envelope.seq;
+  set_subject(notice, envelope.id, envelope);
   TRAM_OK(post_notice(txn, now, std::move(notice), effects));
   return {};
 }

@@ -257,14 +257,9 @@ Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
   // Not whether a link was missing: late frames and old sources make links of brokers that io has let go of.
   if (in_force != in_force_) {
     effects.directory_changed = true;
-    for (Bytes from;;) {  // one may have retired while we were off, and has no link
-      TRAM_TRY(rows, txn.scan(table::pending, from, {}, 1));
-      if (rows.empty()) break;
-      const auto broker = id_at<PartyId>(rows[0].key, 0);
+    TRAM_TRY(waited_for, parties_in(txn, table::pending));
+    for (const PartyId& broker : waited_for)  // one may have retired while we were off, and has no link
       if (!in_force.contains(broker)) TRAM_OK(leave_retired(txn, broker));
-      from = prefix_end(broker);
-      if (from.empty()) break;
-    }
   }
   in_force_ = in_force;
   for (const PartyId& id : in_force) links_.try_emplace(id);
