@@ -13,7 +13,8 @@ namespace tram::audit {
 namespace {
 
 // A row's number is u16 generation || 48 bits: what an older generation had stays where it is.
-constexpr Table entries_table{"log_entries"};  // u64 number -> u16 kind || u64 time_ms || salt(16) || entry
+// u64 number of the first -> entries in a row: u16 length || u16 kind || u64 time_ms || salt(16) || entry
+constexpr Table entries_table{"log_entries"};
 constexpr Table tiles_table{"log_tiles"};      // u64 number of tile -> its leaf hashes: all 256, or the first few
 constexpr Table nodes_table{"log_nodes"};      // u64 number of 0 || u8 level || u64 index -> root of a subtree
 constexpr Table head_table{"log_head"};        // "head" -> encode_frontier; "generation" -> u32
@@ -24,7 +25,10 @@ const std::vector<Table>& all_tables() {
   return tables;
 }
 
-constexpr size_t entry_page_rows = 128;
+constexpr size_t entry_page_rows = 32;
+constexpr size_t entry_row_bytes_max = 4000;  // coded, a page of the store
+constexpr size_t entry_head_bytes = 2 + 8 + 16;
+constexpr size_t entry_bytes_max = 0xffff;
 constexpr int generation_shift = 48;
 constexpr uint32_t generation_max = 0xffff;
 constexpr uint32_t first_generation_max = 0x7fff;
@@ -35,8 +39,19 @@ Bytes number_key(uint32_t generation, uint64_t index) {
   return key;
 }
 
-Result<LogEntry> decode_row(BytesView row) {
-  Reader reader(row);
+uint64_t index_of(BytesView key) { return Reader(key).u64() & ((uint64_t{1} << generation_shift) - 1); }
+
+void write_entry(Bytes& row, const LogEntry& entry) {
+  Writer(row)
+      .u16(static_cast<uint16_t>(entry_head_bytes + entry.entry.size()))
+      .u16(static_cast<uint16_t>(entry.kind))
+      .u64(entry.time.wire())
+      .raw(entry.salt)
+      .raw(entry.entry);
+}
+
+Result<LogEntry> decode_entry(BytesView bytes) {
+  Reader reader(bytes);
   LogEntry entry;
   entry.kind = static_cast<LeafKind>(reader.u16());
   entry.time = Time{static_cast<int64_t>(reader.u64())};
@@ -44,6 +59,26 @@ Result<LogEntry> decode_row(BytesView row) {
   entry.entry = to_bytes(reader.raw(reader.left()));
   if (!reader.finish()) return fail(ErrorCode::store_corrupt, "log entry");
   return entry;
+}
+
+/// The entries of a row, at least one.
+Result<std::vector<LogEntry>> decode_row(BytesView row) {
+  std::vector<LogEntry> entries;
+  Reader reader(row);
+  while (reader.left() > 0) {
+    const size_t length = reader.u16();
+    TRAM_TRY(entry, decode_entry(reader.raw(length)));
+    entries.push_back(std::move(entry));
+  }
+  if (entries.empty() || !reader.ok()) return fail(ErrorCode::store_corrupt, "log entries");
+  return entries;
+}
+
+/// Where the row begins that has the entry, or would have it: the last one at or before it. Nothing when there is none.
+Result<std::optional<Row>> row_with(ReadTxn& txn, uint32_t generation, uint64_t index) {
+  TRAM_TRY(rows, txn.scan(entries_table, number_key(generation, 0), number_key(generation, index + 1), 1, Direction::backward));
+  if (rows.empty()) return std::optional<Row>{};
+  return std::optional<Row>(std::move(rows.front()));
 }
 
 Hash leaf_of(uint64_t index, const LogEntry& entry) {
@@ -54,16 +89,22 @@ Hash leaf_of(uint64_t index, const LogEntry& entry) {
 /// Leaf hashes of entries [from, until), which all exist.
 Result<void> append_from_entries(ReadTxn& txn, uint32_t generation, uint64_t from, uint64_t until,
                                  std::vector<Hash>& out) {
+  if (from >= until) return {};
+  TRAM_TRY(holds, row_with(txn, generation, from));
+  if (!holds) return fail(ErrorCode::store_corrupt, "log entry missing");
+  Bytes first = std::move(holds->key);
   for (uint64_t next = from; next < until;) {
-    TRAM_TRY(rows,
-             txn.scan(entries_table, number_key(generation, next), number_key(generation, until), entry_page_rows));
-    if (rows.empty()) return fail(ErrorCode::store_corrupt, "log entry missing");
+    TRAM_TRY(rows, txn.scan(entries_table, first, number_key(generation, until), entry_page_rows));
+    const uint64_t before = next;
     for (const Row& row : rows) {
-      if (row.key != number_key(generation, next)) return fail(ErrorCode::store_corrupt, "log entry missing");
-      TRAM_TRY(entry, decode_row(row.value));
-      out.push_back(leaf_of(next, entry));
-      ++next;
+      uint64_t index = index_of(row.key);
+      if (index > next) return fail(ErrorCode::store_corrupt, "log entry missing");
+      TRAM_TRY(entries, decode_row(row.value));
+      for (auto entry = entries.begin(); entry != entries.end() && next < until; ++entry, ++index)
+        if (index == next) out.push_back(leaf_of(next++, *entry));
     }
+    if (next == before) return fail(ErrorCode::store_corrupt, "log entry missing");
+    first = number_key(generation, next);
   }
   return {};
 }
@@ -161,15 +202,20 @@ Result<void> Log::load(ReadTxn& txn) {
     if (!decoded) return fail(ErrorCode::store_corrupt, "log head");
     frontier = std::move(*decoded);
   }
-  // A leaf beyond the head would be overwritten by the next append: such a store was not written by store_head().
-  TRAM_TRY(beyond, txn.get(entries_table, number_key(generation, frontier.size)));
-  if (beyond) return fail(ErrorCode::store_corrupt, "log entries beyond the head");
+  // An entry beyond the head would be overwritten by the next append: such a store was not written by store_head().
+  TRAM_TRY(last, txn.scan(entries_table, number_key(generation, 0), number_key(generation + 1, 0), 1, Direction::backward));
+  if (!last.empty()) {
+    TRAM_TRY(entries, decode_row(last.front().value));
+    if (index_of(last.front().key) + entries.size() > frontier.size)
+      return fail(ErrorCode::store_corrupt, "log entries beyond the head");
+  }
   std::vector<Hash> tile;
   if (auto kept = kept_tile(generation, frontier)) tile = std::move(*kept);
   else TRAM_OK(append_from_tile(txn, generation, frontier.size - frontier.size % tile_hashes, frontier.size, tile));
   generation_ = generation;
   frontier_ = std::move(frontier);
   tile_ = std::move(tile);
+  waiting_.clear();
   dirty_ = false;
   return {};
 }
@@ -197,10 +243,21 @@ Result<void> Log::append_hash(WriteTxn& txn, const Hash& hash) {
   return {};
 }
 
-Result<void> Log::append_row(WriteTxn& txn, BytesView row) {
-  TRAM_TRY(entry, decode_row(row));
-  TRAM_OK(txn.put(entries_table, number_key(generation_, frontier_.size), row));
+Result<void> Log::append_entry(WriteTxn& txn, const LogEntry& entry) {
+  const size_t length = entry_head_bytes + entry.entry.size();
+  TRAM_CHECK(length <= entry_bytes_max);
+  if (!waiting_.empty() && waiting_.size() + 2 + length > entry_row_bytes_max) TRAM_OK(write_waiting(txn));
+  if (waiting_.empty()) waiting_from_ = frontier_.size;
+  write_entry(waiting_, entry);
   return append_hash(txn, leaf_of(frontier_.size, entry));
+}
+
+/// One row for what a step appended, instead of one an entry.
+Result<void> Log::write_waiting(WriteTxn& txn) {
+  if (waiting_.empty()) return {};
+  TRAM_OK(txn.put(entries_table, number_key(generation_, waiting_from_), waiting_));
+  waiting_.clear();
+  return {};
 }
 
 Result<void> Log::draw_generation(WriteTxn& txn, Random& random) {
@@ -214,39 +271,47 @@ Result<void> Log::draw_generation(WriteTxn& txn, Random& random) {
 }
 
 Result<uint64_t> Log::append(WriteTxn& txn, LeafKind kind, Time now, BytesView entry, Random& random) {
-  std::array<uint8_t, 16> salt;
-  random.fill(salt);
+  LogEntry one{kind, now, {}, to_bytes(entry)};
+  random.fill(one.salt);
   const uint64_t index = frontier_.size;
-  Bytes row;
-  row.reserve(2 + 8 + salt.size() + entry.size());
-  Writer(row).u16(static_cast<uint16_t>(kind)).u64(now.wire()).raw(salt).raw(entry);
-  TRAM_OK(append_row(txn, row));
+  TRAM_OK(append_entry(txn, one));
   return index;
 }
 
 Result<void> Log::store_head(WriteTxn& txn) {
   if (!dirty_) return {};
+  TRAM_OK(write_waiting(txn));
   TRAM_OK(txn.put(head_table, view("head"), crypto::encode_frontier(frontier_)));
   dirty_ = false;
   return {};
 }
 
 /// Our entries from `from` on, which leave their places.
-Result<std::vector<Bytes>> Log::take_rows(WriteTxn& txn, uint64_t from) {
-  std::vector<Bytes> taken;
+Result<std::vector<LogEntry>> Log::take_entries(WriteTxn& txn, uint64_t from) {
+  TRAM_CHECK(waiting_.empty());
+  std::vector<LogEntry> taken;
+  TRAM_TRY(holds, row_with(txn, generation_, from));
+  Bytes first = holds ? std::move(holds->key) : number_key(generation_, from);
   for (;;) {
-    TRAM_TRY(rows, txn.scan(entries_table, number_key(generation_, from), number_key(generation_, frontier_.size),
-                            entry_page_rows));
+    TRAM_TRY(rows, txn.scan(entries_table, first, number_key(generation_, frontier_.size), entry_page_rows));
     if (rows.empty()) return taken;
-    for (Row& row : rows) {
-      TRAM_OK(txn.erase(entries_table, row.key));
-      taken.push_back(std::move(row.value));
+    for (const Row& row : rows) {
+      const uint64_t begin = index_of(row.key);
+      TRAM_TRY(entries, decode_row(row.value));
+      size_t stay = 0;  // of the row in which `from` lies
+      Bytes kept;
+      for (; stay < entries.size() && begin + stay < from; ++stay) write_entry(kept, entries[stay]);
+      std::move(entries.begin() + static_cast<ptrdiff_t>(stay), entries.end(), std::back_inserter(taken));
+      if (stay == 0) TRAM_OK(txn.erase(entries_table, row.key));
+      else if (stay < entries.size()) TRAM_OK(txn.put(entries_table, row.key, kept));
+      first = number_key(generation_, begin + entries.size());
     }
   }
 }
 
 Result<uint64_t> Log::rebase(WriteTxn& txn, const Missing& missing, Time now, Random& random) {
   TRAM_CHECK(missing.agreed <= frontier_.size);
+  TRAM_OK(write_waiting(txn));
   uint64_t first_lost = missing.agreed;
   OwnTree tree(txn, generation_);
   const uint64_t both = std::min(frontier_.size, missing.agreed + missing.leaves.size());
@@ -256,7 +321,7 @@ Result<uint64_t> Log::rebase(WriteTxn& txn, const Missing& missing, Time now, Ra
   std::vector<Hash> tile;
   if (first_lost % tile_hashes != 0)
     TRAM_OK(append_from_tile(txn, generation_, first_lost - first_lost % tile_hashes, first_lost, tile));
-  TRAM_TRY(ours, take_rows(txn, first_lost));
+  TRAM_TRY(ours, take_entries(txn, first_lost));
   frontier_ = std::move(kept);
   tile_ = std::move(tile);
   for (const Hash& leaf : missing.leaves.subspan(static_cast<size_t>(first_lost - missing.agreed)))
@@ -264,7 +329,7 @@ Result<uint64_t> Log::rebase(WriteTxn& txn, const Missing& missing, Time now, Ra
   // The leaves without entries of the tile that is filling are nowhere else.
   if (!tile_.empty()) TRAM_OK(put_tile(txn, generation_, frontier_.size / tile_hashes, tile_));
   const uint64_t known = frontier_.size;
-  for (const Bytes& row : ours) TRAM_OK(append_row(txn, row));
+  for (const LogEntry& one : ours) TRAM_OK(append_entry(txn, one));
   Bytes entry;
   Writer(entry).u64(first_lost).u64(known);
   TRAM_OK(append(txn, LeafKind::log_recovered, now, entry, random));
@@ -275,7 +340,8 @@ Result<uint64_t> Log::rebase(WriteTxn& txn, const Missing& missing, Time now, Ra
 Result<void> Log::open_generation(WriteTxn& txn, uint32_t above, BytesView last_note, uint64_t ours_from, Time now,
                                   Random& random) {
   if (std::max(generation_, above) >= generation_max) return fail(ErrorCode::too_large, "log generation");
-  TRAM_TRY(ours, take_rows(txn, ours_from));
+  TRAM_OK(write_waiting(txn));
+  TRAM_TRY(ours, take_entries(txn, ours_from));
   generation_ = std::max(generation_, above) + 1;
   frontier_ = {};
   tile_.clear();
@@ -283,7 +349,7 @@ Result<void> Log::open_generation(WriteTxn& txn, uint32_t above, BytesView last_
   Writer(row).u32(generation_);
   TRAM_OK(txn.put(head_table, view("generation"), row));
   TRAM_OK(append(txn, LeafKind::generation_opened, now, last_note, random));
-  for (const Bytes& one : ours) TRAM_OK(append_row(txn, one));
+  for (const LogEntry& one : ours) TRAM_OK(append_entry(txn, one));
   dirty_ = true;
   return {};
 }
@@ -313,10 +379,12 @@ Result<crypto::Frontier> Log::frontier_at(ReadTxn& txn, uint64_t size) const {
 
 Result<std::optional<LogEntry>> read_entry(ReadTxn& txn, uint64_t index) {
   TRAM_TRY(generation, stored_generation(txn));
-  TRAM_TRY(row, txn.get(entries_table, number_key(generation, index)));
+  TRAM_TRY(row, row_with(txn, generation, index));
   if (!row) return std::optional<LogEntry>{};
-  TRAM_TRY(entry, decode_row(*row));
-  return std::optional<LogEntry>(std::move(entry));
+  TRAM_TRY(entries, decode_row(row->value));
+  const uint64_t at = index - index_of(row->key);
+  if (at >= entries.size()) return std::optional<LogEntry>{};
+  return std::optional<LogEntry>(std::move(entries[static_cast<size_t>(at)]));
 }
 
 Result<std::vector<Hash>> leaf_hashes(ReadTxn& txn, uint64_t from, uint64_t until) {

@@ -1,5 +1,6 @@
 // The RFC 6962 log of a daemon: every state change appends its leaf in the transaction that makes the change (4.3).
 // Invariants: append-only; entry, salt and leaf are stored with the state they record; the head is {size, frontier}.
+// What one step appends lies in one row, as far as a page holds it.
 // Tiles of 256 hashes are written as they fill. A log that was put back to an older copy goes on from what its witnesses
 // mirrored (rebase), or, where nobody did, in a new generation; either way no entry is thrown away (4.4).
 // Not here: checkpoints (own_log.h), who witnesses (witness.h). Thread: the step's.
@@ -65,6 +66,13 @@ enum class LeafKind : uint16_t {
   generation_opened = 83,  // the last witnessed checkpoint of the generation before
 };
 
+struct LogEntry {
+  LeafKind kind;
+  Time time;
+  std::array<uint8_t, 16> salt;
+  Bytes entry;
+};
+
 /// Appends entry after entry; one Log object per daemon, made at start-up, advanced with the transaction.
 class Log {
  public:
@@ -72,7 +80,7 @@ class Log {
   Result<void> load(ReadTxn&);
   /// Index of the new leaf. The salt comes from `random` (16 bytes).
   Result<uint64_t> append(WriteTxn&, LeafKind, Time now, BytesView entry, Random& random);
-  /// Writes the head; call once at the end of every step that appended.
+  /// Writes the head and the entries that wait for it; call once at the end of every step that appended.
   Result<void> store_head(WriteTxn&);
   uint64_t size() const { return frontier_.size; }
   Hash root() const { return frontier_.root(); }
@@ -99,23 +107,20 @@ class Log {
 
  private:
   std::optional<std::vector<Hash>> kept_tile(uint32_t generation, const crypto::Frontier&) const;
-  Result<void> append_row(WriteTxn&, BytesView row);
+  Result<void> append_entry(WriteTxn&, const LogEntry&);
   Result<void> append_hash(WriteTxn&, const Hash&);
-  Result<std::vector<Bytes>> take_rows(WriteTxn&, uint64_t from);
+  Result<void> write_waiting(WriteTxn&);
+  Result<std::vector<LogEntry>> take_entries(WriteTxn&, uint64_t from);
 
   uint32_t generation_ = 0;
   crypto::Frontier frontier_;
   std::vector<Hash> tile_;  // leaf hashes of the tile that is filling
+  Bytes waiting_;           // entries of this step, from number waiting_from_ on, that are not in the store yet
+  uint64_t waiting_from_ = 0;
   bool dirty_ = false;
 };
 
-struct LogEntry {
-  LeafKind kind;
-  Time time;
-  std::array<uint8_t, 16> salt;
-  Bytes entry;
-};
-/// Of the generation that goes on. Nothing for a leaf taken over from a mirror.
+/// Of the generation that goes on, as stored by store_head(). Nothing for a leaf taken over from a mirror.
 Result<std::optional<LogEntry>> read_entry(ReadTxn&, uint64_t index);
 /// Leaf hashes [from, until) recomputed from entries or read from tiles.
 Result<std::vector<Hash>> leaf_hashes(ReadTxn&, uint64_t from, uint64_t until);

@@ -125,13 +125,14 @@ TEST_CASE("property: what an aborted transaction did to a log is forgotten at lo
   });
 }
 
-TEST_CASE("a transaction that committed leaves without a head is found at load") {
+TEST_CASE("a transaction that committed entries without a head is found at load") {
   Fixture f;
   f.append(2);
-  auto txn = f.store.begin_write().value();
-  REQUIRE(f.log.append(*txn, audit::LeafKind::expired, Time{1}, view("x"), f.random));
-  REQUIRE(txn->commit());
-  txn.reset();
+  const auto head = f.store.dump().at("log_head");
+  f.append(3);
+  auto image = f.store.dump();
+  image["log_head"] = head;
+  f.store.restore(image);
   auto read = f.store.begin_read().value();
   audit::Log other;
   const auto loaded = other.load(*read);
@@ -139,10 +140,29 @@ TEST_CASE("a transaction that committed leaves without a head is found at load")
   CHECK(loaded.error().code == ErrorCode::store_corrupt);
 }
 
+TEST_CASE("what a step appends is one row, as far as a page holds it, and nothing of an aborted one") {
+  Fixture f;
+  f.append(20);
+  CHECK(f.store.dump().at("log_entries").size() == 1);
+  {
+    auto txn = f.store.begin_write().value();
+    REQUIRE(f.log.append(*txn, audit::LeafKind::handed, Time{1}, view("aborted"), f.random));
+  }
+  REQUIRE(f.log.load(*f.store.begin_read().value()));
+  f.append(500);
+  auto image = f.store.dump();
+  for (const auto& [key, value] : image.at("log_entries")) CHECK(value.size() <= 4000);
+  CHECK(image.at("log_entries").size() < 12);
+  auto read = f.store.begin_read().value();
+  for (uint64_t i = 0; i < 520; ++i) CHECK(audit::read_entry(*read, i).value().value().entry == Bytes(i % 40, static_cast<uint8_t>(i)));
+  CHECK_FALSE(audit::read_entry(*read, 520).value());
+}
+
 TEST_CASE("a damaged entry is found") {
   Fixture f;
-  f.append(5);
+  for (int i = 0; i < 5; ++i) f.append(2);
   auto image = f.store.dump();
+  REQUIRE(image["log_entries"].size() == 5);
   image["log_entries"].erase(std::next(image["log_entries"].begin(), 2));
   f.store.restore(image);
   auto txn = f.store.begin_read().value();

@@ -125,9 +125,9 @@ TEST_CASE("a restored log goes on behind the mirrored leaves, and what it wrote 
 TEST_CASE("a new generation is an empty tree that keeps the unwitnessed entries") {
   Fixture f;
   f.append(300, "witnessed");
-  f.append(20, "beside");
+  f.append(30, "beside");
   auto txn = f.store.begin_write().value();
-  REQUIRE(f.log.open_generation(*txn, 4, view("note"), 300, Time{9}, f.random));
+  REQUIRE(f.log.open_generation(*txn, 4, view("note"), 310, Time{9}, f.random));
   REQUIRE(f.log.store_head(*txn));
   REQUIRE(txn->commit());
   f.reopen();
