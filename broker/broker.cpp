@@ -114,6 +114,14 @@ Result<std::optional<BodyRecord>> Broker::State::body(ReadTxn& txn, BytesView ke
   return std::optional<BodyRecord>(std::move(record));
 }
 
+Result<std::optional<uint64_t>> Broker::State::bytes_of_body(Step& step, const PartyId& sender, const DocId& doc_id) {
+  const Bytes key = table::body_key(sender, doc_id);
+  if (auto it = docs.find(key); it != docs.end()) return std::optional<uint64_t>(it->second.bytes);
+  TRAM_TRY(record, body(step.txn, key));
+  if (!record) return std::optional<uint64_t>{};
+  return std::optional<uint64_t>(record->bytes);
+}
+
 // ---- sessions -----------------------------------------------------------------------------------------------
 
 Session& Broker::State::session(Step& step, const SessionKey& session_key, const PartyId& peer, PeerKind kind) {

@@ -422,9 +422,11 @@ Result<uint16_t> Broker::State::settle(Step& step, const Asker& asker, const Ver
   ++counters.acks;
   // R6: what is small or urgent stays until not_after + G, so that a recipient restored from a backup finds it again; a
   // refused envelope keeps its body, because the sender wraps it anew (R30).
-  TRAM_TRY(of, body(step.txn, table::body_key(sender, doc_id)));
-  const bool retained =
-      part.notice || lane <= Lane::urgent || (of && of->bytes <= limits::broker_retained_body_bytes_max);
+  bool retained = part.notice || lane <= Lane::urgent;
+  if (!retained) {
+    TRAM_TRY(bytes, bytes_of_body(step, sender, doc_id));
+    retained = bytes && *bytes <= limits::broker_retained_body_bytes_max;
+  }
   if (retained) {
     record->state = EnvelopeState::acked;
     TRAM_OK(keep(step, env_id, *record));

@@ -263,6 +263,8 @@ struct Broker::State {
   Result<std::optional<StoredEnvelope>> stored(ReadTxn&, const EnvelopeId&);
   Result<void> keep(Step&, const EnvelopeId&, const StoredEnvelope&);
   Result<std::optional<BodyRecord>> body(ReadTxn&, BytesView key);
+  /// How long a body is that is here, without reading it when it was used of late.
+  Result<std::optional<uint64_t>> bytes_of_body(Step&, const PartyId& sender, const DocId&);
 
   // admission.cpp
   Result<void> on_put(Step&, FrameReceived&, proto::Put&);

@@ -14,23 +14,13 @@ import socket
 import subprocess
 import time
 
+from ports import free_ports
+
 ARGON_MEMORY = "8MiB"  # a practice realm starts many daemons at once
 
 
 class RealmError(Exception):
     pass
-
-
-def free_ports(count):
-    """Ports that nobody uses now; held together so that they differ."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
 
 
 def wait_until(condition, seconds, what, alive=None):

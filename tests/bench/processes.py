@@ -3,7 +3,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "deploy"))  # behind: it has a realm too
+from ports import free_ports  # noqa: E402,F401
 
 
 class BenchError(Exception):
@@ -20,18 +24,6 @@ def wait_until(condition, seconds, what):
         if time.monotonic() > deadline:
             raise BenchError(f"{what}: not within {seconds} s")
         time.sleep(0.02)
-
-
-def free_ports(count):
-    """TCP ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
 
 
 def port_open(port):
