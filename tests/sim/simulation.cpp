@@ -289,6 +289,9 @@ void Simulation::calm(Outcome& outcome) {
   world_.trace("**", "calm");
   calm_ = true;
   all_up();
+  // What would have failed a commit later is a fault too.
+  for (auto& node : nodes_) node->raw().revive();
+  for (auto& broker : brokers_) broker->raw().revive();
   for (auto& clerk : clerks_) clerk->hurry();
   if (late_agency_) operate(Fault::agency_joins);
   while (!suspended_.empty()) reinstate(*suspended_.back());
