@@ -160,7 +160,6 @@ Result<void> Broker::State::admit_put(Step& step, VerifyPutDone::Item& item) {
   if (suspicious && !item.asked.again) {
     // Signed before a rotation of the sender's key: the views and times it names decide which keys count.
     std::vector<std::pair<uint64_t, Time>> views;
-    if (item.refusal != 0) views.emplace_back(directory.size(), item.header.created);
     for (const auto& part : item.parts) {
       if (part.refusal == bad_signature) views.emplace_back(part.envelope.dir_size, part.envelope.created);
     }
@@ -172,8 +171,10 @@ Result<void> Broker::State::admit_put(Step& step, VerifyPutDone::Item& item) {
     }
     if (views.size() > 8) views.resize(8);
     TRAM_TRY(keys, other_keys(step, item.asked.asker.peer, item.asked.keys, views));
-    if (!keys.empty()) {
+    TRAM_TRY(header_keys, directory.sig_keys(step.txn, item.asked.asker.peer));
+    if (!keys.empty() || (item.refusal == bad_signature && header_keys.size() > 1)) {
       item.asked.again = true;
+      item.asked.header_keys = std::move(header_keys);
       for (const auto& one : keys) item.asked.keys.push_back(one);
       puts_in_flight += item.asked.put.items.size();
       started.puts += item.asked.put.items.size();
@@ -440,7 +441,7 @@ Result<void> Broker::State::on_offer(Step& step, FrameReceived& event, proto::Of
   if (!take_tokens(event.peer, step.now, 1)) return no(ErrorCode::quota, seconds(1));
   if (offers_in_flight.size() >= 256) return no(ErrorCode::busy, busy_retry);
   OfferJob job{asker, std::move(offer), header->id, {sender.sig}};
-  TRAM_TRY(older, other_keys(step, event.peer, job.keys, {{directory.size(), header->created}}));
+  TRAM_TRY(older, directory.sig_keys(step.txn, event.peer));
   job.keys.insert(job.keys.end(), older.begin(), older.end());
   offers_in_flight.insert(header->id);
   started.offers.push_back(header->id);

@@ -42,9 +42,8 @@ uint16_t check_body(const VerifyPutJob::Item& asked, VerifyPutDone::Item& done) 
       crypto::chunk_id(put.inline_chunk) != manifest->chunks[0]) {
     return number(ErrorCode::bad_format);
   }
-  const bool good =
-      verified_by_any(asked.keys, [&](const SigPublic& key) { return crypto::verify_header(done.header, key); });
-  if (!good) return number(ErrorCode::bad_signature);
+  const auto signed_with = [&](const SigPublic& key) { return crypto::verify_header(done.header, key); };
+  if (!verified_by_any(asked.keys, signed_with) && !verified_by_any(asked.header_keys, signed_with)) return number(ErrorCode::bad_signature);
   done.body_verified = true;
   return 0;
 }

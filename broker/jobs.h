@@ -40,6 +40,7 @@ struct VerifyPutJob {
     Asker asker;
     proto::Put put;
     std::vector<SigPublic> keys;  // tried in order; first = the sender's key now
+    std::vector<SigPublic> header_keys;  // of other times, for the header alone
     bool body_known = false;      // verified before: header, manifest and chunk are not looked at
     bool again = false;           // second try, with keys of other times
   };

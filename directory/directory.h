@@ -156,6 +156,9 @@ class Directory {
   /// SIG key of a party (agency or broker) that was in force when the directory had `dir_size` entries and at `at`,
   /// whatever its status: a closed agency still acknowledges (R31). Whether it may send is agency()'s to say.
   Result<std::optional<SigPublic>> sig_key(ReadTxn&, const PartyId&, uint64_t dir_size, Time at) const;
+  /// Every SIG key that an agency was given so far, whatever their times. For headers: what binds one is the envelope that names
+  /// its id, signed with a key of its own view and time (R30).
+  Result<std::vector<SigPublic>> sig_keys(ReadTxn&, const PartyId& agency) const;
   /// By name, code or place, without diacritics (d = đ), ranked: code, prefix, words. `after` pages (last id seen).
   Result<std::vector<AgencyState>> search(ReadTxn&, const Query&, Time at, size_t limit,
                                           std::optional<PartyId> after = {}) const;

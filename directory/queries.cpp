@@ -178,6 +178,15 @@ Result<std::optional<SigPublic>> Directory::sig_key(ReadTxn& txn, const PartyId&
   return std::optional<SigPublic>(state->agency.keys->sig);
 }
 
+Result<std::vector<SigPublic>> Directory::sig_keys(ReadTxn& txn, const PartyId& agency) const {
+  std::vector<SigPublic> keys;
+  TRAM_TRY(decided, rows::decisions(txn, agency, rows::Stream::record));
+  for (const auto& one : decided)
+    if (const auto* record = std::get_if<proto::AgencyChange>(&one.change.body); record && record->agency.keys)
+      if (std::find(keys.begin(), keys.end(), record->agency.keys->sig) == keys.end()) keys.push_back(record->agency.keys->sig);
+  return keys;
+}
+
 Result<std::optional<LogOwner>> Directory::log_owner(ReadTxn& txn, const PartyId& party, Time at) const {
   LogOwner owner;
   const auto add = [&](const LogPublic& key) {

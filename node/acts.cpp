@@ -42,6 +42,7 @@ bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") 
 }  // namespace
 
 Result<proto::InRecord> Node::register_document(WriteTxn& txn, Time now, uint64_t arrival, const RegisterAct& act, Effects& effects) {
+  TRAM_OK(may_sign());
   TRAM_TRY(record, load_incoming(txn, arrival));
   if (record.state != proto::InState::arrived) return fail(ErrorCode::wrong_state, "only an arrived document can be registered");
   if (record.pending_change) return fail(ErrorCode::wrong_state, "answer the sender's request first");
@@ -82,6 +83,7 @@ Result<proto::InRecord> Node::register_document(WriteTxn& txn, Time now, uint64_
 }
 
 Result<proto::InRecord> Node::refuse_document(WriteTxn& txn, Time now, uint64_t arrival, std::string reason, std::string person, Effects& effects) {
+  TRAM_OK(may_sign());
   TRAM_TRY(record, load_incoming(txn, arrival));
   if (record.state != proto::InState::arrived)
     return fail(ErrorCode::wrong_state, "only before registration (QĐ 28/2018 art. 5(4))");
@@ -102,6 +104,7 @@ Result<proto::InRecord> Node::refuse_document(WriteTxn& txn, Time now, uint64_t 
 
 Result<proto::InRecord> Node::set_status(WriteTxn& txn, Time now, uint64_t arrival, uint16_t status, std::string person, Effects& effects) {
   using enum proto::InState;
+  TRAM_OK(may_sign());
   TRAM_TRY(record, load_incoming(txn, arrival));
   TRAM_OK(check_text(person, person_bytes_max, "person"));
   if (status < 4 || status > 6) return fail(ErrorCode::bad_request, "status: 04, 05 or 06");
@@ -120,6 +123,7 @@ Result<proto::InRecord> Node::set_status(WriteTxn& txn, Time now, uint64_t arriv
 }
 
 Result<proto::InRecord> Node::answer_change(WriteTxn& txn, Time now, uint64_t arrival, bool agree, std::string reason, std::string person, Effects& effects) {
+  TRAM_OK(may_sign());
   TRAM_TRY(record, load_incoming(txn, arrival));
   if (!record.pending_change) return fail(ErrorCode::wrong_state, "the sender asks for nothing");
   TRAM_OK(check_text(reason, reason_bytes_max, "reason"));

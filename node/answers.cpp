@@ -71,6 +71,17 @@ Result<Node::Issued> Node::issue(WriteTxn& txn, Time now, const crypto::Receipt&
   return issued;
 }
 
+Result<void> Node::sign_again(WriteTxn& txn, const EnvelopeId& env_id, proto::AnswerRecord& answered) {
+  auto ack = crypto::decode_ack(answered.statement);
+  auto notice = ack ? Result<crypto::Notice>(fail(ErrorCode::bad_format)) : crypto::decode_notice(answered.statement);
+  if (!ack && !notice) return fail(ErrorCode::store_corrupt, "answer");
+  TRAM_TRY(keys, own_keys(txn, directory_.size(), ack ? ack->time : notice->time));
+  if (keys.size() > 1) return {};  // of an earlier key's time
+  if (ack ? crypto::verify_ack(*ack, keys.front()) : crypto::verify_notice(*notice, keys.front())) return {};
+  answered.statement = ack ? crypto::encode_ack(*ack, *keys_.sig) : crypto::encode_notice(*notice, *keys_.sig);
+  return save(txn, table::answer, env_id, answered);
+}
+
 Result<void> Node::tell_sender(WriteTxn& txn, Time now, crypto::ReceiptEvent event, uint16_t reason, const proto::InRecord& record,
                                const proto::ReceiptText& text, Effects& effects) {
   TRAM_TRY(envelope, crypto::decode_envelope(record.envelope));
@@ -252,6 +263,39 @@ Result<Hash> Node::post_notice(WriteTxn& txn, Time now, crypto::Notice notice, E
   return post_mail(txn, now, notice.other, crypto::encode_notice(notice, *keys_.sig), effects);
 }
 
+/// Notices that were signed with a key after its time, before we knew, would be refused for ever (R30).
+Result<void> Node::sign_mail_again(WriteTxn& txn) {
+  const auto own = keys_.sig->public_key();
+  TRAM_TRY(had, directory_.sig_keys(txn, config_.self));
+  if (had.size() < 2) return {};
+  std::vector<std::pair<Bytes, proto::MailRecord>> renewed;
+  const auto walked = for_each(txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
+    proto::MailRecord record;
+    TRAM_OK(proto::decode_record(row.value, record));
+    if (record.content.size() == limits::cell_bytes) return {};
+    auto notice = crypto::decode_notice(record.content);
+    if (!notice) return fail(ErrorCode::store_corrupt, "mail_out");
+    TRAM_TRY(keys, own_keys(txn, directory_.size(), notice->time));
+    if (keys.size() > 1 || crypto::verify_notice(*notice, own)) return {};
+    record.content = crypto::encode_notice(*notice, *keys_.sig);
+    record.brokers.clear();
+    renewed.emplace_back(row.key, std::move(record));
+    return {};
+  });
+  TRAM_OK(walked);
+  for (const auto& [old, record] : renewed) {
+    const Hash id = mail_id_of(record.content);
+    TRAM_OK(txn.erase(table::mail_out, old));
+    TRAM_OK(save(txn, table::mail_out, id, record));
+    TRAM_OK(add_timer(txn, record.created + limits::time_to_live, TimerKind::mail_expiry, id));
+    TRAM_TRY(recovers, txn.get(table::recover_mail, old));
+    if (!recovers) continue;
+    TRAM_OK(txn.erase(table::recover_mail, old));
+    TRAM_OK(txn.put(table::recover_mail, id, {}));
+  }
+  return {};
+}
+
 /// All that waits for this broker: when it was greeted, and when more waited than can be in flight.
 Result<void> Node::post_pending_mail(WriteTxn& txn, const PartyId& broker, Link& link, Effects& effects) {
   link.mail_left = false;
@@ -366,10 +410,34 @@ Result<void> Node::on_mail(WriteTxn& txn, Time now, const PartyId& broker, proto
   return {};
 }
 
+/// Of what the author's present keys did not sign: those of the view and time it names may have (R30), or of entries that
+/// have not come yet; then it is asked for again behind them.
+Result<Node::MailSignature> Node::signed_by_other_keys(ReadTxn& txn, Time now, const MailJobDone::Item& item, Effects& effects) {
+  const auto size = directory_.size();
+  bool behind = item.receipt && item.receipt->dir_size > size;
+  if (item.receipt && !behind) {
+    TRAM_TRY(key, directory_.sig_key(txn, item.author, item.receipt->dir_size, item.receipt->time));
+    if (key && crypto::verify_receipt(*item.receipt, *key)) return MailSignature::good;
+  } else if (item.notice) {
+    TRAM_TRY(key, directory_.sig_key(txn, item.author, size, item.notice->time));
+    if (key && crypto::verify_notice(*item.notice, *key)) return MailSignature::good;
+    behind = std::any_of(links_.begin(), links_.end(), [&](const auto& one) { return one.second.greeted && one.second.directory_size > size; });
+  }
+  if (!behind) return MailSignature::bad;
+  mail_waits_ = true;
+  for (const PartyId& broker : item.brokers) ask_directory(now, broker, links_[broker], effects);
+  return MailSignature::not_known_yet;
+}
+
 Result<void> Node::on(WriteTxn& txn, Time now, MailJobDone& done, Effects& effects) {
   std::map<PartyId, proto::MailDone> confirm;
   for (auto& item : done.items) {
     if (auto opening = mail_opening_.extract(item.mail_id)) item.brokers = std::move(opening.mapped());
+    if (!item.outcome && item.outcome.error().code == ErrorCode::bad_signature) {
+      TRAM_TRY(signed_then, signed_by_other_keys(txn, now, item, effects));
+      if (signed_then == MailSignature::not_known_yet) continue;
+      if (signed_then == MailSignature::good) item.outcome = {};
+    }
     if (!item.outcome) {
       log_.warning("mail.unreadable", {{"author", item.author}, {"error", error_info(item.outcome.error().code).name}});
     } else if (item.receipt) {

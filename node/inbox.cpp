@@ -28,6 +28,7 @@ Result<void> Node::on_announce(WriteTxn& txn, Time now, const PartyId& broker, p
     }
     TRAM_TRY(answered, find<proto::AnswerRecord>(txn, table::answer, envelope->id));
     if (answered) {  // the same answer to every repeat (R15)
+      TRAM_OK(sign_again(txn, envelope->id, *answered));
       TRAM_OK(answer(txn, now, envelope->id, answered->sender, envelope->doc_id, std::move(answered->statement),
                      std::move(answered->receipt), {broker}, effects));
       continue;
@@ -154,6 +155,7 @@ Result<void> Node::on_content(WriteTxn& txn, Time now, const PartyId& broker, pr
   job.officer_blob = std::move(content.officer_blob);
   job.inline_chunk = std::move(content.inline_chunk);
   job.sender_key = **key;
+  job.header_keys = arrival.header_keys;
   if (const auto* pair = find_kx(arrival.envelope.recipient_kx)) {
     job.kx = {pair->secret.clone(), pair->public_key};
     job.have_kx = true;
@@ -167,6 +169,14 @@ Result<void> Node::on(WriteTxn& txn, Time now, OpenDone& done, Effects& effects)
   auto it = arrivals_.find(done.env_id);
   if (it == arrivals_.end() || it->second.stage != Arrival::Stage::opening) return {};
   Arrival& arrival = it->second;
+  if (!done.outcome && done.outcome.error().code == ErrorCode::bad_signature && arrival.header_keys.empty()) {
+    TRAM_TRY(keys, directory_.sig_keys(txn, arrival.envelope.sender));
+    if (keys.size() > 1) {  // sealed before the sender's keys were renewed, wrapped after (R30)
+      arrival.header_keys = std::move(keys);
+      fetch(now, arrival, effects);
+      return {};
+    }
+  }
   if (!done.outcome) {
     // What a broker may have spoilt (header, blob, chunk) is asked of the others before the sender is blamed.
     arrival.failed.insert(arrival.source);

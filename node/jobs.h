@@ -102,6 +102,7 @@ struct OpenJob {
   Bytes officer_blob;
   Bytes inline_chunk;
   SigPublic sender_key;
+  std::vector<SigPublic> header_keys;  // the sender's of other times, for the header alone
   crypto::KxKeyPair kx;
   bool have_kx = false;
 };

@@ -50,6 +50,8 @@ Result<void> Node::start(WriteTxn& txn, Time now, Effects& effects) {
     kx_pairs_.emplace(crypto::key_id(crypto::KeyKind::kx, pair.public_key), std::move(pair));
     return {};
   }));
+  TRAM_OK(look_at_own_keys(txn, now));
+  if (keys_in_force_) TRAM_OK(sign_mail_again(txn));
   TRAM_OK(own_log_.start(txn, now));
   TRAM_OK(load_scrub(txn));
   TRAM_OK(load_attempts(txn));
@@ -127,8 +129,26 @@ Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
 /// Not before it is known whether this store is an old copy, whose numbers may be used already (R13, R23); and what an
 /// earlier incarnation left is issued anew first.
 bool Node::may_put() const {
-  return self_.recovery != proto::Recovery::asking && own_log_.standing() != audit::OwnLog::Standing::unknown && !restored_since_ &&
+  return keys_in_force_ && self_.recovery != proto::Recovery::asking && own_log_.standing() != audit::OwnLog::Standing::unknown && !restored_since_ &&
          !old_envelopes_from_;
+}
+
+Result<void> Node::look_at_own_keys(WriteTxn& txn, Time now) {
+  TRAM_TRY(own, agency_of(txn, now, config_.self));
+  const bool named = !*own || !(*own)->agency.keys || (*own)->agency.keys->sig == keys_.sig->public_key();
+  if (keys_in_force_ && !named) {
+    log_.warning("keys.not_in_force", {{"directory", directory_.size()}});
+    arrivals_.clear();
+    fetches_.clear();
+  }
+  if (!keys_in_force_ && named) TRAM_OK(sign_mail_again(txn));
+  keys_in_force_ = named;
+  return {};
+}
+
+Result<void> Node::may_sign() const {
+  if (!keys_in_force_) return fail(ErrorCode::wrong_state, "the directory names other keys for this node");
+  return {};
 }
 
 /// What is remembered from the store is what was committed: after a step that failed there is a new Node.

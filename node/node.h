@@ -174,6 +174,8 @@ class Node {
   proto::Recovery recovery() const { return self_.recovery; }
   /// A broker knows a later incarnation of us: this is a copy, or a store put back (R13).
   bool fenced() const { return fenced_; }
+  /// Whether our directory names these keys as ours. Else they were renewed, or it is older than they are: nothing is signed.
+  bool keys_in_force() const { return keys_in_force_; }
   bool clock_ok() const { return clock_ok_; }
   /// Our log before its witnesses: standing, checkpoints, cosignatures (R23).
   const audit::OwnLog& own_log() const { return own_log_; }
@@ -285,6 +287,7 @@ class Node {
     PartyId source;                    // asked now
     std::set<PartyId> failed;          // sources that could not deliver
     std::optional<Error> cannot_open;  // what one of them delivered
+    std::vector<SigPublic> header_keys;  // the sender's of other times, once its present one did not do
     Time asked;
     Time not_before;                   // no room on the disk: chunks are asked for from then on
     proto::InRecord record;            // once opened
@@ -406,6 +409,10 @@ class Node {
   };
   static crypto::Receipt answer_to(const crypto::Envelope&, BytesView envelope_bytes, crypto::ReceiptEvent, uint16_t reason = 0);
   /// Signs, stores and logs `answer`, which says what happened to which envelope.
+  enum class MailSignature { good, bad, not_known_yet };
+  Result<MailSignature> signed_by_other_keys(ReadTxn&, Time now, const MailJobDone::Item&, Effects&);
+  /// What was signed with a key after that key's time, before we knew, is signed with the one that had taken its place (R30).
+  Result<void> sign_again(WriteTxn&, const EnvelopeId&, proto::AnswerRecord&);
   Result<Issued> issue(WriteTxn&, Time, const crypto::Receipt& answer, const proto::ReceiptText&);
   /// A later receipt (status 02..06, 15, 16): stored, logged, then mailed to the sender.
   Result<void> tell_sender(WriteTxn&, Time, crypto::ReceiptEvent, uint16_t reason, const proto::InRecord&, const proto::ReceiptText&,
@@ -433,6 +440,12 @@ class Node {
   void await_post(const Hash& mail, BytesView to_post_key);
   Result<void> repost_answers(WriteTxn&, Time, Effects&);
   // recovery.cpp
+  Result<void> look_at_own_keys(WriteTxn&, Time now);
+  Result<void> sign_mail_again(WriteTxn&);
+  /// Error: wrong_state, while our keys are not those of the directory.
+  Result<void> may_sign() const;
+  /// Our signing keys that something may carry which names this view and time: those of now and those of then (R30).
+  Result<std::vector<SigPublic>> own_keys(ReadTxn&, uint64_t dir_size, Time at);
   Result<void> hear_incarnation(WriteTxn&, Time, const PartyId& broker, const proto::HelloReply&, Effects&);
   size_t answers_wanted(Time) const;
   Result<void> open_incarnation(WriteTxn&, Time, Effects&);
@@ -593,6 +606,7 @@ class Node {
   Time telling_since_;
   bool recovered_ = false;                           // in this life of the process
   bool fenced_ = false;
+  bool keys_in_force_ = true;
   std::optional<Time> restored_since_;  // when it was seen that this store is an old copy, until a recovery begins
   bool mail_waits_ = false;                          // for an entry of the directory that names its author
   std::map<Bytes, Tail> tails_;                      // by the key of channel_out

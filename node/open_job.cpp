@@ -65,7 +65,8 @@ Result<void> open(OpenJob& job, OpenDone& done) {
   if (envelope.sender != header.sender || envelope.doc_id != header.id)
     return fail(ErrorCode::bad_format, "header and envelope disagree");
   if (!crypto::verify_envelope(envelope, job.sender_key)) return fail(ErrorCode::bad_signature, "envelope");
-  if (!crypto::verify_header(header, job.sender_key)) return fail(ErrorCode::bad_signature, "header");
+  const auto signed_with = [&](const SigPublic& key) { return crypto::verify_header(header, key); };
+  if (!signed_with(job.sender_key) && std::none_of(job.header_keys.begin(), job.header_keys.end(), signed_with)) return fail(ErrorCode::bad_signature, "header");
   if (crypto::blob_id(job.officer_blob) != envelope.officer_blob_id) return fail(ErrorCode::bad_format, "officer blob");
   if (!job.have_kx) return fail(ErrorCode::rekey, "the key this envelope names is not held");
   TRAM_TRY(key, crypto::unwrap_key(envelope, job.kx));

@@ -64,6 +64,7 @@ Result<std::vector<PartyId>> Node::resolve(ReadTxn& txn, Time now, const std::ve
 }
 
 Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, Effects& effects) {
+  TRAM_OK(may_sign());
   TRAM_TRY(me, agency_of(txn, now, config_.self));
   if (!*me) return fail(ErrorCode::unknown_agency, "this agency is not in the directory");
   TRAM_OK(check_addressee(**me));

@@ -122,20 +122,33 @@ size_t Node::answers_wanted(Time now) const {
   return std::min<size_t>(std::max(1u, directory_.policy(now).custody_quorum), links_.size());
 }
 
+Result<std::vector<SigPublic>> Node::own_keys(ReadTxn& txn, uint64_t dir_size, Time at) {
+  std::vector<SigPublic> keys{keys_.sig->public_key()};
+  TRAM_TRY(then, directory_.sig_key(txn, config_.self, std::min(dir_size, directory_.size()), at));
+  if (then && *then != keys.front()) keys.push_back(*then);
+  return keys;
+}
+
 /// What a broker says of us counts only with our own signature (R13); else it could use up the numbers.
 Result<void> Node::hear_incarnation(WriteTxn& txn, Time now, const PartyId& broker, const proto::HelloReply& hello, Effects& effects) {
   Report report;
-  const auto own = keys_.sig->public_key();
   if (!hello.incarnation.empty()) {
     auto envelope = crypto::decode_envelope(hello.incarnation);
-    const bool ours = envelope && envelope->sender == config_.self && envelope->realm == config_.realm && crypto::verify_envelope(*envelope, own);
+    bool ours = envelope && envelope->sender == config_.self && envelope->realm == config_.realm;
+    if (ours) {
+      TRAM_TRY(keys, own_keys(txn, envelope->dir_size, envelope->created));
+      ours = std::any_of(keys.begin(), keys.end(), [&](const SigPublic& key) { return crypto::verify_envelope(*envelope, key); });
+    }
     if (ours) report.inc = envelope->inc;
     else log_.warning("incarnation.not_proved", {{"broker", broker}});
   }
   if (!hello.recovery.empty()) {
     auto notice = crypto::decode_notice(hello.recovery);
-    const bool ours = notice && notice->kind == crypto::NoticeKind::recover && notice->issuer == config_.self &&
-                      notice->realm == config_.realm && crypto::verify_notice(*notice, own);
+    bool ours = notice && notice->kind == crypto::NoticeKind::recover && notice->issuer == config_.self && notice->realm == config_.realm;
+    if (ours) {
+      TRAM_TRY(keys, own_keys(txn, directory_.size(), notice->time));
+      ours = std::any_of(keys.begin(), keys.end(), [&](const SigPublic& key) { return crypto::verify_notice(*notice, key); });
+    }
     const auto rinc = ours ? crypto::rinc_of(notice->env_id) : Result<uint32_t>(0u);
     if (ours && rinc) report.rinc = *rinc;
     else log_.warning("incarnation.not_proved", {{"broker", broker}});

@@ -89,7 +89,8 @@ Result<void> Node::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, Effe
     R operator()(proto::CosignaturePut&) { return unexpected(); }
   };
   // An old copy takes nothing before it recovers: what it took would stand for what it has forgotten.
-  if (restored_since_ && brings_documents(arrived.frame.body)) return {};
+  // So it is with keys that are not ours by our directory: nobody would believe what they sign.
+  if ((restored_since_ || !keys_in_force_) && brings_documents(arrived.frame.body)) return {};
   return std::visit(Visitor{*this, txn, now, broker, link, arrived.frame.request, arrived.chunk, effects}, arrived.frame.body);
 }
 
@@ -307,6 +308,7 @@ Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, 
   TRAM_OK(on_views(txn, now, message.views, effects));
   if (!grown) return {};
   effects.directory_changed = true;
+  TRAM_OK(look_at_own_keys(txn, now));
   log_.info("directory.advanced", {{"size", directory_.size()}});
   if (directory_.size() < message.size) {
     ask_directory(now, broker, link, effects);
@@ -527,8 +529,9 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
 }
 
 Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
+  TRAM_OK(look_at_own_keys(txn, now));  // an entry may say from when on it holds
   TRAM_OK(fire_timers(txn, now, effects));
-  TRAM_OK(refresh_links(txn, now, effects));  // an entry may say from when on it holds
+  TRAM_OK(refresh_links(txn, now, effects));
   const Duration ask_every = freshness(now) >= audit::Freshness::no_new_keys ? directory_ask_stale_every : directory_ask_every;
   for (auto& [broker, link] : links_) {
     // A broker whose step was aborted has forgotten what it was asked.

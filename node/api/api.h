@@ -70,6 +70,7 @@ struct HealthView {
   std::vector<Broker> brokers;
   proto::Recovery recovery = proto::Recovery::none;
   bool fenced = false;       // a later incarnation of this node exists
+  bool keys_in_force = true; // the directory names this node's keys
   bool clock_ok = true;
   uint64_t disk_total_bytes = 0;  // 0: unknown
   uint64_t disk_free_bytes = 0;

@@ -210,6 +210,11 @@ Result<void> check_recovery(const ReadContext& context, Problems& problems) {
                  "A newer incarnation of this node is known: this one is a copy, or an old store.",
                  "Dừng bản thừa. Nếu đây là bản phải dùng: dừng nút, chạy `tram-node recover`, rồi chạy lại.",
                  "Stop the one too many. If this is the right one: stop it, run `tram-node recover`, start it again.");
+  if (!context.health.keys_in_force)
+    problems.add(Severity::error, "keys_not_in_force", "Danh bạ ghi khóa khác cho nút này: nút không ký, không gửi, không nhận.",
+                 "The directory names other keys for this node: it signs, sends and takes nothing.",
+                 "Vừa đổi khóa: dừng nút, chạy `tram-node accept` với tệp phê duyệt, rồi chạy lại. Nếu không ai đổi khóa: báo ngay cơ quan quản lý danh bạ.",
+                 "Keys were renewed: stop it, run `tram-node accept` with the approval, start it again. If nobody renewed them: tell the authority at once.");
   if (context.health.recovery != proto::Recovery::none)
     problems.add(Severity::warning, "recovering", "Nút đang khôi phục: chưa xác nhận văn bản đến.",
                  "The node is recovering: it acknowledges nothing yet.",

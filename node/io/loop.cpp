@@ -524,6 +524,7 @@ void Loop::publish_views() {
     health->brokers.push_back({view.id, view.connected, view.last_heard, view.clock_offset});
   health->recovery = node_->recovery();
   health->fenced = node_->fenced();
+  health->keys_in_force = node_->keys_in_force();
   health->clock_ok = node_->clock_ok();
   if (auto space = body_files_->space()) {
     health->disk_total_bytes = space->total_bytes;

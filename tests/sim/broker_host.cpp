@@ -204,10 +204,10 @@ void BrokerHost::forget() {
 
 // ---- the network -------------------------------------------------------------------------------------------------
 
-bool BrokerHost::admits(const PartyId& peer) {
+bool BrokerHost::admits(const PartyId& peer, const CurvePublic* key) {
   if (peer.is_zero()) return true;  // the authority's publisher
   for (const auto& [curve, party] : allowed_)
-    if (party == peer) return true;
+    if (party == peer && (!key || curve == *key)) return true;
   return false;
 }
 

@@ -54,7 +54,7 @@ class BrokerHost final : public Host, public ServerEnd, public ClientEnd {
   void serves(Wire& wire) { served_.push_back(&wire); }
 
   bool runs() const override { return up_; }
-  bool admits(const PartyId& peer) override;
+  bool admits(const PartyId& peer, const CurvePublic* key) override;
   void receive(Wire&, const broker::SessionKey&, Bytes frame, Bytes chunk) override;
   void drained(const broker::SessionKey&) override;
   void link_up(Wire&) override;

@@ -171,6 +171,7 @@ void Simulation::inject(Fault fault) {
     case policy_changed: return operate(fault);
     case agencies_merged:
     case agency_split: return close_agency(fault);
+    case keys_renewed: return renew_keys();
     case directory_rolled_back: return roll_back_directory(*brokers_[hostile_broker_]);
     default: return;  // happens at a rate: a frame, a step, a job
   }

@@ -63,7 +63,7 @@ void Wire::retry(Duration delay) {
 
 void Wire::try_connect() {
   if (!wanted_ || client_up_) return;
-  if (!client_.runs() || !server_.runs() || blocked() || !server_.admits(client_party_))
+  if (!client_.runs() || !server_.runs() || blocked() || !server_.admits(client_party_, client_.curve_key()))
     return retry(world_.random.within(milliseconds(500), seconds(4)));
   session_ = ++network_.sessions;
   stands_ = client_up_ = true;

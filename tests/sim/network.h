@@ -17,6 +17,8 @@ class ClientEnd {
  public:
   virtual ~ClientEnd() = default;
   virtual bool runs() const = 0;
+  /// What it shows of itself; nothing: the key that the directory has.
+  virtual const CurvePublic* curve_key() const { return nullptr; }
   virtual void link_up(Wire&) = 0;
   virtual void link_down(Wire&) = 0;
   virtual void receive(Wire&, Bytes frame, Bytes chunk) = 0;
@@ -27,7 +29,7 @@ class ServerEnd {
   virtual ~ServerEnd() = default;
   virtual bool runs() const = 0;
   /// What ZAP would say.
-  virtual bool admits(const PartyId& peer) = 0;
+  virtual bool admits(const PartyId& peer, const CurvePublic* key) = 0;
   virtual void receive(Wire&, const broker::SessionKey&, Bytes frame, Bytes chunk) = 0;
   /// The peer of a session took something: there may be room again.
   virtual void drained(const broker::SessionKey&) = 0;

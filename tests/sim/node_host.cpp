@@ -16,7 +16,7 @@ bool is_broken(ErrorCode code) { return code == ErrorCode::io_failed; }
 NodeHost::NodeHost(World& world, Network& network, HostFaults& faults, const Realm& realm, const Party& party,
                    Observer& observer, uint64_t seed)
     : Host(world, network, faults, realm, party, table::all(), seed), observer_(observer),
-      keys_{party.keys.sig, party.keys.log, party.keys.hedge, party.keys.storage} {
+      keys_{party.keys.sig, party.keys.log, party.keys.hedge, party.keys.storage}, curve_(party.keys.curve.public_key) {
   use_codec(crypto::make_seal_codec(*party.keys.storage, random_, table::all()));
 }
 NodeHost::~NodeHost() = default;
@@ -109,6 +109,28 @@ void NodeHost::restore_in_silence(const Image& image) {
   bodies_.restore(image.bodies);
   in_doubt_ = false;
   return_after(world_.random.within(seconds(1), seconds(60)));
+}
+
+void NodeHost::take_new_keys() {
+  SIM_REQUIRE(!up_, name(), "accept on a node that runs");
+  store_.set_capacity_bytes(UINT64_MAX);  // an operator makes room first
+  world_.trace(name(), "-- takes its new keys");
+  auto txn = store_.begin_write().value();
+  directory::Directory directory(realm_.id());
+  audit::Log log;
+  SIM_REQUIRE(directory.load(*txn), name(), "accept: directory");
+  SIM_REQUIRE(log.load(*txn), name(), "accept: log");
+  for (uint64_t i = directory.size(); i < realm_.entries().size(); ++i) {
+    SIM_REQUIRE(directory.apply(*txn, realm_.entries()[i], clock()), name(), "accept: entry");
+    Bytes leaf;
+    Writer(leaf).u64(i).raw(directory.root());
+    SIM_REQUIRE(log.append(*txn, audit::LeafKind::directory_applied, clock(), leaf, random_), name(), "accept: leaf");
+  }
+  SIM_REQUIRE(log.store_head(*txn), name(), "accept: head");
+  SIM_REQUIRE(txn->commit(), name(), "accept");
+  keys_.sig = party_.keys.sig;
+  keys_.log = party_.keys.log;
+  curve_ = party_.keys.curve.public_key;
 }
 
 void NodeHost::mark_recovering() {

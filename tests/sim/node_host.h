@@ -31,6 +31,8 @@ class NodeHost final : public Host, public ClientEnd {
   void restore(const Image&);
   /// The same, and nobody says so (R23).
   void restore_in_silence(const Image&);
+  /// `accept` of an approval of new keys, on a node that is down: the directory as it is, then the keys.
+  void take_new_keys();
   /// `recover`: the store is read back, and what may have been lost is asked for anew (R2, R13).
   void recover();
   /// Every position of the image: what BACKED_UP may say of it.
@@ -58,6 +60,7 @@ class NodeHost final : public Host, public ClientEnd {
   void spam(size_t chunks);
 
   bool runs() const override { return up_; }
+  const CurvePublic* curve_key() const override { return &curve_; }
   void link_up(Wire&) override;
   void link_down(Wire&) override;
   void receive(Wire&, Bytes frame, Bytes chunk) override;
@@ -86,6 +89,7 @@ class NodeHost final : public Host, public ClientEnd {
 
   Observer& observer_;
   node::Keys keys_;
+  CurvePublic curve_;
   std::unique_ptr<directory::Directory> directory_;
   std::unique_ptr<audit::Log> audit_;
   std::unique_ptr<node::Node> node_;

@@ -79,6 +79,34 @@ void Simulation::operate(Fault fault) {
   world_.injected(fault);
 }
 
+/// A node gets new keys while documents are on their way: the officers publish them, and soon an operator stops the node and
+/// accepts. Until then it runs with keys that nobody believes any more.
+void Simulation::renew_keys() {
+  auto& random = dice(Fault::keys_renewed);
+  std::vector<NodeHost*> able;
+  for (size_t i = 0; i + (plan_.has(Fault::agency_joins) ? 1 : 0) < nodes_.size(); ++i) {
+    NodeHost& node = *nodes_[i];
+    const bool suspended = std::find(suspended_.begin(), suspended_.end(), &node) != suspended_.end();
+    if (!suspended && !realm_->successors(node.party().id) && std::find(renewing_.begin(), renewing_.end(), &node) == renewing_.end()) able.push_back(&node);
+  }
+  if (able.empty()) return;
+  NodeHost& node = *able[random.below(able.size())];
+  world_.injected(Fault::keys_renewed);
+  world_.stay_awake(seconds(20));
+  world_.trace(node.name(), "-- new keys are published");
+  renewing_.push_back(&node);
+  decide({{world_.now(), realm_->renew_keys(node.party().id, random)}});
+  later(random.within(milliseconds(0), minutes(2)), [this, &node] { accept_new_keys(node); });
+}
+
+void Simulation::accept_new_keys(NodeHost& node) {
+  if (!std::erase(renewing_, &node)) return;
+  node.crash(false);
+  node.take_new_keys();
+  world_.stay_awake(seconds(20));
+  node.return_after(dice(Fault::keys_renewed).within(milliseconds(100), seconds(60)));
+}
+
 /// An agency closes, once of each kind, often while its node is off: what it has not answered goes to its successor, or back.
 void Simulation::close_agency(Fault fault) {
   auto& random = dice(fault);

@@ -1,5 +1,7 @@
 #include "tests/sim/realm.h"
 
+#include <algorithm>
+
 #include "directory/signing.h"
 
 namespace tram::sim {
@@ -52,6 +54,7 @@ Realm::Realm(const RealmPlan& plan, Random& random, Time now) : now_(now - days(
     const bool waits = plan.late_agency && i + 1 == agencies_.size();
     if (waits) late_ = agency;
     if (!waits) agency.keys = agencies_[i].keys.published();
+    records_[agency.id] = agency;
     changes.push_back({now_, proto::AgencyChange{agency}});
   }
   apply(sign(std::move(changes), 2));
@@ -62,6 +65,25 @@ proto::AgencyChange Realm::late_agency() const {
   proto::Agency agency = *late_;
   agency.keys = agencies_.back().keys.published();
   return {agency};
+}
+
+proto::AgencyChange Realm::renew_keys(const PartyId& id, Random& random) {
+  const auto party = std::find_if(agencies_.begin(), agencies_.end(), [&](const Party& one) { return one.id == id; });
+  PartyKeys fresh = make_keys(random);
+  former_log_keys_[id].push_back(party->keys.log->public_key());
+  party->keys.sig = fresh.sig;
+  party->keys.log = fresh.log;
+  party->keys.curve = std::move(fresh.curve);
+  proto::Agency& agency = records_.at(id);
+  agency.keys = party->keys.published();
+  return {agency};
+}
+
+std::vector<LogPublic> Realm::log_keys(const PartyId& id) const {
+  std::vector<LogPublic> keys{party(id).keys.log->public_key()};
+  if (const auto former = former_log_keys_.find(id); former != former_log_keys_.end())
+    keys.insert(keys.end(), former->second.begin(), former->second.end());
+  return keys;
 }
 
 proto::BrokerChange Realm::broker_record(size_t i) const {

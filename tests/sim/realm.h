@@ -48,6 +48,10 @@ class Realm {
   /// The last agency's keys, for decide().
   proto::AgencyChange late_agency() const;
   proto::BrokerChange broker_record(size_t i) const;
+  /// New SIG, LOG and CURVE keys for an agency, to be decided; from then on party() has them.
+  proto::AgencyChange renew_keys(const PartyId&, Random&);
+  /// All that an agency's, broker's or witness's log was ever signed with.
+  std::vector<LogPublic> log_keys(const PartyId&) const;
   /// Of an agency that has closed.
   const std::vector<PartyId>* successors(const PartyId& closed) const {
     const auto found = closed_.find(closed);
@@ -67,6 +71,8 @@ class Realm {
   MemStore store_;
   std::unique_ptr<directory::Directory> directory_;
   std::vector<Bytes> entries_;
+  std::map<PartyId, proto::Agency> records_;
+  std::map<PartyId, std::vector<LogPublic>> former_log_keys_;
   std::optional<proto::Agency> late_;
   std::map<PartyId, std::vector<PartyId>> closed_;
   size_t first_ = 0;

@@ -288,6 +288,7 @@ bool Simulation::watched(const NodeHost& node) {
 void Simulation::calm(Outcome& outcome) {
   world_.trace("**", "calm");
   calm_ = true;
+  while (!renewing_.empty()) accept_new_keys(*renewing_.back());
   all_up();
   // What would have failed a commit later is a fault too.
   for (auto& node : nodes_) node->raw().revive();

@@ -71,6 +71,8 @@ class Simulation {
   void fork_log(BrokerHost&, proto::CheckpointPage&);
   void operate(Fault);
   void close_agency(Fault);
+  void renew_keys();
+  void accept_new_keys(NodeHost&);
   void roll_back_directory(BrokerHost&);
   SimRandom& dice(Fault fault) { return apart_[static_cast<size_t>(fault) - drawn_apart_from]; }
   void switch_all_off();
@@ -114,7 +116,7 @@ class Simulation {
   size_t hostile_broker_ = 0, hostile_node_ = 0;  // one of each is enough for a seed
   std::set<Bytes> forged_;                       // checkpoints of another log than the one that is true
   bool late_agency_ = false, late_broker_ = false, broker_retired_ = false;
-  std::vector<NodeHost*> suspended_;
+  std::vector<NodeHost*> suspended_, renewing_;
   std::set<Fault> closings_;
   bool calm_ = false;
 };
