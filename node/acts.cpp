@@ -1,4 +1,5 @@
-// The clerk's acts: register, refuse, status, answers to changes, recall (QD 28/2018; Decree 30/2020 art. 18, 22).
+// The clerk's acts: register, refuse, status, answers to changes, recall (QD 28/2018; Decree 30/2020 art. 18, 22); and what
+// another's recall or update does to what came here (R12).
 // Every check comes before the first write: an error changes nothing, so acts may share a transaction.
 #include "base/limits.h"
 #include "node/node.h"
@@ -218,6 +219,58 @@ Result<Submitted> Node::recall(WriteTxn& txn, Time now, const DocUuid& uuid, std
       if (id_at<DocUuid>(row.value, 0) == uuid) TRAM_OK(txn.erase(table::todo, row.key));
   }
   return out;
+}
+
+// ---- changes asked by the sender -----------------------------------------------------------------------------------
+
+/// Recall before registration takes effect at once; later, and for updates, it is a request the clerk answers (R12).
+Result<void> Node::apply_relation(WriteTxn& txn, Time now, proto::InRecord& record, const proto::Metadata& metadata, Effects& effects) {
+  using enum proto::RelationKind;
+  if (metadata.relation.kind == none || metadata.relation.kind == reply) return {};
+  for (const DocId& target_id : metadata.relation.targets) {
+    TRAM_TRY(arrival, find_u64(txn, table::incoming_by_doc, target_id));
+    if (!arrival) {
+      if (metadata.relation.kind == recall) TRAM_OK(txn.put(table::early_recall, target_id, record.doc_id));
+      continue;
+    }
+    TRAM_TRY(target, node::load<proto::InRecord>(txn, table::incoming, u64_value(*arrival)));
+    if (target.sender != record.sender) {
+      log_.warning("relation.foreign", {{"document", record.doc_id}});
+      continue;
+    }
+    if (target.state == proto::InState::recalled && metadata.relation.kind == recall)  // its sender may have forgotten our answer
+      TRAM_OK(tell_sender(txn, now, crypto::ReceiptEvent::change_agreed, 0, record, {{}, {}, {}, {}, "recalled before"}, effects));
+    if (target.state == proto::InState::refused || target.state == proto::InState::recalled) continue;
+    target.change_doc = record.doc_id;
+    if (metadata.relation.kind == recall && (target.state == proto::InState::arrived || target.state == proto::InState::held)) {
+      TRAM_OK(destroy_content(txn, now, target, effects));
+      TRAM_OK(tell_sender(txn, now, crypto::ReceiptEvent::change_agreed, 0, record, {{}, {}, {}, {}, "cancelled before registration"}, effects));
+      continue;
+    }
+    if (!target.pending_change) target.before_change = target.state;
+    target.pending_change = static_cast<uint16_t>(metadata.relation.kind);
+    TRAM_OK(save(txn, table::incoming, u64_value(target.arrival), target));
+    effects.changed_documents.push_back(target.arrival);
+  }
+  return {};
+}
+
+/// Decree 30/2020 art. 18(4)(b): the recalled document is destroyed, its metadata and the audit stay.
+Result<void> Node::destroy_content(WriteTxn& txn, Time now, proto::InRecord& record, Effects& effects) {
+  record.state = proto::InState::recalled;
+  record.pending_change = 0;
+  record.decided = now;
+  record.body_kept = false;
+  TRAM_OK(forget_damage(txn, record.doc_id));
+  record.document_key.assign(32, 0);
+  if (record.inline_body) TRAM_OK(txn.erase(table::body_inline, record.doc_id));
+  else {
+    effects.remove_bodies.push_back(body_name(record.doc_id));
+    effects.remove_bodies.push_back(manifest_name(body_name(record.doc_id)));
+  }
+  TRAM_OK(save(txn, table::incoming, u64_value(record.arrival), record));
+  effects.changed_documents.push_back(record.arrival);
+  return log_leaf(txn, now, audit::LeafKind::recall_applied, {record.doc_id, record.change_doc});
 }
 
 }  // namespace tram::node

@@ -1,5 +1,7 @@
 // Receiving: announcements, fetching from any broker, opening, order within a channel, storing (R9, R11, R12, R15).
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "base/limits.h"
 #include "crypto/hash.h"
@@ -26,14 +28,16 @@ Result<void> Node::on_announce(WriteTxn& txn, Time now, const PartyId& broker, p
       again.push_back(*sealed);
       continue;
     }
-    TRAM_TRY(answered, find<proto::AnswerRecord>(txn, table::answer, envelope->id));
-    if (answered) {  // the same answer to every repeat (R15)
-      TRAM_OK(sign_again(txn, envelope->id, *answered));
-      TRAM_OK(answer(txn, now, envelope->id, answered->sender, envelope->doc_id, std::move(answered->statement),
-                     std::move(answered->receipt), {broker}, effects));
-      continue;
-    }
     auto it = arrivals_.find(envelope->id);
+    if (it == arrivals_.end() || it->second.mends) {  // else it has no answer yet
+      TRAM_TRY(answered, find<proto::AnswerRecord>(txn, table::answer, envelope->id));
+      if (answered) {  // the same answer to every repeat (R15)
+        TRAM_OK(sign_again(txn, envelope->id, *answered));
+        TRAM_OK(answer(txn, now, envelope->id, answered->sender, envelope->doc_id, std::move(answered->statement),
+                       std::move(answered->receipt), {broker}, effects));
+        continue;
+      }
+    }
     if (it == arrivals_.end()) {
       if (arrivals_.size() >= arrivals_max) continue;  // announced again when answers have made room
       Arrival arrival;
@@ -78,10 +82,12 @@ void Node::fetch(Time now, Arrival& arrival, Effects&) {
 }
 
 void Node::flush_fetches(Effects& effects) {
+  const auto place = [&](const EnvelopeId& id) {
+    const crypto::Envelope& envelope = arrivals_.at(id).envelope;
+    return std::tie(envelope.lane, envelope.sender, envelope.inc, envelope.seq);
+  };
   for (auto& [broker, ids] : fetches_) {
-    std::sort(ids.begin(), ids.end(), [&](const EnvelopeId& a, const EnvelopeId& b) {
-      return arrivals_.at(a).envelope.lane < arrivals_.at(b).envelope.lane;
-    });
+    std::sort(ids.begin(), ids.end(), [&](const EnvelopeId& a, const EnvelopeId& b) { return place(a) < place(b); });
     for (size_t i = 0; i < ids.size(); i += fetch_ids_max)
       send(broker, proto::Endpoint::control,
            proto::Fetch{{ids.begin() + static_cast<ptrdiff_t>(i), ids.begin() + static_cast<ptrdiff_t>(std::min(ids.size(), i + fetch_ids_max))}},
@@ -154,7 +160,7 @@ Result<void> Node::on_content(WriteTxn& txn, Time now, const PartyId& broker, pr
   job.manifest = std::move(content.manifest);
   job.officer_blob = std::move(content.officer_blob);
   job.inline_chunk = std::move(content.inline_chunk);
-  job.sender_key = **key;
+  job.sender_key = arrival.sender_key.value_or(**key);
   job.header_keys = arrival.header_keys;
   if (const auto* pair = find_kx(arrival.envelope.recipient_kx)) {
     job.kx = {pair->secret.clone(), pair->public_key};
@@ -165,14 +171,46 @@ Result<void> Node::on_content(WriteTxn& txn, Time now, const PartyId& broker, pr
   return {};
 }
 
+/// What comes before it in its channel, if workers are at that too.
+Node::Arrival* Node::opening_before(const crypto::Envelope& envelope) {
+  const auto before = arrivals_.find(envelope.prev);
+  if (before == arrivals_.end() || before->second.stage != Arrival::Stage::opening) return nullptr;
+  const crypto::Envelope& other = before->second.envelope;
+  const bool next = other.sender == envelope.sender && other.lane == envelope.lane && other.inc == envelope.inc && other.seq + 1 == envelope.seq;
+  return next ? &before->second : nullptr;
+}
+
+/// Several workers end out of order. Who is ready waits while another is at its predecessor, which always ends; never for one
+/// that is still to be fetched, which may never come (R32).
 Result<void> Node::on(WriteTxn& txn, Time now, OpenDone& done, Effects& effects) {
   auto it = arrivals_.find(done.env_id);
-  if (it == arrivals_.end() || it->second.stage != Arrival::Stage::opening) return {};
-  Arrival& arrival = it->second;
+  if (it == arrivals_.end() || it->second.stage != Arrival::Stage::opening || it->second.opened) return {};
+  if (Arrival* before = done.outcome && done.record.inline_body ? opening_before(it->second.envelope) : nullptr) {
+    before->behind.push_back(done.env_id);
+    it->second.opened = std::make_unique<OpenDone>(std::move(done));
+    return {};
+  }
+  std::vector<std::unique_ptr<OpenDone>> ready;
+  ready.push_back(std::make_unique<OpenDone>(std::move(done)));
+  while (!ready.empty()) {
+    const auto one = std::move(ready.back());
+    ready.pop_back();
+    it = arrivals_.find(one->env_id);
+    if (it == arrivals_.end()) continue;
+    for (const EnvelopeId& id : std::exchange(it->second.behind, {}))
+      if (const auto next = arrivals_.find(id); next != arrivals_.end() && next->second.opened) ready.push_back(std::move(next->second.opened));
+    TRAM_OK(take_opened(txn, now, it->second, *one, effects));
+  }
+  return {};
+}
+
+Result<void> Node::take_opened(WriteTxn& txn, Time now, Arrival& arrival, OpenDone& done, Effects& effects) {
   if (!done.outcome && done.outcome.error().code == ErrorCode::bad_signature && arrival.header_keys.empty()) {
     TRAM_TRY(keys, directory_.sig_keys(txn, arrival.envelope.sender));
-    if (keys.size() > 1) {  // sealed before the sender's keys were renewed, wrapped after (R30)
+    if (keys.size() > 1) {  // its sender's keys were renewed before it was wrapped, or since (R30)
       arrival.header_keys = std::move(keys);
+      TRAM_TRY(then, directory_.sig_key(txn, arrival.envelope.sender, arrival.envelope.dir_size, arrival.envelope.created));
+      arrival.sender_key = then;
       fetch(now, arrival, effects);
       return {};
     }
@@ -345,8 +383,9 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
   const EnvelopeId env_id = arrival.envelope.id;
   const Bytes channel_key = row_key(record.sender, record.lane);
   TRAM_TRY(channel, find<proto::ChannelIn>(txn, table::channel_in, channel_key));
+  const bool turn = channel && channel->inc == record.inc && channel->next_seq == record.seq;  // what is held lies behind it
   const Bytes position = row_key(record.sender, record.lane, record.inc, record.seq);
-  TRAM_TRY(taken, find_u64(txn, table::incoming_held, position));
+  TRAM_TRY(taken, turn ? Result<std::optional<uint64_t>>{} : find_u64(txn, table::incoming_held, position));
   const uint64_t next = channel && channel->inc == record.inc ? channel->next_seq : 1;
   if (record.seq == 0) return reject(txn, now, arrival, {ErrorCode::bad_format, "position 0"}, effects);
   // Of an incarnation that its sender has left behind: brokers had it before they knew (R13).
@@ -367,7 +406,7 @@ Result<void> Node::store_document(WriteTxn& txn, Time now, Arrival& arrival, Byt
     TRAM_OK(mended(txn, now, record.doc_id, number, effects));
   }
   // Nothing is missing before it: handed over in the same breath, its row written once.
-  const bool in_turn = !numbered && !late && channel && channel->inc == record.inc && channel->next_seq == record.seq;
+  const bool in_turn = !numbered && turn;
   if (!known) {
     if (!numbered) {
       number = self_.next_arrival++;
@@ -525,24 +564,27 @@ Result<void> Node::consume(WriteTxn& txn, Time now, const PartyId& sender, Lane 
 /// Hands over what has its turn; notes when a gap begins and ends. Saves the channel.
 Result<void> Node::drain_channel(WriteTxn& txn, Time now, const PartyId& sender, Lane lane, proto::ChannelIn& channel, Effects& effects) {
   const Bytes key = row_key(sender, lane);
-  while (true) {
+  const Bytes prefix = row_key(sender, lane, channel.inc);
+  for (;;) {
     const Bytes position = row_key(sender, lane, channel.inc, channel.next_seq);
-    TRAM_TRY(held, find_u64(txn, table::incoming_held, position));
-    if (!held) break;
+    TRAM_TRY(held, txn.scan(table::incoming_held, position, prefix_end(prefix), 1));
+    if (held.empty()) {
+      channel.gap_since = {};
+      break;
+    }
+    if (held[0].key != position) {
+      if (channel.gap_since.ms) break;
+      channel.gap_since = now;
+      TRAM_OK(add_timer(txn, now + limits::gap_release, TimerKind::gap, key));
+      log_.info("channel.gap_opened", {{"sender", sender}, {"seq", channel.next_seq}});
+      break;
+    }
     TRAM_OK(txn.erase(table::incoming_held, position));
     ++channel.next_seq;
-    if (*held == 0) continue;
-    TRAM_TRY(record, node::load<proto::InRecord>(txn, table::incoming, u64_value(*held)));
+    const uint64_t arrival = read_u64(held[0].value);
+    if (!arrival) continue;
+    TRAM_TRY(record, node::load<proto::InRecord>(txn, table::incoming, u64_value(arrival)));
     TRAM_OK(hand_over(txn, now, record, false, effects));
-  }
-  const Bytes prefix = row_key(sender, lane, channel.inc);
-  TRAM_TRY(behind, txn.scan(table::incoming_held, prefix, prefix_end(prefix), 1));
-  if (behind.empty()) {
-    channel.gap_since = {};
-  } else if (!channel.gap_since.ms) {
-    channel.gap_since = now;
-    TRAM_OK(add_timer(txn, now + limits::gap_release, TimerKind::gap, key));
-    log_.info("channel.gap_opened", {{"sender", sender}, {"seq", channel.next_seq}});
   }
   return save(txn, table::channel_in, key, channel);
 }
@@ -630,56 +672,6 @@ Result<void> Node::hand_over(WriteTxn& txn, Time now, proto::InRecord& record, b
     }
   }
   return apply_relation(txn, now, record, metadata, effects);
-}
-
-/// Recall before registration takes effect at once; later, and for updates, it is a request the clerk answers (R12).
-Result<void> Node::apply_relation(WriteTxn& txn, Time now, proto::InRecord& record, const proto::Metadata& metadata, Effects& effects) {
-  using enum proto::RelationKind;
-  if (metadata.relation.kind == none || metadata.relation.kind == reply) return {};
-  for (const DocId& target_id : metadata.relation.targets) {
-    TRAM_TRY(arrival, find_u64(txn, table::incoming_by_doc, target_id));
-    if (!arrival) {
-      if (metadata.relation.kind == recall) TRAM_OK(txn.put(table::early_recall, target_id, record.doc_id));
-      continue;
-    }
-    TRAM_TRY(target, node::load<proto::InRecord>(txn, table::incoming, u64_value(*arrival)));
-    if (target.sender != record.sender) {
-      log_.warning("relation.foreign", {{"document", record.doc_id}});
-      continue;
-    }
-    if (target.state == proto::InState::recalled && metadata.relation.kind == recall)  // its sender may have forgotten our answer
-      TRAM_OK(tell_sender(txn, now, crypto::ReceiptEvent::change_agreed, 0, record, {{}, {}, {}, {}, "recalled before"}, effects));
-    if (target.state == proto::InState::refused || target.state == proto::InState::recalled) continue;
-    target.change_doc = record.doc_id;
-    if (metadata.relation.kind == recall && (target.state == proto::InState::arrived || target.state == proto::InState::held)) {
-      TRAM_OK(destroy_content(txn, now, target, effects));
-      TRAM_OK(tell_sender(txn, now, crypto::ReceiptEvent::change_agreed, 0, record, {{}, {}, {}, {}, "cancelled before registration"}, effects));
-      continue;
-    }
-    if (!target.pending_change) target.before_change = target.state;
-    target.pending_change = static_cast<uint16_t>(metadata.relation.kind);
-    TRAM_OK(save(txn, table::incoming, u64_value(target.arrival), target));
-    effects.changed_documents.push_back(target.arrival);
-  }
-  return {};
-}
-
-/// Decree 30/2020 art. 18(4)(b): the recalled document is destroyed, its metadata and the audit stay.
-Result<void> Node::destroy_content(WriteTxn& txn, Time now, proto::InRecord& record, Effects& effects) {
-  record.state = proto::InState::recalled;
-  record.pending_change = 0;
-  record.decided = now;
-  record.body_kept = false;
-  TRAM_OK(forget_damage(txn, record.doc_id));
-  record.document_key.assign(32, 0);
-  if (record.inline_body) TRAM_OK(txn.erase(table::body_inline, record.doc_id));
-  else {
-    effects.remove_bodies.push_back(body_name(record.doc_id));
-    effects.remove_bodies.push_back(manifest_name(body_name(record.doc_id)));
-  }
-  TRAM_OK(save(txn, table::incoming, u64_value(record.arrival), record));
-  effects.changed_documents.push_back(record.arrival);
-  return log_leaf(txn, now, audit::LeafKind::recall_applied, {record.doc_id, record.change_doc});
 }
 
 }  // namespace tram::node

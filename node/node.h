@@ -1,7 +1,7 @@
 // A node as pure steps: outbox, inbox, channels, receipts, the clerk's acts. One transaction a step; effects leave
 // after its commit (R1). The store is the authority; members are caches that start() rebuilds.
 // Parts: outbox.cpp (submit, wrap, custody), transfer.cpp (uploads to brokers), inbox.cpp (fetch, open, order),
-// answers.cpp (ACK, receipts, mail), acts.cpp (register, refuse, status, recall), upkeep.cpp (timers, keys, directory),
+// answers.cpp (ACK, receipts, mail), acts.cpp (register, refuse, status, recalls), upkeep.cpp (timers, keys, directory),
 // recovery.cpp (incarnations, RECOVER, BACKED_UP), checkpoints.cpp (logs), scrub.cpp (rot: found, fetched again), repair.cpp
 // (stores with damaged rows), poison.cpp (what kills the process that opens it), views.cpp (freshness of the directory),
 // heads.cpp (withheld tails of channels), succession.cpp (recipients that closed).
@@ -9,6 +9,7 @@
 #pragma once
 #include <deque>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "audit/own_log.h"
@@ -287,9 +288,13 @@ class Node {
     PartyId source;                    // asked now
     std::set<PartyId> failed;          // sources that could not deliver
     std::optional<Error> cannot_open;  // what one of them delivered
-    std::vector<SigPublic> header_keys;  // the sender's of other times, once its present one did not do
+    // Once the sender's present key did not do: its key by view and time of the envelope, and for the header those of all times.
+    std::optional<SigPublic> sender_key;
+    std::vector<SigPublic> header_keys;
     Time asked;
     Time not_before;                   // no room on the disk: chunks are asked for from then on
+    std::unique_ptr<OpenDone> opened;  // while another worker is at its predecessor in the channel
+    std::vector<EnvelopeId> behind;    // opened, and waiting for this one
     proto::InRecord record;            // once opened
     crypto::Manifest manifest;
     Bytes manifest_bytes;
@@ -375,6 +380,8 @@ class Node {
   Result<void> on(WriteTxn&, Time, ScanBodyDone&, Effects&);
   Result<void> on(WriteTxn&, Time, ChunkJobDone&, Effects&);
   Result<void> on(WriteTxn&, Time, FinishBodyDone&, Effects&);
+  Arrival* opening_before(const crypto::Envelope&);
+  Result<void> take_opened(WriteTxn&, Time, Arrival&, OpenDone&, Effects&);
   bool body_coming(const Arrival&) const;
   bool is_greeted(const PartyId& broker) const;
   bool all_failed(const Arrival&) const;
@@ -400,6 +407,7 @@ class Node {
   Result<void> enter_incarnation(WriteTxn&, Time, const PartyId& sender, Lane, uint32_t inc, proto::ChannelIn&, Effects&);
   Result<void> release_held(WriteTxn&, Time, const PartyId& sender, Lane, proto::ChannelIn&, uint64_t last, Effects&);
   Result<void> hand_over(WriteTxn&, Time, proto::InRecord&, bool out_of_order, Effects&);
+  // acts.cpp
   Result<void> apply_relation(WriteTxn&, Time, proto::InRecord&, const proto::Metadata&, Effects&);
   Result<void> destroy_content(WriteTxn&, Time, proto::InRecord&, Effects&);
   // answers.cpp

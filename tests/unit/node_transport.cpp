@@ -46,11 +46,25 @@ struct Arriving : Exchange {
       asked_for = asked_for || std::find(fetch.env_ids.begin(), fetch.env_ids.end(), envelope.id) != fetch.env_ids.end();
     return effects;
   }
+  /// The next one of the channel takes this one's place.
+  void follow() {
+    envelope.prev = envelope.id;
+    ++envelope.seq;
+    envelope.doc_id = realm.random.id<DocId>();
+    bytes = crypto::encode_envelope(envelope, *party_key);
+    asked_for = false;
+  }
   /// The content comes, and a worker has opened it, or could not.
   void opened(Result<void> outcome) {
+    handed_out();
+    worked(std::move(outcome));
+  }
+  void handed_out() {
     proto::Content content;
     content.env_id = envelope.id;
     answered(from(0, content));
+  }
+  void worked(Result<void> outcome) {
     OpenDone done;
     done.env_id = envelope.id;
     done.outcome = std::move(outcome);
@@ -400,6 +414,76 @@ TEST_CASE("what cannot be opened is refused, although a broker that announced it
   world.now = world.now + minutes(1);
   world.tick();
   CHECK(world.answer());
+}
+
+/// Some letters of one channel, all announced; each stands in the world's place when its turn is said.
+struct Channel : Arriving {
+  std::vector<std::pair<crypto::Envelope, Bytes>> letters;
+  explicit Channel(size_t count) {
+    begin(1);
+    for (size_t i = 0; i < count; ++i) {
+      if (i) follow();
+      letters.push_back({envelope, bytes});
+      announced();
+      handed_out();
+    }
+  }
+  Channel& at(size_t i) {
+    std::tie(envelope, bytes) = letters[i];
+    return *this;
+  }
+  /// The arrival number, 0 for what is not here.
+  uint64_t number(size_t i) {
+    const auto record = at(i).document();
+    return record ? record->arrival : 0;
+  }
+};
+
+TEST_CASE("R11: what workers end out of order is stored in the order of its channel") {
+  Channel channel(4);
+  for (const size_t i : {3u, 1u, 2u}) {
+    channel.at(i).worked({});
+    CHECK(channel.name_of_state() == "fetching");
+  }
+  channel.at(0).worked({});
+  for (size_t i = 0; i < 4; ++i) {
+    CHECK(channel.number(i) == i + 1);
+    CHECK(channel.name_of_state() == "stored");
+  }
+}
+
+TEST_CASE("R11, R32: a document waits for its predecessor no longer than a worker is at that") {
+  for (const bool before : {true, false}) {
+    INFO(before);
+    Channel channel(3);
+    channel.at(2).worked({});
+    if (before) channel.at(1).worked({});
+    const auto& [envelope, bytes] = channel.letters[0];
+    channel.from(1, proto::Announce{{{bytes, 1, {}}}});
+    channel.at(0).worked(fail(ErrorCode::cannot_open));  // what one broker gave; another is asked, and may withhold it
+    CHECK_FALSE(channel.answer());
+    if (!before) channel.at(1).worked({});
+    for (const size_t i : {1u, 2u}) {
+      CHECK(channel.number(i) == i);
+      CHECK(channel.name_of_state() == "held");
+    }
+    proto::Content content;
+    content.env_id = envelope.id;
+    channel.from(1, content);
+    channel.at(0).worked({});
+    for (size_t i = 0; i < 3; ++i) {
+      channel.at(i);
+      CHECK(channel.name_of_state() == "stored");
+    }
+  }
+}
+
+TEST_CASE("R11: a refused predecessor lets its successors go") {
+  Channel channel(2);
+  channel.at(1).worked({});
+  channel.at(0).worked(fail(ErrorCode::cannot_open));
+  CHECK(channel.name_of_state() == "refused");
+  CHECK(channel.at(1).name_of_state() == "stored");
 }
 
 TEST_CASE("6.3: transport of one envelope at its recipient, every state and event") {
