@@ -338,16 +338,16 @@ Result<proto::PutResult> Broker::State::admit_envelope(Step& step, VerifyPutDone
   custody.clock_ok = clock_ok;
   custody.log_size = audit_log.size() + 1;
   row.envelope = bytes;
-  row.blob = self.next_blob++;
+  row.pin = self.next_pin++;
   self_dirty = true;
   row.custody = crypto::unsigned_custody(custody);
   row.position = position;
   row.not_after = envelope.not_after;
   constexpr uint8_t mark[] = {1};
   TRAM_OK(keep(step, envelope.id, row));
-  TRAM_OK(step.txn.put(table::blob, table::blob_key(row.blob), item.asked.put.items[index].officer_blob));
   TRAM_OK(step.txn.put(table::position, position, envelope.id));
-  TRAM_OK(step.txn.put(table::pin, table::pin_key(sender, envelope.doc_id, envelope.id), mark));
+  TRAM_OK(step.txn.put(table::pin, table::pin_key(sender, envelope.doc_id, row.pin),
+                       table::pin_value(envelope.id, item.asked.put.items[index].officer_blob)));
   if (!doc->inline_body) {
     TRAM_OK(step.txn.put(table::access, table::access_key(envelope.recipient, envelope.doc_id, envelope.id), sender));
   }

@@ -136,9 +136,9 @@ Result<proto::Content> Broker::State::content(Step& step, const ContentItem& ite
     return answer;
   }
   answer.header = std::move(of->header);
-  TRAM_TRY(blob, step.txn.get(table::blob, table::blob_key(record->blob)));
-  if (!blob) return fail(ErrorCode::store_corrupt, "blob");
-  answer.officer_blob = std::move(*blob);
+  TRAM_TRY(pin, step.txn.get(table::pin, table::pin_key(sender_in(*record), doc_in(*record), record->pin)));
+  if (!pin) return fail(ErrorCode::store_corrupt, "pin");
+  answer.officer_blob = to_bytes(table::blob_of_pin(*pin));
   if (of->inline_body) {
     answer.manifest = std::move(of->manifest);
     answer.inline_chunk = std::move(of->inline_chunk);
@@ -470,9 +470,8 @@ Result<void> Broker::State::leave_queue(Step& step, const StoredEnvelope& record
 Result<void> Broker::State::retire(Step& step, const EnvelopeId& env_id, StoredEnvelope& record, GoneReason reason) {
   const PartyId sender = sender_in(record);
   const DocId doc_id = doc_in(record);
-  TRAM_OK(step.txn.erase(table::pin, table::pin_key(sender, doc_id, env_id)));
+  TRAM_OK(step.txn.erase(table::pin, table::pin_key(sender, doc_id, record.pin)));
   TRAM_OK(step.txn.erase(table::access, table::access_key(recipient_in(record), doc_id, env_id)));
-  TRAM_OK(step.txn.erase(table::blob, table::blob_key(record.blob)));
   StoredEnvelope tombstone;
   tombstone.state = EnvelopeState::gone;
   tombstone.position = record.position;

@@ -21,7 +21,7 @@ bool is_directory(const Table& table) {
 }
 bool has_copy(const Table& table) {
   constexpr std::array ours{&table::party,  &table::body,     &table::body_inline, &table::lease,    &table::access,
-                            &table::envelope, &table::blob,   &table::queue,       &table::position, &table::conflict,
+                            &table::envelope, &table::queue,  &table::position,    &table::conflict,
                             &table::incarnation, &table::recovery, &table::mail,   &table::mail_id,  &table::timer,
                             &table::scrub,  &table::damaged};
   // Cosigned views come again with the others' entries.
@@ -161,10 +161,9 @@ Result<void> Broker::State::write_parties(Step& step) {
 /// Without a tombstone: Reconcile reports it missing, its sender puts it again.
 Result<void> Broker::State::drop_envelope(Step& step, const EnvelopeId& env_id, const StoredEnvelope& record) {
   if (record.state == EnvelopeState::stored) TRAM_OK(leave_queue(step, record));
-  TRAM_OK(step.txn.erase(table::pin, table::pin_key(sender_in(record), doc_in(record), env_id)));
+  TRAM_OK(step.txn.erase(table::pin, table::pin_key(sender_in(record), doc_in(record), record.pin)));
   TRAM_OK(step.txn.erase(table::access, table::access_key(recipient_in(record), doc_in(record), env_id)));
   TRAM_OK(step.txn.erase(table::position, record.position));
-  TRAM_OK(step.txn.erase(table::blob, table::blob_key(record.blob)));
   return step.txn.erase(table::envelope, env_id);
 }
 
@@ -183,8 +182,8 @@ Result<uint64_t> Broker::State::repair(Store& store, Time now, const std::vector
   {
     TRAM_TRY(txn, store.begin_write());
     for (const DamagedRow& row : rows) {
-      // These say all they say by being there.
-      const bool only_key = row.table.name == table::timer.name || (row.table.name == table::pin.name && !table::is_body_key(row.key));
+      // A timer says all it says by being there.
+      const bool only_key = row.table.name == table::timer.name;
       directory_damaged = directory_damaged || (is_directory(row.table) && row.table.name != directory::rows::kx.name);
       if (only_key) TRAM_OK(txn->put(row.table, row.key, mark));
       else TRAM_OK(txn->erase(row.table, row.key));
@@ -197,8 +196,7 @@ Result<uint64_t> Broker::State::repair(Store& store, Time now, const std::vector
     TRAM_OK(forget_caches(*txn));
   }
   uint64_t dropped = 0;
-  std::set<Bytes> blobs;  // that an envelope speaks of
-  // Envelopes: whole with their body and blob, or dropped; rows that only repeat what they say are written again.
+  // Envelopes: whole with their body and pin, or dropped; rows that only repeat what they say are written again.
   const auto envelope_walked = each_row(*this, store, now, table::envelope, [&](Step& step, const Row& row) -> Result<void> {
     StoredEnvelope record;
     TRAM_OK(proto::decode_record(row.value, record));
@@ -208,13 +206,12 @@ Result<uint64_t> Broker::State::repair(Store& store, Time now, const std::vector
     if (record.state == EnvelopeState::gone) return {};
     const Bytes key = table::body_key(sender_in(record), doc_in(record));
     TRAM_TRY(of, body(step.txn, key));
-    TRAM_TRY(blob, step.txn.get(table::blob, table::blob_key(record.blob)));
-    bool complete = of && blob;
+    TRAM_TRY(pin, step.txn.get(table::pin, table::pin_key(sender_in(record), doc_in(record), record.pin)));
+    bool complete = of && pin;
     if (complete && of->inline_body && of->inline_chunk.empty()) {
       TRAM_TRY(chunk, step.txn.get(table::body_inline, key));
       complete = chunk.has_value();
     }
-    blobs.insert(table::blob_key(record.blob));
     if (!complete) {
       ++dropped;
       TRAM_OK(drop_envelope(step, env_id, record));
@@ -242,7 +239,7 @@ Result<uint64_t> Broker::State::repair(Store& store, Time now, const std::vector
       TRAM_OK(step.txn.put(table::lease, row.key, proto::encode_record(lease)));
       return step.txn.put(table::timer, table::timer_key(lease.until, table::TimerKind::lease_end, row.key), mark);
     }
-    TRAM_TRY(envelope, step.txn.get(table::envelope, env_of(row.key)));
+    TRAM_TRY(envelope, step.txn.get(table::envelope, table::env_of_pin(row.value)));
     if (envelope) return {};
     TRAM_OK(step.txn.erase(table::pin, row.key));
     return body_unpinned(step, party_at(row.key, 0), *DocId::from(BytesView(row.key).subspan(PartyId::size, DocId::size)));
@@ -257,9 +254,6 @@ Result<uint64_t> Broker::State::repair(Store& store, Time now, const std::vector
   TRAM_OK(erase_if_alone(table::queue, [](const Row& row) { return *EnvelopeId::from(BytesView(row.value).first(EnvelopeId::size)); }));
   TRAM_OK(erase_if_alone(table::access, [](const Row& row) { return env_of(row.key); }));
   TRAM_OK(erase_if_alone(table::position, [](const Row& row) { return *EnvelopeId::from(row.value); }));
-  TRAM_OK(each_row(*this, store, now, table::blob, [&](Step& step, const Row& row) -> Result<void> {
-    return blobs.contains(row.key) ? Result<void>{} : step.txn.erase(table::blob, row.key);
-  }));
   TRAM_OK(each_row(*this, store, now, table::body_inline, [&](Step& step, const Row& row) -> Result<void> {
     TRAM_TRY(record, step.txn.get(table::body, row.key));
     return record ? Result<void>{} : step.txn.erase(table::body_inline, row.key);

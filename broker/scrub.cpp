@@ -190,7 +190,7 @@ Result<bool> Broker::State::body_damaged(Step& step, const Bytes& key, const cry
   if (fresh) ++counters.damaged;
   TRAM_TRY(pins, step.txn.scan(table::pin, table::pins_from(key), prefix_end(key), pins_per_body_max));
   for (const Row& pin : pins) {
-    const EnvelopeId env_id = *EnvelopeId::from(BytesView(pin.key).last(EnvelopeId::size));
+    const EnvelopeId env_id = table::env_of_pin(pin.value);
     TRAM_TRY(envelope, stored(step.txn, env_id));
     if (!envelope) continue;
     if (envelope->state == EnvelopeState::stored && fresh) TRAM_OK(append(step, audit::LeafKind::custody_void, {env_id}));
@@ -216,7 +216,7 @@ Result<void> Broker::State::tell_damaged(Step& step, const PartyId& sender) {
   for (auto it = damaged.lower_bound(to_bytes(sender)); it != damaged.end() && table::sender_of_key(*it) == sender; ++it) {
     TRAM_TRY(pins, step.txn.scan(table::pin, table::pins_from(*it), prefix_end(*it), pins_per_body_max));
     for (const Row& pin : pins) {
-      const EnvelopeId env_id = *EnvelopeId::from(BytesView(pin.key).last(EnvelopeId::size));
+      const EnvelopeId env_id = table::env_of_pin(pin.value);
       TRAM_TRY(envelope, stored(step.txn, env_id));
       if (!envelope || envelope->state != EnvelopeState::stored) continue;
       reply.missing.push_back(env_id);

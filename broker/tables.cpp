@@ -19,7 +19,7 @@ Bytes joined(std::initializer_list<BytesView> parts) {
 
 std::vector<Table> collect() {
   std::vector<Table> tables{self, party, body,     body_inline, lease, access,  envelope,
-                            blob, queue, position, conflict, incarnation, recovery,    mail,  mail_id, timer, scrub, damaged};
+                            queue, position, conflict, incarnation, recovery,    mail,  mail_id, timer, scrub, damaged};
   for (const Table& one : directory::tables()) tables.push_back(one);
   for (const Table& one : audit::tables()) tables.push_back(one);
   return tables;
@@ -33,17 +33,18 @@ std::span<const Table> all() {
 }
 
 Bytes body_key(const PartyId& sender, const DocId& doc_id) { return joined({sender, doc_id}); }
-Bytes pin_key(const PartyId& sender, const DocId& doc_id, const EnvelopeId& env_id) {
-  return joined({sender, doc_id, env_id});
-}
-Bytes pins_from(BytesView body_row) { return joined({body_row, EnvelopeId{}}); }
-bool is_body_key(BytesView key) { return key.size() == PartyId::size + DocId::size; }
-
-Bytes blob_key(uint64_t serial) {
-  Bytes key;
+Bytes pin_key(const PartyId& sender, const DocId& doc_id, uint64_t serial) {
+  Bytes key = joined({sender, doc_id});
   Writer(key).u64(serial);
   return key;
 }
+Bytes pin_value(const EnvelopeId& env_id, BytesView officer_blob) { return joined({env_id, officer_blob}); }
+Bytes pins_from(BytesView body_row) {
+  Bytes key = to_bytes(body_row);
+  Writer(key).u64(0);
+  return key;
+}
+bool is_body_key(BytesView key) { return key.size() == PartyId::size + DocId::size; }
 
 Bytes access_key(const PartyId& recipient, const DocId& doc_id, const EnvelopeId& env_id) {
   return joined({recipient, doc_id, env_id});

@@ -11,10 +11,9 @@ inline constexpr Table body_inline{
     "body_inline"};                     // sender || doc_id -> the one sealed chunk, when it is too large for `body`
 inline constexpr Table lease{"lease"};  // sender || doc_id -> LeaseRecord: uploads of bodies that are files
 // Pins share the bodies' table, beside the body they hold, so that both fall into one page.
-inline constexpr Table pin = body;            // sender || doc_id || env_id -> (one byte): who needs the body (R40)
+inline constexpr Table pin = body;            // sender || doc_id || u64 serial -> env_id || officer blob (1,024): who needs the body (R40)
 inline constexpr Table access{"access"};      // recipient || doc_id || env_id -> sender: who may fetch a body file
 inline constexpr Table envelope{"envelope"};  // env_id -> StoredEnvelope, tombstones too
-inline constexpr Table blob{"blob"};          // u64 serial -> officer blob (1,024)
 inline constexpr Table queue{"queue"};        // recipient || u8 lane || u64 q -> env_id || qh: unanswered envelopes
 inline constexpr Table position{"position"};  // sender || recipient || u8 lane || u32 inc || u64 seq -> env_id (R13)
 inline constexpr Table conflict{"conflict"};  // position key || env_id -> envelope: evidence of equivocation (R13)
@@ -31,14 +30,16 @@ std::span<const Table> all();
 
 inline constexpr std::string_view self_key = "self";
 Bytes body_key(const PartyId& sender, const DocId& doc_id);
-Bytes pin_key(const PartyId& sender, const DocId& doc_id, const EnvelopeId& env_id);
+Bytes pin_key(const PartyId& sender, const DocId& doc_id, uint64_t serial);
+Bytes pin_value(const EnvelopeId& env_id, BytesView officer_blob);
+inline EnvelopeId env_of_pin(BytesView value) { return *EnvelopeId::from(value.first(EnvelopeId::size)); }
+inline BytesView blob_of_pin(BytesView value) { return value.subspan(EnvelopeId::size); }
 /// Where the pins of a body begin; they end at prefix_end(body key).
 Bytes pins_from(BytesView body_row);
 /// Whether a key of the bodies' table is a body's, not a pin's.
 bool is_body_key(BytesView key);
 inline PartyId sender_of_key(BytesView body_key) { return *PartyId::from(body_key.first(PartyId::size)); }
 inline DocId doc_of_key(BytesView body_key) { return *DocId::from(body_key.subspan(PartyId::size, DocId::size)); }
-Bytes blob_key(uint64_t serial);
 Bytes access_key(const PartyId& recipient, const DocId& doc_id, const EnvelopeId& env_id);
 Bytes access_prefix(const PartyId& recipient, const DocId& doc_id);
 Bytes queue_key(const PartyId& recipient, Lane lane, uint64_t q);

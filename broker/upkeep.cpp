@@ -461,7 +461,7 @@ Result<Broker::Recovered> Broker::recover(Store& store, Bodies& bodies, Time now
         if (pins.empty()) break;
         for (const Row& pin : pins) {
           TRAM_OK(txn->erase(table::pin, pin.key));
-          const EnvelopeId env_id = *EnvelopeId::from(BytesView(pin.key).last(EnvelopeId::size));
+          const EnvelopeId env_id = table::env_of_pin(pin.value);
           TRAM_TRY(envelope, s.stored(*txn, env_id));
           if (!envelope || envelope->state == EnvelopeState::gone) continue;
           TRAM_OK(s.drop_envelope(step, env_id, *envelope));

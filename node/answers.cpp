@@ -15,6 +15,7 @@ constexpr size_t items_per_frame = 48;
 constexpr size_t receipts_of_event_max = 16;  // of one envelope
 constexpr size_t mail_in_flight_max = 1000;
 constexpr size_t awaited_posts_max = 4096;
+constexpr size_t mail_done_max = 4096;
 
 Hash mail_id_of(BytesView content) { return crypto::hash("edx1/mail", {content}); }
 
@@ -369,7 +370,11 @@ Result<void> Node::on_mail(WriteTxn& txn, Time now, const PartyId& broker, proto
   proto::MailDone done;
   for (auto& item : deliver.items) {
     const Hash id = mail_id_of(item.content);
-    TRAM_TRY(seen, txn.get(table::mail_seen, id));
+    if (const auto opening = mail_opening_.find(id); opening != mail_opening_.end()) {
+      opening->second.push_back(broker);
+      continue;
+    }
+    TRAM_TRY(seen, mail_is_done(txn, id));
     if (seen) {
       done.ids.push_back(id);
       continue;
@@ -381,17 +386,14 @@ Result<void> Node::on_mail(WriteTxn& txn, Time now, const PartyId& broker, proto
       done.ids.push_back(id);
       continue;
     }
-    auto [opening, fresh] = mail_opening_.try_emplace(id);
-    opening->second.push_back(broker);
-    if (!fresh) continue;
     TRAM_TRY(key, sig_of(txn, now, item.to, directory_.size()));
     if (!*key) {
-      mail_opening_.erase(id);
       log_.warning("mail.unknown_author", {{"author", item.to}});
       mail_waits_ = true;
       ask_directory(now, broker, links_[broker], effects);
       continue;
     }
+    mail_opening_[id].push_back(broker);
     MailJob::Item out;
     out.mail_id = id;
     out.author = item.to;
@@ -429,6 +431,20 @@ Result<Node::MailSignature> Node::signed_by_other_keys(ReadTxn& txn, Time now, c
   return MailSignature::not_known_yet;
 }
 
+Result<bool> Node::mail_is_done(ReadTxn& txn, const Hash& id) {
+  if (mail_done_.contains(id)) return true;
+  TRAM_TRY(row, txn.get(table::mail_seen, id));
+  return row.has_value();
+}
+
+void Node::remember_mail_done(const Hash& id) {
+  if (!mail_done_.insert(id).second) return;
+  mail_done_order_.push_back(id);
+  if (mail_done_order_.size() <= mail_done_max) return;
+  mail_done_.erase(mail_done_order_.front());
+  mail_done_order_.pop_front();
+}
+
 Result<void> Node::on(WriteTxn& txn, Time now, MailJobDone& done, Effects& effects) {
   std::map<PartyId, proto::MailDone> confirm;
   for (auto& item : done.items) {
@@ -438,14 +454,18 @@ Result<void> Node::on(WriteTxn& txn, Time now, MailJobDone& done, Effects& effec
       if (signed_then == MailSignature::not_known_yet) continue;
       if (signed_then == MailSignature::good) item.outcome = {};
     }
+    bool held = false;
     if (!item.outcome) {
       log_.warning("mail.unreadable", {{"author", item.author}, {"error", error_info(item.outcome.error().code).name}});
     } else if (item.receipt) {
-      TRAM_OK(apply_receipt(txn, now, *item.receipt, item.receipt_bytes, effects));
+      TRAM_TRY(kept, apply_receipt(txn, now, *item.receipt, item.receipt_bytes, effects));
+      held = kept;
     } else if (item.notice) {
       TRAM_OK(apply_notice(txn, now, *item.notice, effects));
     }
-    TRAM_OK(txn.put(table::mail_seen, item.mail_id, u64_value(now.wire())));
+    // A receipt that we hold says itself that it came: opened again after a restart, it changes nothing.
+    if (!held) TRAM_OK(txn.put(table::mail_seen, item.mail_id, u64_value(now.wire())));
+    remember_mail_done(item.mail_id);
     TRAM_OK(cleared(txn, item.mail_id));
     for (const PartyId& broker : item.brokers) confirm[broker].ids.push_back(item.mail_id);
   }
@@ -456,13 +476,13 @@ Result<void> Node::on(WriteTxn& txn, Time now, MailJobDone& done, Effects& effec
 
 // ---- receipts held ----------------------------------------------------------------------------------------------
 
-Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt& receipt, BytesView bytes, Effects& effects) {
+Result<bool> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt& receipt, BytesView bytes, Effects& effects) {
   TRAM_TRY(held, going_envelope(txn, receipt.env_id));
   const auto envelope = held ? std::optional(*held) : std::nullopt;
   if (!envelope || receipt.realm != config_.realm || receipt.sender != config_.self || envelope->recipient != receipt.issuer ||
       receipt.recipient != receipt.issuer || receipt.answers != crypto::answers_hash(envelope->envelope)) {
     log_.warning("receipt.unrelated", {{"issuer", receipt.issuer}});
-    return {};
+    return false;
   }
   Bytes key = row_key(receipt.doc_id, receipt.issuer, receipt.env_id, code_of(receipt.event));
   TRAM_TRY(known, txn.scan(table::receipt, key, prefix_end(key), receipts_of_event_max));
@@ -471,19 +491,22 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
     proto::ReceiptRecord other;
     TRAM_OK(proto::decode_record(row.value, other));
     TRAM_TRY(decoded, crypto::decode_receipt(other.receipt));
-    if (decoded.id == receipt.id) return {};
+    if (decoded.id == receipt.id) return true;
     decided_again = decided_again || std::pair(decoded.rinc, decoded.time) > std::pair(receipt.rinc, receipt.time);
   }
-  if (known.size() == receipts_of_event_max) return {};
+  if (known.size() == receipts_of_event_max) return false;
   // Its store was put back, whether it knew that already or not, and it says so again: both are kept (R21).
   if (!known.empty()) key = row_key(key, receipt.rinc, receipt.time, receipt.log_index);
   TRAM_TRY(same, same_view(txn, now, receipt.issuer, receipt.dir_size, receipt.dir_root, bytes));
-  if (!same) return {};
+  if (!same) return false;
   TRAM_OK(save(txn, table::receipt, key, proto::ReceiptRecord{to_bytes(bytes), false, now, audit_.size() + 1}));
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::receipt_held, {crypto::hash("edx1/rcpt", {bytes})}));
   TRAM_TRY(forgotten, is_forgotten(txn, receipt, *envelope));
-  if (forgotten) return wait_for_later_life(txn, now, receipt, *envelope);
-  if (decided_again) return {};
+  if (forgotten) {
+    TRAM_OK(wait_for_later_life(txn, now, receipt, *envelope));
+    return true;
+  }
+  if (decided_again) return true;
   // Signed but unreadable words change no state: the event itself stands (one bad peer must not stop a step).
   const proto::ReceiptText text = proto::decode_receipt_text(view(receipt.text)).value_or(proto::ReceiptText{});
 
@@ -504,7 +527,8 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
         TRAM_OK(save(txn, table::item, item_key, item));
         TRAM_OK(add_todo(txn, item.recipient, record.lane, item.uuid));
         effects.changed_sent.push_back(item.uuid);
-        return kick_channel(txn, now, item.recipient, record.lane, effects);  // may end the item: one of us may have closed
+        TRAM_OK(kick_channel(txn, now, item.recipient, record.lane, effects));  // may end the item: one of us may have closed
+        return true;
       }
       item.state = proto::ItemState::rejected;
       item.pending_change = 0;  // there is nothing to recall
@@ -543,7 +567,8 @@ Result<void> Node::apply_receipt(WriteTxn& txn, Time now, const crypto::Receipt&
   }
   log_.info("receipt.held", {{"document", receipt.doc_id}, {"issuer", receipt.issuer}, {"event", code_of(receipt.event)}});
   effects.changed_sent.push_back(envelope->uuid);
-  return save(txn, table::item, item_key, item);
+  TRAM_OK(save(txn, table::item, item_key, item));
+  return true;
 }
 
 /// The answer to a recall or update of ours settles the items of its targets.

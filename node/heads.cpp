@@ -108,7 +108,7 @@ Result<void> Node::tell_heads(WriteTxn& txn, Time now, Effects& effects) {
 
 /// The recipient has not got it: brokers are asked whether they still hold it, and who never had it is given it (R7).
 Result<void> Node::on_withheld(WriteTxn& txn, Time now, const crypto::Notice& notice, Effects& effects) {
-  TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, notice.env_id));
+  TRAM_TRY(envelope, find_envelope(txn, notice.env_id));
   if (!envelope || envelope->closed || envelope->recipient != notice.issuer) return {};
   log_.warning("envelope.is_missed", {{"envelope", notice.env_id}, {"agency", notice.issuer}});
   for (auto& [broker, link] : links_) {

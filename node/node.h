@@ -162,6 +162,9 @@ class Node {
   /// Tells the senders that a backup holds their documents (R22).
   Result<void> backed_up(WriteTxn&, Time now, const BackupMarks&, Effects&);
 
+  /// What the directory says of this agency, remembered for a moment: many documents ask the same.
+  Result<const std::optional<directory::AgencyState>*> agency_of(ReadTxn&, Time, const PartyId&);
+
   // ---- views for health and the API
   struct BrokerView {
     PartyId id;
@@ -322,8 +325,9 @@ class Node {
   // outbox.cpp
   Result<std::vector<PartyId>> resolve(ReadTxn&, Time, const std::vector<proto::Addressee>&, bool& direct_only);
   Result<void> begin_sealing(WriteTxn&, proto::OutRecord&, Effects&);
-  Result<bool> seal_at_once(WriteTxn&, Time, const proto::OutRecord&, const std::vector<PartyId>& recipients, Effects&);
-  Result<void> take_sealed(WriteTxn&, Time, SealDone&, const std::vector<PartyId>& recipients, Effects&);
+  Result<bool> seal_at_once(WriteTxn&, Time, const proto::OutRecord&, std::vector<proto::ItemRecord>& items, Effects&);
+  /// `stored`: the items are in the store as they are here; else each is written once, with its envelope where it gets one.
+  Result<void> take_sealed(WriteTxn&, Time, SealDone&, std::vector<proto::ItemRecord>& items, bool stored, Effects&);
   void drop_sealed(const std::string& name, Effects&);
   Result<void> retry_sealing(WriteTxn&, Effects&);
   Result<void> on(WriteTxn&, Time, SealDone&, Effects&);
@@ -331,8 +335,8 @@ class Node {
   /// Not while a run of the channel is at work, nor before a recovery knows its incarnation, nor by a stale directory (R28).
   bool may_wrap(Time, const PartyId& recipient, Lane) const;
   Result<std::optional<WrapRun>> open_run(ReadTxn&, Time, const PartyId& recipient, Lane);
-  Result<bool> wrap_at_once(WriteTxn&, Time, const proto::OutRecord&, const PartyId& recipient);
-  Result<void> place_envelope(WriteTxn&, Time, WrappedEnvelope&, const crypto::Envelope&);
+  Result<bool> wrap_at_once(WriteTxn&, Time, const proto::OutRecord&, proto::ItemRecord&);
+  Result<void> place_envelope(WriteTxn&, Time, WrappedEnvelope&, const crypto::Envelope&, proto::ItemRecord&);
   Result<void> on(WriteTxn&, Time, CustodyDone&, Effects&);
   Result<void> take_held_custodies(WriteTxn&, Time, Effects&);
   Result<uint32_t> domains_stored(ReadTxn&, const proto::EnvelopeRecord&);
@@ -352,7 +356,6 @@ class Node {
   void flush_wraps(Time, Effects&);
   // transfer.cpp
   Result<void> pump(WriteTxn&, Time, const PartyId& broker, Effects&);
-  Result<const std::optional<directory::AgencyState>*> agency_of(ReadTxn&, Time, const PartyId&);
   Result<const std::optional<proto::KxEpoch>*> kx_of(ReadTxn&, Time, const PartyId&);
   Result<const std::optional<SigPublic>*> sig_of(ReadTxn&, Time, const PartyId&, uint64_t dir_size);
   void trim_memory(Time);
@@ -435,7 +438,10 @@ class Node {
   void send_acks(const PartyId& broker, const std::vector<proto::AckItem>&, Effects&);
   Result<void> on(WriteTxn&, Time, MailJobDone&, Effects&);
   Result<void> on_mail(WriteTxn&, Time, const PartyId&, proto::MailDeliver&, Effects&);
-  Result<void> apply_receipt(WriteTxn&, Time, const crypto::Receipt&, BytesView bytes, Effects&);
+  Result<bool> mail_is_done(ReadTxn&, const Hash& id);
+  void remember_mail_done(const Hash& id);
+  /// Whether we hold it: then it is known when it comes again.
+  Result<bool> apply_receipt(WriteTxn&, Time, const crypto::Receipt&, BytesView bytes, Effects&);
   Result<void> apply_change_answer(WriteTxn&, Time, const crypto::Receipt&, const proto::EnvelopeRecord&, const proto::ReceiptText&);
   Result<void> on_mail_posted(WriteTxn&, Time, const PartyId&, Link&, const proto::MailPosted&, Effects&);
   Result<void> apply_notice(WriteTxn&, Time, const crypto::Notice&, Effects&);
@@ -604,6 +610,8 @@ class Node {
   std::map<EnvelopeId, Arrival> arrivals_;
   std::map<PartyId, std::vector<EnvelopeId>> fetches_;  // of this step
   std::map<Hash, std::vector<PartyId>> mail_opening_;  // and the brokers that delivered it meanwhile
+  std::set<Hash> mail_done_;                         // of the last moments: every broker delivers it
+  std::deque<Hash> mail_done_order_;
   std::map<KeyId, crypto::KxKeyPair> kx_pairs_;
   Bytes kx_feed_;                                    // ours, signed
   struct Report {

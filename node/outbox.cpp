@@ -10,6 +10,7 @@ namespace tram::node {
 
 namespace {
 constexpr size_t record_metadata_bytes_max = 36000;  // with header and staged contents one row stays below 68 KiB
+constexpr size_t chunk_in_row_bytes_max = 2200;       // the row fills two pages of the store with it or without
 constexpr size_t targets_per_run_max = 64;
 constexpr size_t runs_per_job_max = 32;
 constexpr size_t recipients_at_once_max = 4;
@@ -21,6 +22,16 @@ constexpr uint64_t bulk_lane_bytes = 16u << 20;  // ordinary documents above thi
 Lane lane_of(proto::Priority priority, uint64_t bytes) {
   if (priority != proto::Priority::normal) return Lane::urgent;
   return bytes > bulk_lane_bytes ? Lane::bulk : Lane::normal;
+}
+
+/// UUIDv7 (RFC 9562, 5.7): rows of documents that are sent together lie together, and a commit writes few pages. The header
+/// says when the document was made anyway.
+DocUuid new_uuid(Time now, Random& random) {
+  auto uuid = random.id<DocUuid>();
+  for (size_t i = 0; i < 6; ++i) uuid.bytes[i] = static_cast<uint8_t>(now.wire() >> (40 - 8 * i));
+  uuid.bytes[6] = static_cast<uint8_t>(0x70 | (uuid.bytes[6] & 0x0f));
+  uuid.bytes[8] = static_cast<uint8_t>(0x80 | (uuid.bytes[8] & 0x3f));
+  return uuid;
 }
 
 /// The direct addressee must be able to receive; members of a group that cannot are left waiting.
@@ -53,10 +64,10 @@ Result<std::vector<PartyId>> Node::resolve(ReadTxn& txn, Time now, const std::ve
     TRAM_TRY(named, agency_of(txn, now, addressee.id));
     if (!*named) return fail(ErrorCode::unknown_agency, addressee.id.hex());
     TRAM_OK(check_addressee(**named));
-    TRAM_TRY(node, directory_.node_of(txn, addressee.id, now));
-    if (!node) return fail(ErrorCode::unknown_agency, addressee.id.hex());
-    if (*node == config_.self) return fail(ErrorCode::bad_request, "an agency cannot send to itself");
-    found.insert(*node);
+    const proto::Agency& agency = (*named)->agency;
+    const PartyId node = agency.level == proto::Level::unit ? agency.parent : addressee.id;  // a unit leads to its agency
+    if (node == config_.self) return fail(ErrorCode::bad_request, "an agency cannot send to itself");
+    found.insert(node);
   }
   if (found.empty()) return fail(ErrorCode::bad_request, "no recipient");
   if (found.size() > limits::recipients_per_document_max) return fail(ErrorCode::too_large, "recipients");
@@ -74,7 +85,7 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
   TRAM_TRY(recipients, resolve(txn, now, submission.metadata.addressees, direct_only));
 
   Submitted out;
-  out.uuid = submission.uuid.value_or(random_.id<DocUuid>());
+  out.uuid = submission.uuid.value_or(new_uuid(now, random_));
   out.recipients = static_cast<uint32_t>(recipients.size());
   std::vector<bool> has_node(recipients.size());
   for (size_t i = 0; i < recipients.size(); ++i) {
@@ -88,8 +99,10 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
     }
   }
   if (out.without_node == out.recipients) return fail(ErrorCode::no_node, "none of the recipients has a node yet");
-  TRAM_TRY(taken, txn.get(table::outgoing, out.uuid));
-  if (taken) return fail(ErrorCode::conflict, "this document id is taken");
+  if (submission.uuid) {
+    TRAM_TRY(taken, txn.get(table::outgoing, out.uuid));
+    if (taken) return fail(ErrorCode::conflict, "this document id is taken");
+  }
 
   uint64_t bytes = 0, staged_bytes = 0;
   for (const auto& file : submission.files) {
@@ -119,18 +132,17 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
   record.staged = std::move(submission.files);
   record.recipients = out.recipients;
   record.author = std::move(submission.author);
-  TRAM_OK(txn.put(table::outgoing_order, row_key(now, record.uuid), {}));
+  std::vector<proto::ItemRecord> items(recipients.size());
   for (size_t i = 0; i < recipients.size(); ++i) {
-    proto::ItemRecord item;
-    item.uuid = record.uuid;
-    item.recipient = recipients[i];
-    if (!has_node[i]) item.waiting_reason = static_cast<uint16_t>(ErrorCode::no_node);
-    TRAM_OK(save(txn, table::item, row_key(record.uuid, recipients[i]), item));
+    items[i].uuid = record.uuid;
+    items[i].recipient = recipients[i];
+    if (!has_node[i]) items[i].waiting_reason = static_cast<uint16_t>(ErrorCode::no_node);
   }
   TRAM_OK(log_leaf(txn, now, audit::LeafKind::document_submitted, {record.uuid}));
-  TRAM_TRY(sealed, seal_at_once(txn, now, record, recipients, effects));
+  TRAM_TRY(sealed, seal_at_once(txn, now, record, items, effects));
   out.sealed = sealed;
   if (!sealed) {
+    for (const auto& item : items) TRAM_OK(save(txn, table::item, row_key(item.uuid, item.recipient), item));
     TRAM_OK(txn.put(table::sealing, record.uuid, {}));
     TRAM_OK(begin_sealing(txn, record, effects));
   }
@@ -140,18 +152,18 @@ Result<Submitted> Node::submit(WriteTxn& txn, Time now, Submission submission, E
 
 /// A letter whose files lie in its row is sealed, and its envelope made, by the commit that takes it: the clerk's answer,
 /// the document and the outbox are one sync, not two (decision 38). False: a worker seals it.
-Result<bool> Node::seal_at_once(WriteTxn& txn, Time now, const proto::OutRecord& record, const std::vector<PartyId>& recipients,
+Result<bool> Node::seal_at_once(WriteTxn& txn, Time now, const proto::OutRecord& record, std::vector<proto::ItemRecord>& items,
                                 Effects& effects) {
   const bool uploaded = std::any_of(record.staged.begin(), record.staged.end(), [](const auto& file) { return !file.upload.empty(); });
-  if (uploaded || recipients.size() > recipients_at_once_max || sealed_at_once_ >= config_.seals_at_once_max) return false;
+  if (uploaded || items.size() > recipients_at_once_max || sealed_at_once_ >= config_.seals_at_once_max) return false;
   SealJob job;
   job.context = seal_context(record.created);
-  job.recipients = recipients;
+  for (const auto& item : items) job.recipients.push_back(item.recipient);
   job.record = record;
   SealDone done = seal_contents(job, random_);
   if (!done.outcome) return false;  // also a body that the realm's floor makes a file
   ++sealed_at_once_;
-  TRAM_OK(take_sealed(txn, now, done, recipients, effects));
+  TRAM_OK(take_sealed(txn, now, done, items, false, effects));
   return true;
 }
 
@@ -211,15 +223,17 @@ Result<void> Node::on(WriteTxn& txn, Time now, SealDone& done, Effects& effects)
     log_.error("document.seal_failed", {{"document", done.uuid}, {"error", error_info(done.outcome.error().code).name}});
     return save(txn, table::outgoing, done.uuid, *held);
   }
-  std::vector<PartyId> recipients;
-  TRAM_OK(for_each(txn, table::item, done.uuid, [&](const Row& row) -> Result<void> {
-    recipients.push_back(id_at<PartyId>(row.key, 16));
+  std::vector<proto::ItemRecord> items;
+  const auto walked = for_each(txn, table::item, done.uuid, [&](const Row& row) -> Result<void> {
+    TRAM_OK(proto::decode_record(row.value, items.emplace_back()));
     return {};
-  }));
-  return take_sealed(txn, now, done, recipients, effects);
+  });
+  TRAM_OK(walked);
+  return take_sealed(txn, now, done, items, true, effects);
 }
 
-Result<void> Node::take_sealed(WriteTxn& txn, Time now, SealDone& done, const std::vector<PartyId>& recipients, Effects& effects) {
+Result<void> Node::take_sealed(WriteTxn& txn, Time now, SealDone& done, std::vector<proto::ItemRecord>& items, bool stored,
+                               Effects& effects) {
   proto::OutRecord& record = done.record;
   for (const auto& file : record.staged) {
     if (file.upload.empty()) continue;
@@ -227,16 +241,19 @@ Result<void> Node::take_sealed(WriteTxn& txn, Time now, SealDone& done, const st
     effects.remove_bodies.push_back(upload_name(file.upload));
   }
   record.staged.clear();
-  if (record.inline_body) TRAM_OK(txn.put(table::body_inline, record.doc_id, done.inline_chunk));
+  if (record.inline_body && done.inline_chunk.size() <= chunk_in_row_bytes_max) record.inline_chunk = done.inline_chunk;
+  else if (record.inline_body) TRAM_OK(txn.put(table::body_inline, record.doc_id, done.inline_chunk));
   TRAM_OK(save(txn, table::outgoing, record.uuid, record));
+  record.inline_chunk.clear();
   remember(Going{record, std::move(done.inline_chunk)});
   TRAM_OK(txn.put(table::outgoing_by_doc, record.doc_id, record.uuid));
   TRAM_OK(add_timer(txn, record.created + limits::retention, TimerKind::body_retention, record.uuid));
-  for (const PartyId& recipient : recipients) {
-    TRAM_TRY(wrapped, wrap_at_once(txn, now, record, recipient));
+  for (proto::ItemRecord& item : items) {
+    TRAM_TRY(wrapped, wrap_at_once(txn, now, record, item));
     if (wrapped) continue;
-    TRAM_OK(add_todo(txn, recipient, record.lane, record.uuid));
-    to_kick_.emplace_back(recipient, record.lane);
+    if (!stored) TRAM_OK(save(txn, table::item, row_key(item.uuid, item.recipient), item));
+    TRAM_OK(add_todo(txn, item.recipient, record.lane, record.uuid));
+    to_kick_.emplace_back(item.recipient, record.lane);
   }
   return {};
 }
@@ -309,7 +326,8 @@ Result<void> Node::kick_channel(WriteTxn& txn, Time now, const PartyId& recipien
 
 /// The envelope of a document that nothing waits in front of is made in the step that takes the sealed document over: a
 /// commit and a worker's turn less for an ordinary letter (decision 32). False: it takes its turn.
-Result<bool> Node::wrap_at_once(WriteTxn& txn, Time now, const proto::OutRecord& record, const PartyId& recipient) {
+Result<bool> Node::wrap_at_once(WriteTxn& txn, Time now, const proto::OutRecord& record, proto::ItemRecord& item) {
+  const PartyId& recipient = item.recipient;
   if (wrapped_ >= config_.wraps_at_once_max || !may_wrap(now, recipient, record.lane)) return false;
   const Bytes prefix = row_key(recipient, record.lane);
   TRAM_TRY(before, txn.scan(table::todo, prefix, prefix_end(prefix), 1));
@@ -324,7 +342,7 @@ Result<bool> Node::wrap_at_once(WriteTxn& txn, Time now, const proto::OutRecord&
   WrapDone done = run_wrap_job(job, random_);
   if (done.envelopes.empty()) return false;
   TRAM_TRY(envelope, crypto::decode_envelope(done.envelopes[0].envelope));
-  TRAM_OK(place_envelope(txn, now, done.envelopes[0], envelope));
+  TRAM_OK(place_envelope(txn, now, done.envelopes[0], envelope, item));
   ++wrapped_;
   return true;
 }
@@ -370,7 +388,8 @@ Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects)
     TRAM_TRY(channel, channel_to(txn, wrapped.recipient, wrapped.lane));
     if (!wanted || envelope.inc != channel.inc || envelope.seq != channel.next_seq || envelope.prev != channel.last) continue;
     TRAM_OK(txn.erase(table::todo, todo_key));
-    TRAM_OK(place_envelope(txn, now, wrapped, envelope));
+    TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(wrapped.uuid, wrapped.recipient)));
+    TRAM_OK(place_envelope(txn, now, wrapped, envelope, item));
   }
   for (const auto& channel : done.channels) {
     wrapping_.erase(channel);
@@ -380,9 +399,8 @@ Result<void> Node::on(WriteTxn& txn, Time now, WrapDone& done, Effects& effects)
 }
 
 /// The outbox item gets its envelope and the channel its next position in one commit (R10); every broker is to have it.
-Result<void> Node::place_envelope(WriteTxn& txn, Time now, WrappedEnvelope& wrapped, const crypto::Envelope& envelope) {
-  const Bytes item_key = row_key(wrapped.uuid, wrapped.recipient);
-  TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));
+Result<void> Node::place_envelope(WriteTxn& txn, Time now, WrappedEnvelope& wrapped, const crypto::Envelope& envelope,
+                                  proto::ItemRecord& item) {
   proto::EnvelopeRecord record{wrapped.env_id, wrapped.uuid, wrapped.recipient, std::move(wrapped.envelope), std::move(wrapped.officer_blob),
                                false};
   TRAM_OK(save(txn, table::envelope, wrapped.env_id, record));
@@ -397,7 +415,7 @@ Result<void> Node::place_envelope(WriteTxn& txn, Time now, WrappedEnvelope& wrap
   item.waiting_reason = 0;
   item.custodies = 0;
   item.queued = now;
-  TRAM_OK(save(txn, table::item, item_key, item));
+  TRAM_OK(save(txn, table::item, row_key(item.uuid, item.recipient), item));
   TRAM_OK(save(txn, table::channel_out, row_key(wrapped.recipient, wrapped.lane),
                proto::ChannelOut{envelope.inc, wrapped.seq + 1, wrapped.env_id}));
   for (const auto& broker : directory_.brokers(now)) {
@@ -535,15 +553,12 @@ Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const proto::Enve
 Result<void> Node::close_envelope(WriteTxn& txn, const EnvelopeId& env_id) {
   TRAM_TRY(held, going_envelope(txn, env_id));
   if (!held || held->closed) return {};
-  proto::EnvelopeRecord envelope = *held;
-  envelope.closed = true;
-  TRAM_OK(save(txn, table::envelope, env_id, envelope));
-  remember(std::move(envelope));
+  going_envelopes_.at(env_id).record.closed = true;
   return txn.erase(table::open_envelope, env_id);
 }
 
 Result<void> Node::reissue(WriteTxn& txn, Time now, const EnvelopeId& env_id, Effects& effects) {
-  TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+  TRAM_TRY(envelope, find_envelope(txn, env_id));
   if (!envelope || envelope->closed) return {};
   TRAM_TRY(wanted, give_up_envelope(txn, now, *envelope, ErrorCode::expired, effects));
   if (!wanted) return {};

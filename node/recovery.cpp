@@ -257,7 +257,7 @@ Result<void> Node::reissue_old_envelopes(WriteTxn& txn, Time now, Effects& effec
   TRAM_TRY(rows, txn.scan(table::open_envelope, *old_envelopes_from_, {}, reissue_page_rows));
   for (const Row& row : rows) {
     const auto env_id = id_at<EnvelopeId>(row.key, 0);
-    TRAM_TRY(record, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+    TRAM_TRY(record, find_envelope(txn, env_id));
     if (!record) continue;
     TRAM_TRY(envelope, crypto::decode_envelope(record->envelope));
     if (envelope.inc < self_.inc) TRAM_OK(reissue(txn, now, env_id, effects));

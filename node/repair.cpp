@@ -30,7 +30,7 @@ bool is_directory(const DamagedRow& row) {
 /// Rows that say all they say by being there.
 bool only_key(const DamagedRow& row) {
   using namespace table;
-  return is_one_of(row, outgoing_order, sealing, open_envelope, timer, recover_mail, to_post, undeliverable);
+  return is_one_of(row, sealing, open_envelope, timer, recover_mail, to_post, undeliverable);
 }
 /// Caches, and what the new incarnation makes again: custody and its work queues, what brokers said of themselves, backups
 /// told, lives of others, heads, cosigned views, feeds, uploads and answers of the API that a client may ask for again.

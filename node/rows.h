@@ -39,6 +39,15 @@ inline Result<std::optional<uint64_t>> find_u64(ReadTxn& txn, const Table& table
   return std::optional<uint64_t>(read_u64(*value));
 }
 
+/// The record with what the table of open envelopes says of it.
+inline Result<std::optional<proto::EnvelopeRecord>> find_envelope(ReadTxn& txn, const EnvelopeId& env_id) {
+  TRAM_TRY(record, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+  if (!record) return record;
+  TRAM_TRY(open, txn.get(table::open_envelope, env_id));
+  record->closed = !open.has_value();
+  return record;
+}
+
 /// What brokers signed for this envelope.
 inline Bytes custody_prefix(const proto::EnvelopeRecord& of) { return row_key(of.uuid, of.recipient, of.env_id); }
 inline Bytes custody_key(const proto::EnvelopeRecord& of, const PartyId& broker) {

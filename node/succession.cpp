@@ -88,11 +88,11 @@ Result<void> Node::leave_closed(WriteTxn& txn, Time now, const std::set<PartyId>
   const bool more = open.size() > taken_back_per_step_max;
   if (more) open.resize(taken_back_per_step_max);
   for (const Open& one : open) {
-    TRAM_TRY(record, node::load<proto::EnvelopeRecord>(txn, table::envelope, one.env_id));
-    if (record.closed) continue;  // an earlier one of these led here
-    TRAM_OK(cancel_envelope(txn, now, record, effects));
-    TRAM_TRY(wanted, give_up_envelope(txn, now, record, ErrorCode::closed_agency, effects));
-    if (wanted) TRAM_OK(readdress(txn, now, record.uuid, record.recipient, effects));
+    TRAM_TRY(record, find_envelope(txn, one.env_id));
+    if (!record || record->closed) continue;  // an earlier one of these led here
+    TRAM_OK(cancel_envelope(txn, now, *record, effects));
+    TRAM_TRY(wanted, give_up_envelope(txn, now, *record, ErrorCode::closed_agency, effects));
+    if (wanted) TRAM_OK(readdress(txn, now, record->uuid, record->recipient, effects));
   }
   if (more) {
     look_for_closed_ = true;

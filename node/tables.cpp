@@ -7,7 +7,7 @@ namespace tram::node::table {
 
 std::span<const Table> all() {
   static const std::vector<Table> tables = [] {
-    std::vector<Table> list{self, outgoing, outgoing_order, sealing, outgoing_by_doc, item, todo, undeliverable, envelope, open_envelope,
+    std::vector<Table> list{self, outgoing, sealing, outgoing_by_doc, item, todo, undeliverable, envelope, open_envelope,
                             custody, channel_out, pending, timer, body_inline, incoming, incoming_by_doc, incoming_held, skipped,
                             channel_in, answer, receipt, to_post, early_recall, mail_out, recover_mail,
                             redeliver, peer_life, head_in, backed_up, peer_backup, mail_seen, number_seen, counter,

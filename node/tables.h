@@ -5,20 +5,19 @@
 namespace tram::node::table {
 
 inline constexpr Table self{"node"};              // "self" -> NodeRecord
-inline constexpr Table outgoing{"out"};           // uuid -> OutRecord
-inline constexpr Table outgoing_order{"out_order"};    // u64 created ms || uuid -> (empty): the outbox list
+inline constexpr Table outgoing{"out"};           // uuid, which begins with the time -> OutRecord: the outbox list too
 inline constexpr Table sealing{"sealing"};        // uuid -> (empty): bodies being made
 inline constexpr Table outgoing_by_doc{"out_by_doc"};  // doc_id -> uuid
 inline constexpr Table item{"item"};              // uuid || recipient -> ItemRecord
 inline constexpr Table todo{"todo"};              // recipient || u8 lane || u64 order -> uuid: to be wrapped, in order
 inline constexpr Table undeliverable{"undeliverable"};  // u64 ms || uuid || recipient -> (empty): closed, for the clerk to see (R31)
 inline constexpr Table envelope{"envelope"};      // env_id -> EnvelopeRecord
-inline constexpr Table open_envelope{"open_env"};      // env_id -> (empty): no receipt yet
+inline constexpr Table open_envelope{"open_env"};      // env_id -> (empty): no receipt yet, not taken back, not replaced
 inline constexpr Table custody{"custody"};        // uuid || recipient || env_id || broker -> CustodyRecord: those of one document lie together
 inline constexpr Table channel_out{"channel_out"};     // recipient || u8 lane -> ChannelOut
 inline constexpr Table pending{"pending"};        // broker || u8 lane || u64 order -> env_id: custody still wanted
 inline constexpr Table timer{"timer"};            // u64 at ms || u8 kind || id -> (empty)
-inline constexpr Table body_inline{"body_inline"};     // doc_id -> the one sealed chunk
+inline constexpr Table body_inline{"body_inline"};     // doc_id -> the one sealed chunk, unless it is in the sent document's row
 inline constexpr Table incoming{"in"};            // u64 arrival -> InRecord
 inline constexpr Table incoming_by_doc{"in_by_doc"};   // doc_id -> u64 arrival
 inline constexpr Table incoming_held{"in_held"};  // sender || u8 lane || u32 inc || u64 seq -> u64 arrival (0: consumed without document)
@@ -35,7 +34,7 @@ inline constexpr Table peer_life{"peer_life"};    // recipient || u8 lane || u32
 inline constexpr Table head_in{"head_in"};        // sender || u8 lane -> HeadRow: a head whose envelope has not come (R14)
 inline constexpr Table backed_up{"backed_up"};    // sender || u8 lane -> u32 inc || u64 seq: what BACKED_UP said of our backups (R22)
 inline constexpr Table peer_backup{"peer_backup"};     // recipient || u8 lane -> u32 inc || u64 seq || u64 ms: what theirs hold
-inline constexpr Table mail_seen{"mail_seen"};    // mail id -> u64 ms
+inline constexpr Table mail_seen{"mail_seen"};    // mail id -> u64 ms: dealt with; not of a receipt that we hold
 inline constexpr Table number_seen{"number_seen"};     // F(number, symbol, sender) -> u64 arrival
 inline constexpr Table counter{"counter"};        // name -> u64: register numbers a year ("in/2026")
 inline constexpr Table register_number{"register_no"}; // "in/2026/" || number -> u64 arrival: numbers are never reused

@@ -99,7 +99,7 @@ Result<void> Node::pump(WriteTxn& txn, Time now, const PartyId& broker, Effects&
 
 Result<const proto::EnvelopeRecord*> Node::going_envelope(ReadTxn& txn, const EnvelopeId& env_id) {
   if (auto held = going_envelopes_.find(env_id); held != going_envelopes_.end()) return &held->second.record;
-  TRAM_TRY(record, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+  TRAM_TRY(record, find_envelope(txn, env_id));
   if (!record) return nullptr;
   return remember(std::move(*record));
 }
@@ -108,7 +108,8 @@ Result<const Node::Going*> Node::going_document(ReadTxn& txn, const DocUuid& uui
   if (auto held = going_documents_.find(uuid); held != going_documents_.end()) return &held->second;
   TRAM_TRY(record, node::load<proto::OutRecord>(txn, table::outgoing, uuid));
   Going going{std::move(record), {}};
-  if (going.record.inline_body) {
+  going.inline_chunk = std::exchange(going.record.inline_chunk, {});
+  if (going.record.inline_body && going.inline_chunk.empty()) {
     TRAM_TRY(chunk, txn.get(table::body_inline, going.record.doc_id));
     if (chunk) going.inline_chunk = std::move(*chunk);
   }
@@ -128,9 +129,12 @@ const Node::Going* Node::remember(Going going) {
 /// A receipt ends an envelope, but the proof that it was accepted wants W custodies also then (R5).
 Result<bool> Node::wants_custody(ReadTxn& txn, Time now, const proto::EnvelopeRecord* envelope) {
   if (!envelope || !envelope->closed) return envelope != nullptr;
+  const uint32_t quorum = directory_.policy(now).custody_quorum;
+  const auto going = going_envelopes_.find(envelope->env_id);
+  if (going != going_envelopes_.end() && going->second.custodies && *going->second.custodies >= quorum) return false;
   TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, row_key(envelope->uuid, envelope->recipient)));
   // An earlier life's position may have been given twice: of that, nothing more (R13).
-  return item.env_id == envelope->env_id && item.inc == self_.inc && item.received.ms && item.custodies < directory_.policy(now).custody_quorum;
+  return item.env_id == envelope->env_id && item.inc == self_.inc && item.received.ms && item.custodies < quorum;
 }
 
 /// One Put of one document, if the lane has something that can go now.
@@ -252,7 +256,7 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
       continue;
     }
     if (code == ErrorCode::clock_wrong) {
-      TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, row.env_id));
+      TRAM_TRY(envelope, find_envelope(txn, row.env_id));
       if (!envelope) continue;
       TRAM_TRY(decoded, crypto::decode_envelope(envelope->envelope));
       // Made while our clock was ahead: no broker takes it before its time, and by today's clock that is far off.
@@ -301,7 +305,7 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
     body_held = true;
     TRAM_OK(txn.erase(table::pending, row_key(broker, row.lane, row.order)));
     TRAM_OK(log_leaf(txn, now, audit::LeafKind::custody_voided, {row.env_id, broker}));
-    TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, row.env_id));
+    TRAM_TRY(envelope, find_envelope(txn, row.env_id));
     if (!envelope || envelope->closed) continue;
     const Bytes item_key = row_key(envelope->uuid, envelope->recipient);
     TRAM_TRY(item, node::load<proto::ItemRecord>(txn, table::item, item_key));

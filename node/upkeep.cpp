@@ -158,7 +158,7 @@ Result<void> Node::void_custodies(WriteTxn& txn, Time now, const PartyId& broker
   TRAM_TRY(rows, txn.scan(table::open_envelope, *link.void_cursor, {}, voided_per_step_max));
   for (const Row& row : rows) {
     const auto env_id = id_at<EnvelopeId>(row.key, 0);
-    TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+    TRAM_TRY(envelope, find_envelope(txn, env_id));
     if (!envelope) continue;
     const Bytes key = custody_key(*envelope, broker);
     TRAM_TRY(custody, find<proto::CustodyRecord>(txn, table::custody, key));
@@ -195,7 +195,7 @@ Result<void> Node::void_custodies(WriteTxn& txn, Time now, const PartyId& broker
 }
 
 Result<void> Node::requeue(WriteTxn& txn, Time now, const PartyId& broker, const EnvelopeId& env_id, Effects& effects) {
-  TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+  TRAM_TRY(envelope, find_envelope(txn, env_id));
   if (!envelope || envelope->closed) return {};
   TRAM_TRY(decoded, crypto::decode_envelope(envelope->envelope));
   TRAM_TRY(order, next_order(txn));
@@ -209,7 +209,7 @@ Result<void> Node::ask_reconcile(ReadTxn& txn, const PartyId& broker, Effects& e
   proto::Reconcile page;
   TRAM_OK(for_each(txn, table::open_envelope, {}, [&](const Row& row) -> Result<void> {
     const auto env_id = id_at<EnvelopeId>(row.key, 0);
-    TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+    TRAM_TRY(envelope, find_envelope(txn, env_id));
     if (!envelope) return {};
     TRAM_TRY(custody, txn.get(table::custody, custody_key(*envelope, broker)));
     if (!custody) return {};  // it is on its way there: an answer that crosses it would accuse the broker
@@ -226,7 +226,7 @@ Result<void> Node::ask_reconcile(ReadTxn& txn, const PartyId& broker, Effects& e
 
 Result<void> Node::on_reconcile(WriteTxn& txn, Time now, const PartyId& broker, Link& link, proto::ReconcileReply& reply, Effects& effects) {
   for (const EnvelopeId& env_id : reply.missing) {
-    TRAM_TRY(envelope, find<proto::EnvelopeRecord>(txn, table::envelope, env_id));
+    TRAM_TRY(envelope, find_envelope(txn, env_id));
     if (!envelope || envelope->closed) continue;
     const Bytes key = custody_key(*envelope, broker);
     TRAM_TRY(custody, find<proto::CustodyRecord>(txn, table::custody, key));
@@ -512,6 +512,7 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
         }
         record->body_kept = false;
         TRAM_OK(forget_damage(txn, record->doc_id));
+        record->inline_chunk.clear();
         if (record->inline_body) TRAM_OK(txn.erase(table::body_inline, record->doc_id));
         else {
           effects.remove_bodies.push_back(record->body_name);

@@ -49,7 +49,7 @@ Bytes encode_record(const BrokerRecord& record) {
   message.set_epoch(to_wire(record.epoch));
   message.set_opened(record.opened.ms);
   message.set_next_mail(record.next_mail);
-  message.set_next_blob(record.next_blob);
+  message.set_next_pin(record.next_pin);
   return serialise(message);
 }
 
@@ -62,7 +62,7 @@ Result<void> decode_record(BytesView row, BrokerRecord& record) {
   reading.id(message.epoch(), record.epoch);
   record.opened = Time{message.opened()};
   record.next_mail = message.next_mail();
-  record.next_blob = message.next_blob();
+  record.next_pin = message.next_pin();
   return reading.result("BrokerRecord");
 }
 
@@ -145,7 +145,7 @@ Bytes encode_record(const StoredEnvelope& record) {
   pb::StoredEnvelope message;
   message.set_state(static_cast<uint32_t>(record.state));
   message.set_envelope(to_wire(record.envelope));
-  message.set_blob(record.blob);
+  message.set_pin(record.pin);
   message.set_custody(to_wire(record.custody));
   message.set_position(to_wire(record.position));
   message.set_queue(to_wire(record.queue));
@@ -163,7 +163,7 @@ Result<void> decode_record(BytesView row, StoredEnvelope& record) {
   Reading reading;
   reading.choice(message.state(), 1, 3, record.state);
   record.envelope = bytes_of(message.envelope());
-  record.blob = message.blob();
+  record.pin = message.pin();
   record.custody = bytes_of(message.custody());
   record.position = bytes_of(message.position());
   record.queue = bytes_of(message.queue());

@@ -16,7 +16,7 @@ struct BrokerRecord {
   Epoch epoch;  // this life of the store (R8)
   Time opened;
   uint64_t next_mail = 1;  // serial of the next small mail
-  uint64_t next_blob = 1;  // serial of the next officer blob
+  uint64_t next_pin = 1;   // serial of the next pin
 };
 
 /// What the broker counts about one party, as a sender and as a recipient.
@@ -62,7 +62,7 @@ enum class GoneReason : uint8_t { none = 0, acked = 1, cancelled = 2, expired = 
 struct StoredEnvelope {
   EnvelopeState state = EnvelopeState::stored;
   Bytes envelope;     // 400
-  uint64_t blob = 0;  // serial of its officer blob, in a table of its own: written once, in order of arrival
+  uint64_t pin = 0;   // serial of its row beside the body, which has the officer blob: written once
   Bytes custody;      // 219 unsigned bytes: the receipt is signed after the commit, and again on every repeat (R4)
   Bytes position;     // key of its row in table `position`
   Bytes queue;        // key of its row in table `queue`

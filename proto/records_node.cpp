@@ -109,12 +109,12 @@ bool get_list(const google::protobuf::RepeatedPtrField<pb::StagedFile>& from, st
 #define FIELDS_OutRecord(V, L)                                                                                    \
   V(uuid) V(doc_id) V(state) V(created) V(not_after) V(lane) V(metadata) L(staged) V(recipients) V(header)        \
   V(document_key) V(manifest) V(body_bytes) V(chunks) V(inline_body) V(failure) V(failure_detail) V(author)       \
-  V(body_kept) V(body_name)
+  V(body_kept) V(body_name) V(inline_chunk)
 #define FIELDS_ItemRecord(V, L)                                                                                   \
   V(uuid) V(recipient) V(state) V(status) V(env_id) V(issue) V(inc) V(seq) V(waiting_reason) V(custodies)         \
   V(queued) V(accepted) V(received) V(decided) V(register_number) V(register_date) V(reason) V(person)            \
   V(pending_change) V(redeliveries)
-#define FIELDS_EnvelopeRecord(V, L) V(env_id) V(uuid) V(recipient) V(envelope) V(officer_blob) V(closed)
+#define FIELDS_EnvelopeRecord(V, L) V(env_id) V(uuid) V(recipient) V(envelope) V(officer_blob)
 #define FIELDS_CustodyRecord(V, L) V(broker) V(epoch) V(custody) V(voided)
 #define FIELDS_ChannelOut(V, L) V(inc) V(next_seq) V(last)
 #define FIELDS_InRecord(V, L)                                                                                     \

@@ -61,6 +61,7 @@ struct OutRecord {
   Bytes document_key;      // DK, 32
   Bytes manifest;         // inline bodies only; else in the side file (manifest_name)
   std::string body_name;  // file of a large body, empty when inline
+  Bytes inline_chunk;     // the sealed chunk when it is small, else in table body_inline
   uint64_t body_bytes = 0; // sealed bytes of the body
   uint32_t chunks = 0;
   bool inline_body = false;
@@ -111,7 +112,7 @@ struct EnvelopeRecord {
   PartyId recipient;
   Bytes envelope;       // 400
   Bytes officer_blob;   // 1,024
-  bool closed = false;  // receipt held, cancelled or superseded
+  bool closed = false;  // receipt held, cancelled or superseded; not in the row: then table open_env has none of it
 };
 
 /// key uuid || recipient || env_id || broker

@@ -42,7 +42,8 @@ Result<proto::Addressee> addressee(WriteContext& context, const std::string& tex
     out.group = text;
     return out;
   }
-  TRAM_TRY(state, context.directory.agency(context.txn, *party, context.now));
+  TRAM_TRY(found, context.node.agency_of(context.txn, context.now, *party));
+  const auto& state = *found;
   if (!state) return fail(ErrorCode::unknown_agency, "to: " + text.substr(0, 64));
   if (state->status == proto::AgencyStatus::closed) {
     TRAM_TRY(successors, successors_text(context, *state));
@@ -221,7 +222,8 @@ Result<Draft> read_draft(WriteContext& context, const Request& request) {
   draft.metadata = std::move(parsed);
   const std::string from_unit = fields.text("from_unit");
   const PartyId self = context.node.config().self;
-  TRAM_TRY(me, context.directory.agency(context.txn, self, context.now));
+  TRAM_TRY(found, context.node.agency_of(context.txn, context.now, self));
+  const auto& me = *found;
   if (!me) return fail(ErrorCode::unknown_agency, "this agency itself is not in the directory yet");
   if (draft.metadata.organ_name.empty()) draft.metadata.organ_name = me->agency.name_vi;
   if (draft.metadata.issued.empty()) draft.metadata.issued = local_date(context.now);

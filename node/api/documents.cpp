@@ -10,6 +10,7 @@
 namespace tram::node::api {
 namespace {
 
+constexpr size_t rows_per_scan_max = 32;           // of up to 68 KiB
 constexpr size_t rows_per_listing_max = 2000;      // looked at for one page, however few match
 constexpr size_t summarised_recipients_max = 200;  // counted in a listing; more are counted in the document's own page
 constexpr size_t item_states = 12;
@@ -79,20 +80,21 @@ Result<Response> list(const ReadContext& context, const Request& request) {
   Bytes until;
   if (const std::string after = query(request, "after"); !after.empty()) {
     const auto key = from_hex(after);
-    if (!key || key->size() != 24) return fail(ErrorCode::bad_request, "after");
+    if (!key || key->size() != DocUuid::size) return fail(ErrorCode::bad_request, "after");
     until = *key;
   }
   Json items = Json::array();
   Json next = nullptr;
   size_t seen = 0;
   for (bool more = true; more && items.size() < limit && seen < rows_per_listing_max;) {
-    const size_t page = std::min<size_t>(limit + 1, 200);
-    TRAM_TRY(rows, context.txn.scan(table::outgoing_order, {}, until, page, Direction::backward));
+    const size_t page = std::min(limit + 1, rows_per_scan_max);
+    TRAM_TRY(rows, context.txn.scan(table::outgoing, {}, until, page, Direction::backward));
     more = rows.size() == page;
     for (const Row& row : rows) {
       until = row.key;
       ++seen;
-      TRAM_TRY(record, load<proto::OutRecord>(context.txn, table::outgoing, id_at<DocUuid>(row.key, 8)));
+      proto::OutRecord record;
+      TRAM_OK(proto::decode_record(row.value, record));
       if (filter.document && record.state != *filter.document) continue;
       TRAM_TRY(metadata, proto::decode_metadata(record.metadata));
       if (!wanted.empty() &&

@@ -192,7 +192,7 @@ Result<Response> read_receipts(const ReadContext& context, const Request& reques
   Subject subject;
   if (!record->doc_id.is_zero()) subject.prefix = to_bytes(record->doc_id);
   subject.base = "/v1/documents/" + uuid.hex() + "/receipts/";
-  subject.name = uuid.hex().substr(0, 8);
+  subject.name = uuid.hex().substr(24);  // the first digits are the time, and those of many documents
   subject.header = std::move(record->header);
   return answer(context, request, subject, parts);
 }

@@ -222,9 +222,10 @@ int receipts(const App& app, const std::string& id, const std::string& directory
   if (!json || !follow_pages(app, *json, path + "?limit=200", SIZE_MAX)) return exit_failed;
   if (!directory.empty()) {
     if (!make_directory(app, directory)) return exit_failed;
+    const std::string name = id.substr(id.size() - std::min<size_t>(id.size(), 8));  // not the first: those are the time
     for (auto& item : (*json)["items"]) {
       const std::string n = text_of(item, "n");
-      const std::string file = directory + "/" + id.substr(0, 8) + "-" + n + "-" +
+      const std::string file = directory + "/" + name + "-" + n + "-" +
                                safe_name(text_of(item["issuer"], "code"), n) + "-" + text_of(item["event"], "name") +
                                ".edxr";
       std::string content;

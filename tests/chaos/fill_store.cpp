@@ -74,7 +74,6 @@ Result<void> fill_node(Fill& fill, uint64_t items) {
       out.document_key = fill.noise(32);
       out.inline_body = true;
       TRAM_OK(node::save(txn, table::outgoing, out.uuid, out));
-      TRAM_OK(txn.put(table::outgoing_order, node::row_key(fill.now, out.uuid), Bytes{}));
       TRAM_OK(txn.put(table::body_inline, out.doc_id, fill.noise(8192)));
     }
     proto::ItemRecord item;
@@ -126,15 +125,14 @@ Result<void> fill_broker(Fill& fill, uint64_t items) {
     proto::StoredEnvelope row;
     row.envelope = fill.noise(limits::envelope_bytes);
     row.custody = fill.noise(219);
-    row.blob = serial;
+    row.pin = serial;
     row.position = table::position_key(sender, recipient, Lane::normal, 1, position);
     row.queue = table::queue_key(recipient, Lane::normal, position);
     row.not_after = fill.now + limits::time_to_live;
     TRAM_OK(txn.put(table::envelope, env_id, proto::encode_record(row)));
-    TRAM_OK(txn.put(table::blob, table::blob_key(serial), fill.noise(limits::officer_blob_bytes)));
     TRAM_OK(txn.put(table::queue, row.queue, fill.noise(64)));
     TRAM_OK(txn.put(table::position, row.position, env_id));
-    TRAM_OK(txn.put(table::pin, table::pin_key(sender, doc_id, env_id), mark));
+    TRAM_OK(txn.put(table::pin, table::pin_key(sender, doc_id, serial), table::pin_value(env_id, fill.noise(limits::officer_blob_bytes))));
     return txn.put(table::timer, table::timer_key(row.not_after + limits::grace, table::TimerKind::envelope_end, env_id), mark);
   });
 }

@@ -120,6 +120,7 @@ class CommandLine(RealmTest):
         events = [item["event"]["name"] for item in self.json("gov", "receipts", document, "--save", held)["items"]]
         self.assertEqual(events, ["received", "registered", "assigned"])
         for name in sorted(os.listdir(held)):
+            self.assertTrue(name.startswith(document[-8:] + "-"), name)  # a folder may have those of many documents
             self.assertIn("VALID", self.tram("gov", "verify", os.path.join(held, name)))
             self.assertEqual(self.json("gov", "verify", os.path.join(held, name))["verdict"], "valid")
         self.assertIn("Trần Thị Bình", self.tram("gov", "receipts", document))

@@ -340,7 +340,7 @@ void Checker::check_custody(BrokerHost& host, const crypto::Custody& custody, st
 
 bool Checker::node_keeps(NodeHost& host, ReadTxn& txn, const proto::OutRecord& record) {
   if (!record.body_kept) return false;
-  if (record.inline_body) return txn.get(table::body_inline, record.doc_id).value().has_value();
+  if (record.inline_body) return !record.inline_chunk.empty() || txn.get(table::body_inline, record.doc_id).value().has_value();
   Bytes bytes(16 + 32 * size_t{record.chunks});
   if (!host.bodies().read_durable(node::manifest_name(record.body_name), 0, bytes)) return false;
   auto manifest = crypto::decode_manifest(bytes);
@@ -468,7 +468,7 @@ std::string Checker::explain_channel(const PartyId& sender, const PartyId& recip
   for (const auto& [place, env_id] : positions_) {
     const auto& [from, to, on, inc, seq] = place;
     if (from != sender || to != recipient || on != lane) continue;
-    auto envelope = read<proto::EnvelopeRecord>(*txn, table::envelope, env_id);
+    auto envelope = node::find_envelope(*txn, env_id).value();
     if (!envelope) continue;
     auto item = read<proto::ItemRecord>(*txn, table::item, row_key(envelope->uuid, recipient));
     text += "\n  seq " + std::to_string(seq) + " " + brief(env_id) + " of " + brief(envelope->uuid) + (envelope->closed ? " closed" : " open") +

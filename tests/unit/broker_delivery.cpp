@@ -322,7 +322,6 @@ TEST_CASE("R19: unanswered envelopes end at not_after + G; tombstones block unti
   CHECK(world.body_rows() == 0);
   CHECK(world.rows(table::queue) == 0);
   CHECK(world.pins() == 0);
-  CHECK(world.rows(table::blob) == 0);
   world.now = letter.envelope.not_after + limits::grace + limits::delta;
   world.settle();
   CHECK_FALSE(world.stored(letter.envelope.id));

@@ -51,6 +51,34 @@ TEST_CASE("a letter is sealed and wrapped by the commit that takes it") {
   CHECK(puts[0].items.at(0).envelope == envelope.envelope);
 }
 
+TEST_CASE("a letter's id begins with the time, and a small sealed body lies in its row") {
+  const size_t bytes = GENERATE(size_t{1000}, size_t{2200}, size_t{2201});
+  Exchange world;
+  world.greet(0);
+  world.greet(1);
+  world.feed();
+  REQUIRE(world.post("/v1/documents", World::submission()).status < 300);
+  SealDone done = world.seal();
+  done.inline_chunk.resize(bytes);
+  const Bytes chunk = done.inline_chunk;
+  const DocUuid uuid = done.uuid;
+  world.step({JobResult{done}});
+  const auto record = load<proto::OutRecord>(*world.realm.read(), table::outgoing, uuid).value();
+  CHECK(Reader(uuid).u64() >> 16 == record.created.wire());
+  CHECK(uuid.bytes[6] >> 4 == 7);
+  CHECK(uuid.bytes[8] >> 6 == 2);
+  CHECK(record.inline_chunk == (bytes <= 2200 ? chunk : Bytes{}));
+  CHECK(world.realm.read()->get(table::body_inline, record.doc_id).value() == (bytes <= 2200 ? std::nullopt : std::optional(chunk)));
+  // A node that has forgotten all but its store puts the same bytes.
+  world.restart();
+  world.greet(0);
+  world.greet(1);
+  world.now = world.now + seconds(31);  // what it put then has had no answer
+  const auto puts = sent<proto::Put>(world.tick());
+  REQUIRE_FALSE(puts.empty());
+  CHECK(puts[0].inline_chunk == chunk);
+}
+
 TEST_CASE("what is large, for many, or one too many for a step is a worker's to seal") {
   AtOnce world;
   REQUIRE_FALSE(has_seal_job(world));
@@ -121,7 +149,9 @@ TEST_CASE("who waits for a document is answered when it has come so far, and els
   CHECK(custody(1).changed_sent == std::vector<DocUuid>{uuid});
   CHECK_FALSE(waits("?wait=accepted"));
   CHECK(waits("?wait=delivered"));
+  CHECK_FALSE(find_envelope(*world.realm.read(), envelope.env_id).value()->closed);
   CHECK(world.receipt_comes(world.receipt_for(envelope)).changed_sent == std::vector<DocUuid>{uuid});
+  CHECK(find_envelope(*world.realm.read(), envelope.env_id).value()->closed);
   CHECK_FALSE(waits("?wait=delivered"));
 }
 

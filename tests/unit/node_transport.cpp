@@ -486,6 +486,49 @@ TEST_CASE("R11: a refused predecessor lets its successors go") {
   CHECK(channel.at(1).name_of_state() == "stored");
 }
 
+TEST_CASE("small mail is opened once for all brokers, and a receipt that we hold is known without a mark") {
+  Exchange world;
+  world.greet(0);
+  world.greet(1);
+  world.feed();
+  world.send_letter();
+  const auto marks = [&] { return world.realm.read()->scan(table::mail_seen, {}, {}, 9).value().size(); };
+  const auto receipts = [&] { return world.realm.read()->scan(table::receipt, {}, {}, 9).value().size(); };
+  const auto envelope = world.last_envelope();
+  auto receipt = world.receipt_for(envelope);
+  CHECK_FALSE(world.receipt_comes(receipt).changed_sent.empty());
+  CHECK(receipts() == 1);
+  CHECK(marks() == 0);
+  // One that was forged for another document is marked, as nothing else remembers it.
+  auto unrelated = receipt;
+  unrelated.answers = {};
+  world.receipt_comes(unrelated);
+  CHECK(marks() == 1);
+
+  auto notice = world.notice(crypto::NoticeKind::voided, 9, world.realm.random.id<EnvelopeId>());
+  const proto::MailDeliver mail{{{world.party.id, crypto::encode_notice(notice, *world.party_key)}}};
+  auto first = world.from(0, mail);
+  REQUIRE(first.jobs.size() == 1);
+  CHECK(world.from(1, mail).jobs.empty());
+  CHECK(sent<proto::MailDone>(world.step({run_job(first.jobs[0], world.bodies, world.realm.random)})).size() == 2);
+  CHECK(marks() == 2);
+  for (const bool restarted : {false, true}) {
+    if (restarted) {
+      world.restart();
+      world.greet(0);
+      world.greet(1);
+    }
+    const auto again = world.from(1, mail);
+    CHECK(again.jobs.empty());
+    CHECK(sent<proto::MailDone>(again).size() == 1);
+  }
+  const uint64_t leaves = world.audit.size();
+  CHECK(world.receipt_comes(receipt).changed_sent.empty());
+  CHECK(receipts() == 1);
+  CHECK(marks() == 2);
+  CHECK(world.audit.size() == leaves);
+}
+
 TEST_CASE("6.3: transport of one envelope at its recipient, every state and event") {
   const auto table = protocol_table("6.3", "channel reached it");
   std::vector<std::string> states;

@@ -28,6 +28,7 @@ TEST_CASE("an outgoing record survives its store") {
   record.failure = 65535;
   record.body_kept = false;
   record.body_name = "5e00";
+  record.inline_chunk = {7, 8};
   const auto read = round_trip(record);
   CHECK(read.uuid == record.uuid);
   CHECK(read.doc_id.is_zero());
@@ -38,6 +39,7 @@ TEST_CASE("an outgoing record survives its store") {
   CHECK(read.staged[0].content == Bytes{4, 5, 6});
   CHECK(read.staged[1].bytes == 1ull << 40);
   CHECK(read.failure == 65535);
+  CHECK(read.inline_chunk == Bytes{7, 8});
   CHECK_FALSE(read.body_kept);
   CHECK(read.body_name == "5e00");
 }
