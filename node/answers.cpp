@@ -15,6 +15,7 @@ constexpr size_t items_per_frame = 48;
 constexpr size_t receipts_of_event_max = 16;  // of one envelope
 constexpr size_t mail_in_flight_max = 1000;
 constexpr size_t awaited_posts_max = 4096;
+constexpr size_t mail_doubted_max = 4096;
 
 Hash mail_id_of(BytesView content) { return crypto::hash("edx1/mail", {content}); }
 
@@ -370,7 +371,14 @@ Result<void> Node::on(WriteTxn& txn, Time now, MailJobDone& done, Effects& effec
   std::map<PartyId, proto::MailDone> confirm;
   for (auto& item : done.items) {
     if (auto opening = mail_opening_.extract(item.mail_id)) item.brokers = std::move(opening.mapped());
-    if (!item.outcome) {
+    const bool unsigned_yet = !item.outcome && (item.receipt || item.notice);
+    TRAM_TRY(vouched, unsigned_yet ? vouched_otherwise(txn, item) : Result<bool>(item.outcome.has_value()));
+    if (!vouched && unsigned_yet && awaits_author_keys(item)) {
+      mail_waits_ = true;
+      for (const PartyId& broker : item.brokers) ask_directory(now, broker, links_[broker], effects);
+      continue;
+    }
+    if (!vouched) {
       log_.warning("mail.unreadable", {{"author", item.author}, {"error", error_info(item.outcome.error().code).name}});
     } else if (item.receipt) {
       TRAM_OK(apply_receipt(txn, now, *item.receipt, item.receipt_bytes, effects));
@@ -384,6 +392,28 @@ Result<void> Node::on(WriteTxn& txn, Time now, MailJobDone& done, Effects& effec
   for (auto& [broker, message] : confirm)
     if (links_[broker].greeted) send(broker, proto::Endpoint::control, std::move(message), effects);
   return {};
+}
+
+Result<bool> Node::vouched_otherwise(ReadTxn& txn, const MailJobDone::Item& item) {
+  const uint64_t size = item.receipt ? item.receipt->dir_size : directory_.size();
+  TRAM_TRY(keys, earlier_keys(txn, item.author, size, {item.receipt ? item.receipt->time : item.notice->time}));
+  return std::any_of(keys.begin(), keys.end(), [&](const SigPublic& key) {
+    return item.receipt ? crypto::verify_receipt(*item.receipt, key) : crypto::verify_notice(*item.notice, key);
+  });
+}
+
+/// Signed by keys that come with an entry we do not have yet: brokers deliver it again when we do. Once for each size of the
+/// directory, unless a broker has more of it than we.
+bool Node::awaits_author_keys(const MailJobDone::Item& item) {
+  if (item.receipt && item.receipt->dir_size > directory_.size()) return true;
+  const bool behind = std::any_of(item.brokers.begin(), item.brokers.end(),
+                                  [&](const PartyId& broker) { return links_[broker].directory_size > directory_.size(); });
+  if (mail_doubted_.size() >= mail_doubted_max) mail_doubted_.clear();
+  const auto [doubted, first] = mail_doubted_.try_emplace(item.mail_id, directory_.size());
+  const bool grown = std::exchange(doubted->second, directory_.size()) != directory_.size();
+  if (first || grown || behind) return true;
+  mail_doubted_.erase(doubted);
+  return false;
 }
 
 // ---- receipts held ----------------------------------------------------------------------------------------------

@@ -154,6 +154,10 @@ Result<void> Node::on_content(WriteTxn& txn, Time now, const PartyId& broker, pr
   job.officer_blob = std::move(content.officer_blob);
   job.inline_chunk = std::move(content.inline_chunk);
   job.sender_key = **key;
+  const auto header = crypto::decode_header(job.header);
+  TRAM_TRY(earlier, earlier_keys(txn, arrival.envelope.sender, arrival.envelope.dir_size,
+                                 {arrival.envelope.created, header ? header->created : arrival.envelope.created}));
+  job.earlier_keys = std::move(earlier);
   if (const auto* pair = find_kx(arrival.envelope.recipient_kx)) {
     job.kx = {pair->secret.clone(), pair->public_key};
     job.have_kx = true;

@@ -73,17 +73,17 @@ Result<void> open_mail(MailJob::Item& item, MailJobDone::Item& out) {
   if (item.content.size() != limits::cell_bytes) {
     TRAM_TRY(notice, crypto::decode_notice(item.content));
     if (notice.issuer != item.author) return fail(ErrorCode::bad_signature, "author");
-    if (!crypto::verify_notice(notice, item.author_key)) return fail(ErrorCode::bad_signature, "notice");
     out.notice = std::move(notice);
+    if (!crypto::verify_notice(*out.notice, item.author_key)) return fail(ErrorCode::bad_signature, "notice");
     return {};
   }
   if (!item.have_kx) return fail(ErrorCode::rekey, "the key this cell names is not held");
   TRAM_TRY(bytes, crypto::open_cell(item.content, item.kx));
   TRAM_TRY(receipt, crypto::decode_receipt(bytes));
   if (receipt.issuer != item.author) return fail(ErrorCode::bad_signature, "author");
-  if (!crypto::verify_receipt(receipt, item.author_key)) return fail(ErrorCode::bad_signature, "receipt");
   out.receipt = std::move(receipt);
   out.receipt_bytes = std::move(bytes);
+  if (!crypto::verify_receipt(*out.receipt, item.author_key)) return fail(ErrorCode::bad_signature, "receipt");
   return {};
 }
 

@@ -102,6 +102,7 @@ struct OpenJob {
   Bytes officer_blob;
   Bytes inline_chunk;
   SigPublic sender_key;
+  std::vector<SigPublic> earlier_keys;  // that may have signed as well: header and envelope may lie on either side of a renewal
   crypto::KxKeyPair kx;
   bool have_kx = false;
 };
@@ -215,7 +216,7 @@ struct MailJobDone {
   struct Item {
     Hash mail_id;
     PartyId author;
-    Result<void> outcome;
+    Result<void> outcome;                    // bad_signature: what it says stands below nevertheless, by whomever
     std::optional<crypto::Receipt> receipt;
     std::optional<crypto::Notice> notice;
     Bytes receipt_bytes;

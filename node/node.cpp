@@ -1,5 +1,7 @@
 #include "node/node.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "node/rows.h"
 
@@ -40,6 +42,8 @@ Result<void> Node::start(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_TRY(self, node::load<proto::NodeRecord>(txn, table::self, self_key));
   if (self.party != config_.self || self.realm != config_.realm)
     return fail(ErrorCode::wrong_realm, "the store belongs to another agency or realm");
+  TRAM_OK(look_whether_replaced(txn, now));
+  if (replaced_) return {};
   self_ = self;
   recovered_ = self_.recovery != proto::Recovery::none;
   if (self_.inc > 1) old_envelopes_from_ = Bytes{};
@@ -99,16 +103,21 @@ Result<void> Node::step(WriteTxn& txn, Time now, std::span<Event> events, Effect
       return std::visit([&](auto& done) { return node.on(txn, now, done, effects); }, e);
     }
   };
+  if (replaced_) return {};
   trim_memory(now);
   heed_clock(now);
   busy_ = events.size() > busy_step_events;
   Visitor visitor{*this, txn, now, effects};
   TRAM_OK(take_held_custodies(txn, now, effects));
-  for (Event& event : events) TRAM_OK(std::visit(visitor, event));
+  for (Event& event : events) {
+    TRAM_OK(std::visit(visitor, event));
+    if (replaced_) break;  // the rest is as good as lost on the way: who takes over asks again
+  }
   return {};
 }
 
 Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
+  if (replaced_) return audit_.store_head(txn);
   wrapped_ = 0;
   TRAM_OK(kick_waiting_channels(txn, now, effects));
   flush_wraps(now, effects);
@@ -122,6 +131,29 @@ Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
   self_dirty_ = false;
   if (!held_.empty() && (!effects.wake_at || held_until_ < *effects.wake_at)) effects.wake_at = held_until_;
   return audit_.store_head(txn);
+}
+
+/// What is signed names a view of the directory, and counts by the key that this view holds.
+Result<void> Node::look_whether_replaced(ReadTxn& txn, Time now) {
+  TRAM_TRY(me, directory_.agency(txn, config_.self, now));
+  replaced_ = me && me->agency.keys && me->agency.keys->sig != keys_.sig->public_key();
+  if (replaced_) log_.warning("keys.were_replaced", {{"entry", me->entry_index}});
+  return {};
+}
+
+Result<std::vector<SigPublic>> Node::earlier_keys(ReadTxn& txn, const PartyId& id, uint64_t dir_size,
+                                                  std::initializer_list<Time> signed_at) {
+  std::vector<SigPublic> keys;
+  TRAM_TRY(renewed, remembered(looked_.renewed, id, [&]() -> Result<bool> {
+             TRAM_TRY(owner, directory_.log_owner(txn, id, Time{INT64_MAX / 2}));  // whatever our clock says
+             return owner && owner->keys.size() > 1;
+           }));
+  if (!*renewed) return keys;
+  for (const Time at : signed_at) {
+    TRAM_TRY(key, directory_.sig_key(txn, id, std::min(dir_size, directory_.size()), at));
+    if (key && std::find(keys.begin(), keys.end(), *key) == keys.end()) keys.push_back(*key);
+  }
+  return keys;
 }
 
 /// Not before it is known whether this store is an old copy, whose numbers may be used already (R13, R23); and what an

@@ -174,6 +174,9 @@ class Node {
   proto::Recovery recovery() const { return self_.recovery; }
   /// A broker knows a later incarnation of us: this is a copy, or a store put back (R13).
   bool fenced() const { return fenced_; }
+  /// The directory holds other keys of ours than these: nothing is signed by them any more, nothing that comes is taken. A
+  /// node with the keys of the directory goes on from the store.
+  bool replaced() const { return replaced_; }
   bool clock_ok() const { return clock_ok_; }
   /// Our log before its witnesses: standing, checkpoints, cosignatures (R23).
   const audit::OwnLog& own_log() const { return own_log_; }
@@ -217,6 +220,7 @@ class Node {
     std::map<PartyId, std::optional<directory::AgencyState>> agencies;
     std::map<PartyId, std::optional<proto::KxEpoch>> kx;
     std::map<std::pair<PartyId, uint64_t>, std::optional<SigPublic>> sigs;
+    std::map<PartyId, bool> renewed;  // had other keys before
   };
   /// How far the pending rows of a lane were looked through.
   struct LaneCursor {
@@ -347,6 +351,13 @@ class Node {
   Result<const std::optional<directory::AgencyState>*> agency_of(ReadTxn&, Time, const PartyId&);
   Result<const std::optional<proto::KxEpoch>*> kx_of(ReadTxn&, Time, const PartyId&);
   Result<const std::optional<SigPublic>*> sig_of(ReadTxn&, Time, const PartyId&, uint64_t dir_size);
+  /// The other keys by which something of this agency counts that was signed at these times under this view: what was made
+  /// before its keys were renewed may be on its way long after.
+  Result<std::vector<SigPublic>> earlier_keys(ReadTxn&, const PartyId& id, uint64_t dir_size, std::initializer_list<Time> signed_at);
+  /// Of mail that none of the keys we know has signed: by an earlier one, or by one that our directory does not have yet.
+  Result<bool> vouched_otherwise(ReadTxn&, const MailJobDone::Item&);
+  bool awaits_author_keys(const MailJobDone::Item&);
+  Result<void> look_whether_replaced(ReadTxn&, Time now);
   void trim_memory(Time);
   bool may_put() const;
   Result<const proto::EnvelopeRecord*> going_envelope(ReadTxn&, const EnvelopeId&);
@@ -582,6 +593,7 @@ class Node {
   std::set<PartyId> kx_wanted_;
   std::map<EnvelopeId, Arrival> arrivals_;
   std::map<PartyId, std::vector<EnvelopeId>> fetches_;  // of this step
+  std::map<Hash, uint64_t> mail_doubted_;            // by no key of the author in a directory of this size
   std::map<Hash, std::vector<PartyId>> mail_opening_;  // and the brokers that delivered it meanwhile
   std::map<KeyId, crypto::KxKeyPair> kx_pairs_;
   Bytes kx_feed_;                                    // ours, signed
@@ -593,6 +605,7 @@ class Node {
   Time telling_since_;
   bool recovered_ = false;                           // in this life of the process
   bool fenced_ = false;
+  bool replaced_ = false;
   std::optional<Time> restored_since_;  // when it was seen that this store is an old copy, until a recovery begins
   bool mail_waits_ = false;                          // for an entry of the directory that names its author
   std::map<Bytes, Tail> tails_;                      // by the key of channel_out

@@ -64,8 +64,13 @@ Result<void> open(OpenJob& job, OpenDone& done) {
   if (envelope.recipient != job.context.self) return fail(ErrorCode::bad_request, "not addressed to this agency");
   if (envelope.sender != header.sender || envelope.doc_id != header.id)
     return fail(ErrorCode::bad_format, "header and envelope disagree");
-  if (!crypto::verify_envelope(envelope, job.sender_key)) return fail(ErrorCode::bad_signature, "envelope");
-  if (!crypto::verify_header(header, job.sender_key)) return fail(ErrorCode::bad_signature, "header");
+  const auto signed_by_sender = [&](auto&& verified_by) {
+    return verified_by(job.sender_key) || std::any_of(job.earlier_keys.begin(), job.earlier_keys.end(), verified_by);
+  };
+  if (!signed_by_sender([&](const SigPublic& key) { return crypto::verify_envelope(envelope, key); }))
+    return fail(ErrorCode::bad_signature, "envelope");
+  if (!signed_by_sender([&](const SigPublic& key) { return crypto::verify_header(header, key); }))
+    return fail(ErrorCode::bad_signature, "header");
   if (crypto::blob_id(job.officer_blob) != envelope.officer_blob_id) return fail(ErrorCode::bad_format, "officer blob");
   if (!job.have_kx) return fail(ErrorCode::rekey, "the key this envelope names is not held");
   TRAM_TRY(key, crypto::unwrap_key(envelope, job.kx));

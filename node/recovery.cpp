@@ -125,17 +125,25 @@ size_t Node::answers_wanted(Time now) const {
 /// What a broker says of us counts only with our own signature (R13); else it could use up the numbers.
 Result<void> Node::hear_incarnation(WriteTxn& txn, Time now, const PartyId& broker, const proto::HelloReply& hello, Effects& effects) {
   Report report;
-  const auto own = keys_.sig->public_key();
+  const auto signed_by_us = [&](uint64_t dir_size, Time at, auto&& verified_by) -> Result<bool> {
+    if (verified_by(keys_.sig->public_key())) return true;
+    TRAM_TRY(earlier, earlier_keys(txn, config_.self, dir_size, {at}));
+    return std::any_of(earlier.begin(), earlier.end(), verified_by);
+  };
   if (!hello.incarnation.empty()) {
     auto envelope = crypto::decode_envelope(hello.incarnation);
-    const bool ours = envelope && envelope->sender == config_.self && envelope->realm == config_.realm && crypto::verify_envelope(*envelope, own);
+    TRAM_TRY(ours, envelope && envelope->sender == config_.self && envelope->realm == config_.realm
+                       ? signed_by_us(envelope->dir_size, envelope->created, [&](const SigPublic& key) { return crypto::verify_envelope(*envelope, key); })
+                       : Result<bool>(false));
     if (ours) report.inc = envelope->inc;
     else log_.warning("incarnation.not_proved", {{"broker", broker}});
   }
   if (!hello.recovery.empty()) {
     auto notice = crypto::decode_notice(hello.recovery);
-    const bool ours = notice && notice->kind == crypto::NoticeKind::recover && notice->issuer == config_.self &&
-                      notice->realm == config_.realm && crypto::verify_notice(*notice, own);
+    const bool about_us = notice && notice->kind == crypto::NoticeKind::recover && notice->issuer == config_.self &&
+                          notice->realm == config_.realm;
+    TRAM_TRY(ours, about_us ? signed_by_us(directory_.size(), notice->time, [&](const SigPublic& key) { return crypto::verify_notice(*notice, key); })
+                            : Result<bool>(false));
     const auto rinc = ours ? crypto::rinc_of(notice->env_id) : Result<uint32_t>(0u);
     if (ours && rinc) report.rinc = *rinc;
     else log_.warning("incarnation.not_proved", {{"broker", broker}});

@@ -308,6 +308,8 @@ Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, 
   if (!grown) return {};
   effects.directory_changed = true;
   log_.info("directory.advanced", {{"size", directory_.size()}});
+  TRAM_OK(look_whether_replaced(txn, now));
+  if (replaced_) return {};
   if (directory_.size() < message.size) {
     ask_directory(now, broker, link, effects);
     return {};
@@ -527,6 +529,8 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
 }
 
 Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
+  TRAM_OK(look_whether_replaced(txn, now));  // an entry may say from when on it holds
+  if (replaced_) return {};
   TRAM_OK(fire_timers(txn, now, effects));
   TRAM_OK(refresh_links(txn, now, effects));  // an entry may say from when on it holds
   const Duration ask_every = freshness(now) >= audit::Freshness::no_new_keys ? directory_ask_stale_every : directory_ask_every;
