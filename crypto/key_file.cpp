@@ -163,6 +163,11 @@ Result<KeyRing> open_key_file(BytesView file, BytesView secret) {
   return ring;
 }
 
+Result<UnlockCost> key_file_unlock_cost(BytesView file) {
+  TRAM_TRY(prefix, decode_prefix(file));
+  return prefix.cost;
+}
+
 Result<UnlockKind> key_file_unlock_kind(BytesView file) {
   TRAM_TRY(prefix, decode_prefix(file));
   return prefix.kind;

@@ -35,6 +35,8 @@ Result<Bytes> seal_key_file(const KeyRing& ring, UnlockKind, BytesView secret, U
 Result<KeyRing> open_key_file(BytesView file, BytesView secret);
 /// Which secret the file wants. Errors: bad_format, unsupported_version.
 Result<UnlockKind> key_file_unlock_kind(BytesView file);
+/// What it was sealed at. Errors: bad_format, unsupported_version.
+Result<UnlockCost> key_file_unlock_cost(BytesView file);
 
 /// Keyed-BLAKE2b MAC of every value, for daemons that hold no secrets (3.9): finds rot and cut-and-paste.
 /// u8 version || mac(16) || plain. Stateless: any number of threads.

@@ -15,6 +15,7 @@ constexpr size_t items_per_frame = 48;
 constexpr size_t receipts_of_event_max = 16;  // of one envelope
 constexpr size_t mail_in_flight_max = 1000;
 constexpr size_t awaited_posts_max = 4096;
+constexpr size_t mail_doubted_max = 4096;
 constexpr size_t mail_done_max = 4096;
 
 Hash mail_id_of(BytesView content) { return crypto::hash("edx1/mail", {content}); }
@@ -423,9 +424,16 @@ Result<Node::MailSignature> Node::signed_by_other_keys(ReadTxn& txn, Time now, c
   } else if (item.notice) {
     TRAM_TRY(key, directory_.sig_key(txn, item.author, size, item.notice->time));
     if (key && crypto::verify_notice(*item.notice, *key)) return MailSignature::good;
-    behind = std::any_of(links_.begin(), links_.end(), [&](const auto& one) { return one.second.greeted && one.second.directory_size > size; });
   }
-  if (!behind) return MailSignature::bad;
+  // Once for each size of the directory, and while a broker has more of it than we.
+  if (mail_doubted_.size() >= mail_doubted_max) mail_doubted_.clear();
+  const auto [doubted, first] = mail_doubted_.try_emplace(item.mail_id, size);
+  behind = behind || first || std::exchange(doubted->second, size) != size ||
+           std::any_of(item.brokers.begin(), item.brokers.end(), [&](const PartyId& broker) { return links_[broker].directory_size > size; });
+  if (!behind) {
+    mail_doubted_.erase(doubted);
+    return MailSignature::bad;
+  }
   mail_waits_ = true;
   for (const PartyId& broker : item.brokers) ask_directory(now, broker, links_[broker], effects);
   return MailSignature::not_known_yet;

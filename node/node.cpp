@@ -1,5 +1,7 @@
 #include "node/node.h"
 
+#include <algorithm>
+
 #include "base/limits.h"
 #include "node/rows.h"
 
@@ -140,6 +142,10 @@ Result<void> Node::look_at_own_keys(WriteTxn& txn, Time now) {
     log_.warning("keys.not_in_force", {{"directory", directory_.size()}});
     arrivals_.clear();
     fetches_.clear();
+  }
+  if (!named && !keys_are_former_) {
+    TRAM_TRY(had, directory_.sig_keys(txn, config_.self));
+    keys_are_former_ = std::find(had.begin(), had.end(), keys_.sig->public_key()) != had.end();
   }
   if (!keys_in_force_ && named) TRAM_OK(sign_mail_again(txn));
   keys_in_force_ = named;

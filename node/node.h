@@ -180,6 +180,8 @@ class Node {
   bool fenced() const { return fenced_; }
   /// Whether our directory names these keys as ours. Else they were renewed, or it is older than they are: nothing is signed.
   bool keys_in_force() const { return keys_in_force_; }
+  /// It did once, and names others now: with these keys nothing will be signed any more.
+  bool keys_are_former() const { return keys_are_former_; }
   bool clock_ok() const { return clock_ok_; }
   /// Our log before its witnesses: standing, checkpoints, cosignatures (R23).
   const audit::OwnLog& own_log() const { return own_log_; }
@@ -609,6 +611,7 @@ class Node {
   std::set<PartyId> kx_wanted_;
   std::map<EnvelopeId, Arrival> arrivals_;
   std::map<PartyId, std::vector<EnvelopeId>> fetches_;  // of this step
+  std::map<Hash, uint64_t> mail_doubted_;              // signed by no key of its author in a directory of this size
   std::map<Hash, std::vector<PartyId>> mail_opening_;  // and the brokers that delivered it meanwhile
   std::set<Hash> mail_done_;                         // of the last moments: every broker delivers it
   std::deque<Hash> mail_done_order_;
@@ -622,7 +625,7 @@ class Node {
   Time telling_since_;
   bool recovered_ = false;                           // in this life of the process
   bool fenced_ = false;
-  bool keys_in_force_ = true;
+  bool keys_in_force_ = true, keys_are_former_ = false;
   std::optional<Time> restored_since_;  // when it was seen that this store is an old copy, until a recovery begins
   bool mail_waits_ = false;                          // for an entry of the directory that names its author
   std::map<Bytes, Tail> tails_;                      // by the key of channel_out

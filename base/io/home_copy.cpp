@@ -90,7 +90,7 @@ Result<Entry> hash_file(const fs::path& path, std::string name, const char* what
 Result<std::vector<std::string>> files_of(const fs::path& home, bool with_bodies) {
   std::vector<std::string> names;
   std::error_code error;
-  for (const char* name : {"keys.tram", "node.toml", "broker.toml", "enrol.request", "tokens"})
+  for (const char* name : {"keys.tram", "node.toml", "broker.toml", "enrol.request", "keys-next.tram", "renew.request", "tokens"})
     if (fs::is_regular_file(home / name, error)) names.emplace_back(name);
   if (!with_bodies || !fs::is_directory(home / "bodies", error)) return names;
   for (fs::directory_iterator folder(home / "bodies", error), end; folder != end; folder.increment(error)) {

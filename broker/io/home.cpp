@@ -92,7 +92,8 @@ Result<OpenHome> open_home(const std::string& directory, const ::tram::Config& c
 Result<daemon::Accepted> accept_approval(const std::string& home, const std::string& approval_file, const io::UnlockSource& unlock,
                                          const std::optional<RealmId>& realm) {
   TRAM_TRY(answer, daemon::read_answer(home, approval_file, unlock, realm));
-  const auto& [approval, ring] = answer;
+  const proto::Approval& approval = answer.approval;
+  const crypto::KeyRing& ring = answer.ring;
   TRAM_TRY(config, io::read_config(config_path(home), config_keys()));
   TRAM_TRY(opened, open_home(home, config, ring));
   TRAM_TRY(txn, opened.store->begin_write());

@@ -24,8 +24,7 @@ Result<std::string> init_home(const InitOptions& options) {
 Result<daemon::Accepted> accept_approval(const std::string& home, const std::string& approval_file, const io::UnlockSource& unlock,
                                          const std::optional<RealmId>& realm) {
   TRAM_TRY(answer, daemon::read_answer(home, approval_file, unlock, realm));
-  const auto& [approval, ring] = answer;
-  const crypto::SigningKey sig(ring.sig_seed);
+  const auto& [approval, ring, renewal] = answer;
 
   io::SystemRandom random;
   io::LmdbOptions lmdb;
@@ -52,14 +51,23 @@ Result<daemon::Accepted> accept_approval(const std::string& home, const std::str
     (void)leaf_index;
   }
   TRAM_TRY(state, directory.agency(*txn, approval.party, now));
-  if (!state || !state->agency.keys || state->agency.keys->sig != sig.public_key())
-    return fail(ErrorCode::bad_request, "the directory does not hold this node's keys under the approved agency");
-  Identity config;
-  config.self = approval.party;
-  config.realm = approval.realm;
-  if (auto made = Node::initialize(*txn, config); !made) return fail(made.error());
+  if (!state || !state->agency.keys || !daemon::are_keys(ring, *state->agency.keys))
+    return fail(ErrorCode::bad_request, "the directory does not hold this node's keys under the approved agency, or not yet");
+  if (renewal) {
+    TRAM_TRY(held, txn->get(table::self, view("self")));
+    proto::NodeRecord self;
+    if (held) TRAM_OK(proto::decode_record(*held, self));
+    if (self.party != approval.party || self.realm != approval.realm)
+      return fail(ErrorCode::bad_request, "the new keys are approved for another agency than this store's");
+  } else {
+    Identity config;
+    config.self = approval.party;
+    config.realm = approval.realm;
+    TRAM_OK(Node::initialize(*txn, config));
+  }
   TRAM_OK(log.store_head(*txn));
   TRAM_OK(txn->commit());
+  if (renewal) TRAM_OK(daemon::change_keys(home));
   return daemon::accepted(approval, directory, state->agency.name_vi);
 }
 

@@ -24,8 +24,8 @@ constexpr uint32_t schema_version = 1;
 bool is_full(ErrorCode code) { return code == ErrorCode::storage_full || code == ErrorCode::map_full; }
 }  // namespace
 
-Loop::Loop(LoopOptions options, crypto::KeyRing ring, Log& log)
-    : options_(std::move(options)), ring_(std::move(ring)), log_(log), opening_(options_.directory + "/opening"), tokens_(options_.directory + "/tokens") {}
+Loop::Loop(LoopOptions options, daemon::KeyRings rings, Log& log)
+    : options_(std::move(options)), ring_(std::move(rings.present)), next_ring_(std::move(rings.next)), log_(log), opening_(options_.directory + "/opening"), tokens_(options_.directory + "/tokens") {}
 
 Loop::~Loop() {
   {
@@ -45,15 +45,18 @@ Loop::~Loop() {
   if (wake_fd_ >= 0) ::close(wake_fd_);
 }
 
-Result<std::unique_ptr<Loop>> Loop::open(LoopOptions options, crypto::KeyRing ring, Log& log) {
+Result<std::unique_ptr<Loop>> Loop::open(LoopOptions options, daemon::KeyRings rings, Log& log) {
   struct stat info {};
   if (::stat(doubt_path(options.directory).c_str(), &info) == 0)
     return fail(ErrorCode::wrong_state, "the disk failed, or a restore or recovery did not end: check the disk, then run `tram-node recover --dir " +
                                             options.directory + "`, or restore a backup");
-  auto loop = std::unique_ptr<Loop>(new Loop(std::move(options), std::move(ring), log));
+  auto loop = std::unique_ptr<Loop>(new Loop(std::move(options), std::move(rings), log));
   TRAM_OK(loop->open_store());
   TRAM_OK(loop->blame_what_was_open());
   TRAM_OK(loop->restart_node());
+  if (loop->node_->keys_are_former())
+    return fail(ErrorCode::wrong_state, "the directory holds other keys for this agency: another home has taken its place, or its new keys are in "
+                                        "another copy; to go on with this one, `tram-node renew-keys --dir " + loop->options_.directory + "`");
   {
     TRAM_TRY(snapshot, loop->store_->begin_read());
     TRAM_OK(api::sweep_uploads(*snapshot, *loop->bodies_));
@@ -80,10 +83,31 @@ Result<void> Loop::open_store() {
   TRAM_TRY(files, io::BodyFiles::open(options_.directory + "/bodies"));
   body_files_ = std::move(files);
   bodies_ = std::make_unique<io::FileBodies>(*body_files_);
+  use_keys();
+  return {};
+}
+
+void Loop::use_keys() {
   keys_.sig = std::make_shared<crypto::SigningKey>(ring_.sig_seed);
   keys_.log = std::make_shared<crypto::LogKey>(ring_.log_seed);
   keys_.hedge = std::make_shared<crypto::Secret32>(ring_.hedge_secret.clone());
   keys_.storage = std::make_shared<crypto::Secret32>(ring_.storage_key.clone());
+}
+
+Result<bool> Loop::next_keys_are_due(ReadTxn& txn, Time now) {
+  if (!next_ring_) return false;
+  TRAM_TRY(self, directory_->agency(txn, config_.self, now));
+  return self && self->agency.keys && daemon::are_keys(*next_ring_, *self->agency.keys);
+}
+
+Result<void> Loop::take_next_keys(ReadTxn& txn, Time now) {
+  TRAM_TRY(due, next_keys_are_due(txn, now));
+  if (!due) return {};
+  TRAM_OK(daemon::change_keys(options_.directory));
+  ring_ = std::move(*next_ring_);
+  next_ring_.reset();
+  use_keys();
+  log_.info("keys.changed", {{"directory", directory_->size()}});
   return {};
 }
 
@@ -117,11 +141,12 @@ Result<void> Loop::restart_node() {
   node_.reset();
   directory_ = std::make_unique<directory::Directory>(config_.realm);
   TRAM_OK(directory_->load(*txn));
+  const Time now = io::wall_now();
+  TRAM_OK(take_next_keys(*txn, now));
   if (!audit_) audit_ = std::make_unique<audit::Log>();
   TRAM_OK(audit_->load(*txn));
   node_ = std::make_unique<Node>(config_, keys_, *directory_, *audit_, log_, random_);
   Effects effects;
-  const Time now = io::wall_now();
   TRAM_OK(node_->start(*txn, now, effects));
   TRAM_OK(txn->commit());
   for (auto& [id, sockets] : sockets_) {
@@ -276,6 +301,8 @@ int Loop::run(io::SignalFd& signals) {
         return stop_fatally(done.error());
       }
     }
+    if (auto taken = take_next_keys_when_due(); !taken) return stop_fatally(taken.error());
+    if (node_->keys_are_former()) return stop_with_former_keys();
     flush_sends();
     if (!second) continue;
     every_second(io::monotonic_now());
@@ -294,6 +321,26 @@ int Loop::stop_fatally(const Error& error) {
   if (auto noted = io::write_private_file_atomic(doubt_path(options_.directory), view("exit 74\n")); !noted)  // the disk may be the trouble
     log_.error("doubt.not_noted", {{"error", describe(noted.error())}});
   return io::exit_io_fatal;
+}
+
+/// Everything is made anew from the store, with the keys that the directory names since this step, and under the new CURVE key.
+Result<void> Loop::take_next_keys_when_due() {
+  if (!next_ring_ || node_->keys_in_force()) return {};
+  {
+    TRAM_TRY(snapshot, store_->begin_read());
+    TRAM_TRY(due, next_keys_are_due(*snapshot, io::wall_now()));
+    if (!due) return {};
+  }
+  sockets_.clear();
+  return restart_node();
+}
+
+/// The next keys, if they were made since this process began, are taken by the one that is started in its place.
+int Loop::stop_with_former_keys() {
+  io::notify_stopping();
+  opening_.remove();
+  log_.error("node.has_old_keys", {{"hint", "start it again: it takes its new keys, or says what to do"}});
+  return 1;
 }
 
 /// What `tram-node backup` has read back, the senders are told (R22).
@@ -343,6 +390,10 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
       api::WriteContext context{*txn, *node_, *directory_, now, *bodies_, effects, random_};
       for (auto& write : writes) {
         ++handled;
+        if (next_ring_ && !node_->keys_in_force()) {
+          write->response = api::problem({ErrorCode::busy, "the keys are being changed"}, write->request);
+          continue;
+        }
         const bool takes_space = write->request.method != "DELETE" &&
                                  (write->request.path == "/v1/documents" || write->request.path.starts_with("/v1/uploads"));
         if (takes_space && used_percent_ >= limits::disk_refuse_all_but_control_percent) {

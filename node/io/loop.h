@@ -19,6 +19,7 @@
 #include "base/io/system_random.h"
 #include "base/io/worker_pool.h"
 #include "directory/directory.h"
+#include "directory/io/daemon/home.h"
 #include "node/io/http_server.h"
 #include "node/io/http_writes.h"
 #include "node/io/opening_marks.h"
@@ -38,9 +39,10 @@ struct LoopOptions {
 
 class Loop final : public HttpBackend {
  public:
-  /// Opens the store of an accepted node and rebuilds its caches. Errors: already_running, wrong_state (not accepted
-  /// yet), store_corrupt, io_failed.
-  static Result<std::unique_ptr<Loop>> open(LoopOptions, crypto::KeyRing, Log&);
+  /// Opens the store of an accepted node and rebuilds its caches. The next keys take the place of the present ones as soon as
+  /// the directory holds them. Errors: already_running, wrong_state (not accepted yet, or the directory holds other keys
+  /// than ours), store_corrupt, io_failed.
+  static Result<std::unique_ptr<Loop>> open(LoopOptions, daemon::KeyRings, Log&);
   ~Loop() override;
 
   /// Until SIGTERM or SIGINT, or a fatal error (the exit code of R2).
@@ -65,16 +67,21 @@ class Loop final : public HttpBackend {
     Signal changed;
   };
 
-  Loop(LoopOptions, crypto::KeyRing, Log&);
+  Loop(LoopOptions, daemon::KeyRings, Log&);
   api::Response read_once(const api::Request&);
   Result<void> open_store();
   Result<void> restart_node();
+  Result<bool> next_keys_are_due(ReadTxn&, Time now);
+  Result<void> take_next_keys(ReadTxn&, Time now);
+  void use_keys();
   void connect_brokers(Time at);
   void gather(std::vector<Event>& events, Time monotonic);
   void receive(const PartyId& broker, io::ClientSocket& socket, proto::Endpoint, std::vector<Event>& events);
   /// One transaction; false when it was aborted and the node rebuilt.
   Result<bool> step(std::vector<Event>& events, Writes& writes);
   int stop_fatally(const Error&);
+  Result<void> take_next_keys_when_due();
+  int stop_with_former_keys();
   Result<void> take_backup_word();
   Result<void> blame_what_was_open();
   void mark_opening();
@@ -89,6 +96,7 @@ class Loop final : public HttpBackend {
 
   LoopOptions options_;
   crypto::KeyRing ring_;
+  std::optional<crypto::KeyRing> next_ring_;
   Log& log_;
   io::SystemRandom random_;
   std::unique_ptr<io::LmdbStore> raw_store_;

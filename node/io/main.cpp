@@ -1,4 +1,4 @@
-// tram-node: the node of one agency. Commands: init, accept, run, backup, restore, recover, token, check,
+// tram-node: the node of one agency. Commands: init, accept, run, renew-keys, backup, restore, recover, token, check,
 // print-config.
 #include <cstdio>
 
@@ -38,9 +38,9 @@ int run(const daemon::Program& program) {
   options.http = http_options(program.home(), config);
   options.software = std::string("tram ") + TRAM_VERSION;
   if (auto checked = check_http_options(options.http); !checked) return program.failed(checked.error());
-  auto ring = daemon::open_key_ring(program.home(), prepared->completed(program.unlock()));
-  if (!ring) return program.failed(ring.error());
-  auto loop = Loop::open(std::move(options), std::move(*ring), *prepared->log);
+  auto rings = daemon::open_key_rings(program.home(), prepared->completed(program.unlock()));
+  if (!rings) return program.failed(rings.error());
+  auto loop = Loop::open(std::move(options), std::move(*rings), *prepared->log);
   if (!loop) return program.failed_to_start(loop.error());  // R2
   const int code = (*loop)->run(signals);
   loop->reset();
@@ -123,6 +123,7 @@ int main(int argc, char** argv) {
     return accept_approval(program.home(), approval, program.unlock(), realm);
   });
   program.command("run", "Run the node until it is told to stop", true, [&] { return run(program); });
+  program.add_renew_keys();
   program.add_backup([&](const std::string& to) { return backup(program, to); });
   program.add_restore("Put a backup in the place of a lost or damaged store", [&](const std::string& from) { return restore(program, from); });
   program.command("recover", "After exit 74, or on the copy that shall go on after a machine was cloned", true, [&] { return recover(program); });

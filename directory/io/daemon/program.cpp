@@ -89,6 +89,21 @@ void Program::add_accept(std::function<Result<Accepted>(const std::string&, cons
   command.add_option("--realm", realm_, "The realm expected, 64 hex digits");
 }
 
+void Program::add_renew_keys() {
+  CLI::App& command = this->command("renew-keys", "Make new keys for this home, running or not, and a request to the authority", true, [this] {
+    const auto short_code = renew_keys({home_, configured_unlock(), again_});
+    if (!short_code) return failed(short_code.error());
+    std::printf(
+        "Request: %s/renew.request\nCode to read to the authority: %s\n"
+        "The present keys are used until the directory holds the new ones.\n"
+        "Next: carry the request to the directory authority (approve --replace-keys). When its approval comes back, stop the %s and\n"
+        "  %s accept --dir %s --approval FILE\n",
+        home_.c_str(), short_code->c_str(), about_.role.c_str(), about_.program.c_str(), home_.c_str());
+    return 0;
+  });
+  command.add_flag("--again", again_, "Make others in the place of new keys that wait; these are gone, approved or not");
+}
+
 void Program::add_check() {
   command("check", "Check the configuration and the key file", false, [this] {
     const auto config = io::read_config(config_path(), about_.config_keys);

@@ -44,6 +44,7 @@ class Program {
   /// The commands that all have. `make` is given the folder, the secret's source and the memory of Argon2id.
   CLI::App& add_init(std::function<Result<std::string>(const NewHome&)> make);
   void add_accept(std::function<Result<Accepted>(const std::string& approval_file, const std::optional<RealmId>& realm)> accept);
+  void add_renew_keys();
   void add_check();
   void add_backup(std::function<int(const std::string& to)> act);
   void add_restore(const std::string& help, std::function<int(const std::string& from)> act);
@@ -70,7 +71,7 @@ class Program {
   std::string home_, credential_, argon_memory_ = "256MiB", approval_, realm_, to_, from_;
   int passphrase_fd_ = -1;
   int code_ = 0;
-  bool raw_key_ = false, print_only_ = false;
+  bool raw_key_ = false, print_only_ = false, again_ = false;
 };
 
 }  // namespace tram::daemon
