@@ -274,7 +274,7 @@ Result<void> Node::add_todo(WriteTxn& txn, const PartyId& recipient, Lane lane, 
 }
 
 bool Node::may_wrap(Time now, const PartyId& recipient, Lane lane) const {
-  return !wrapping_.count({recipient, lane}) && self_.recovery != proto::Recovery::asking &&
+  return keys_in_force_ && !wrapping_.count({recipient, lane}) && self_.recovery != proto::Recovery::asking &&
          freshness(now) != audit::Freshness::no_sending;
 }
 

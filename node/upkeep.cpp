@@ -532,7 +532,9 @@ Result<void> Node::fire_timers(WriteTxn& txn, Time now, Effects& effects) {
 Result<void> Node::on_tick(WriteTxn& txn, Time now, Effects& effects) {
   TRAM_OK(fire_timers(txn, now, effects));
   TRAM_OK(refresh_links(txn, now, effects));  // an entry may say from when on it holds
+  const bool could_not_sign = !keys_in_force_;
   TRAM_OK(look_at_own_keys(txn, now));
+  if (could_not_sign && keys_in_force_) TRAM_OK(kick_all_channels(txn, now, effects));
   const Duration ask_every = freshness(now) >= audit::Freshness::no_new_keys ? directory_ask_stale_every : directory_ask_every;
   for (auto& [broker, link] : links_) {
     // A broker whose step was aborted has forgotten what it was asked.
