@@ -58,7 +58,7 @@ void check_put(proto::Put put, bool honest) {
   } else if (!put.items.empty()) {
     if (auto envelope = crypto::decode_envelope(put.items[0].envelope)) sender = envelope->sender;
   }
-  broker::VerifyPutJob::Item item{{{}, sender, 1}, put, {signer().public_key()}};
+  broker::VerifyPutJob::Item item{{{}, sender, 1}, put, {signer().public_key()}, {}};
   NoBodies bodies;
   const auto done = broker::run_job(broker::VerifyPutJob{{item}}, bodies);
   const auto& out = std::get<VerifyPutDone>(done).items.at(0);
