@@ -381,10 +381,12 @@ Result<std::optional<LogEntry>> read_entry(ReadTxn& txn, uint64_t index) {
   TRAM_TRY(generation, stored_generation(txn));
   TRAM_TRY(row, row_with(txn, generation, index));
   if (!row) return std::optional<LogEntry>{};
-  TRAM_TRY(entries, decode_row(row->value));
-  const uint64_t at = index - index_of(row->key);
-  if (at >= entries.size()) return std::optional<LogEntry>{};
-  return std::optional<LogEntry>(std::move(entries[static_cast<size_t>(at)]));
+  Reader reader(row->value);
+  for (uint64_t before = index_of(row->key); before < index && reader.left() > 0; ++before) reader.raw(reader.u16());
+  if (!reader.ok()) return fail(ErrorCode::store_corrupt, "log entries");
+  if (reader.left() == 0) return std::optional<LogEntry>{};
+  TRAM_TRY(entry, decode_entry(reader.raw(reader.u16())));
+  return std::optional<LogEntry>(std::move(entry));
 }
 
 Result<std::vector<Hash>> leaf_hashes(ReadTxn& txn, uint64_t from, uint64_t until) {
