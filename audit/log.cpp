@@ -30,6 +30,7 @@ constexpr size_t entry_row_bytes_max = 4000;  // coded, a page of the store
 constexpr size_t entry_head_bytes = 2 + 8 + 16;
 constexpr size_t entry_bytes_max = 0xffff;
 constexpr int generation_shift = 48;
+constexpr uint64_t index_max = (uint64_t{1} << generation_shift) - 1;
 constexpr uint32_t generation_max = 0xffff;
 constexpr uint32_t first_generation_max = 0x7fff;
 
@@ -39,7 +40,7 @@ Bytes number_key(uint32_t generation, uint64_t index) {
   return key;
 }
 
-uint64_t index_of(BytesView key) { return Reader(key).u64() & ((uint64_t{1} << generation_shift) - 1); }
+uint64_t index_of(BytesView key) { return Reader(key).u64() & index_max; }
 
 void write_entry(Bytes& row, const LogEntry& entry) {
   Writer(row)
@@ -74,9 +75,11 @@ Result<std::vector<LogEntry>> decode_row(BytesView row) {
   return entries;
 }
 
-/// Where the row begins that has the entry, or would have it: the last one at or before it. Nothing when there is none.
+/// The last row that begins at or before `index`: the one with the entry, if there is one. Nothing when there is none.
 Result<std::optional<Row>> row_with(ReadTxn& txn, uint32_t generation, uint64_t index) {
-  TRAM_TRY(rows, txn.scan(entries_table, number_key(generation, 0), number_key(generation, index + 1), 1, Direction::backward));
+  // The end of a scan is not in it.
+  const Bytes end = index < index_max ? number_key(generation, index + 1) : prefix_end(BytesView(number_key(generation, 0)).first(2));
+  TRAM_TRY(rows, txn.scan(entries_table, number_key(generation, 0), end, 1, Direction::backward));
   if (rows.empty()) return std::optional<Row>{};
   return std::optional<Row>(std::move(rows.front()));
 }
@@ -203,10 +206,10 @@ Result<void> Log::load(ReadTxn& txn) {
     frontier = std::move(*decoded);
   }
   // An entry beyond the head would be overwritten by the next append: such a store was not written by store_head().
-  TRAM_TRY(last, txn.scan(entries_table, number_key(generation, 0), number_key(generation + 1, 0), 1, Direction::backward));
-  if (!last.empty()) {
-    TRAM_TRY(entries, decode_row(last.front().value));
-    if (index_of(last.front().key) + entries.size() > frontier.size)
+  TRAM_TRY(last, row_with(txn, generation, index_max));
+  if (last) {
+    TRAM_TRY(entries, decode_row(last->value));
+    if (index_of(last->key) + entries.size() > frontier.size)
       return fail(ErrorCode::store_corrupt, "log entries beyond the head");
   }
   std::vector<Hash> tile;

@@ -33,7 +33,7 @@ struct FixedId {
 
 using RealmId = FixedId<32, struct RealmTag>;        // H("edx1/realm"; genesis ROOT bytes)
 using PartyId = FixedId<16, struct PartyTag>;        // agency, broker, officer, registrar: assigned by the directory
-using DocUuid = FixedId<16, struct DocUuidTag>;      // random, chosen by the sender before the first send
+using DocUuid = FixedId<16, struct DocUuidTag>;      // UUIDv7, chosen by the sender before the first send
 using DocId = FixedId<32, struct DocTag>;            // H("edx1/doc"; header)
 using EnvelopeId = FixedId<32, struct EnvelopeTag>;  // H("edx1/env"; bytes 0..335)
 using ManifestId = FixedId<32, struct ManifestTag>;

@@ -171,10 +171,12 @@ Result<void> Broker::State::admit_put(Step& step, VerifyPutDone::Item& item) {
     }
     if (views.size() > 8) views.resize(8);
     TRAM_TRY(keys, other_keys(step, item.asked.asker.peer, item.asked.keys, views));
-    TRAM_TRY(header_keys, directory.sig_keys(step.txn, item.asked.asker.peer));
-    if (!keys.empty() || (item.refusal == bad_signature && header_keys.size() > 1)) {
+    if (item.refusal == bad_signature) {
+      TRAM_TRY(every, directory.sig_keys(step.txn, item.asked.asker.peer));
+      item.asked.header_keys = std::move(every);
+    }
+    if (!keys.empty() || item.asked.header_keys.size() > 1) {
       item.asked.again = true;
-      item.asked.header_keys = std::move(header_keys);
       for (const auto& one : keys) item.asked.keys.push_back(one);
       puts_in_flight += item.asked.put.items.size();
       started.puts += item.asked.put.items.size();

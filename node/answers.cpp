@@ -73,17 +73,6 @@ Result<Node::Issued> Node::issue(WriteTxn& txn, Time now, const crypto::Receipt&
   return issued;
 }
 
-Result<void> Node::sign_again(WriteTxn& txn, const EnvelopeId& env_id, proto::AnswerRecord& answered) {
-  auto ack = crypto::decode_ack(answered.statement);
-  auto notice = ack ? Result<crypto::Notice>(fail(ErrorCode::bad_format)) : crypto::decode_notice(answered.statement);
-  if (!ack && !notice) return fail(ErrorCode::store_corrupt, "answer");
-  TRAM_TRY(keys, own_keys(txn, directory_.size(), ack ? ack->time : notice->time));
-  if (keys.size() > 1) return {};  // of an earlier key's time
-  if (ack ? crypto::verify_ack(*ack, keys.front()) : crypto::verify_notice(*notice, keys.front())) return {};
-  answered.statement = ack ? crypto::encode_ack(*ack, *keys_.sig) : crypto::encode_notice(*notice, *keys_.sig);
-  return save(txn, table::answer, env_id, answered);
-}
-
 Result<void> Node::tell_sender(WriteTxn& txn, Time now, crypto::ReceiptEvent event, uint16_t reason, const proto::InRecord& record,
                                const proto::ReceiptText& text, Effects& effects) {
   TRAM_TRY(envelope, crypto::decode_envelope(record.envelope));
@@ -267,25 +256,22 @@ Result<Hash> Node::post_notice(WriteTxn& txn, Time now, crypto::Notice notice, E
 
 /// Notices that were signed with a key after its time, before we knew, would be refused for ever (R30).
 Result<void> Node::sign_mail_again(WriteTxn& txn) {
-  const auto own = keys_.sig->public_key();
-  TRAM_TRY(had, directory_.sig_keys(txn, config_.self));
-  if (had.size() < 2) return {};
-  std::vector<std::pair<Bytes, proto::MailRecord>> renewed;
+  TRAM_TRY(renewed, had_other_keys(txn));
+  if (!renewed) return {};
+  std::vector<std::pair<Bytes, proto::MailRecord>> changed;
   const auto walked = for_each(txn, table::mail_out, {}, [&](const Row& row) -> Result<void> {
     proto::MailRecord record;
     TRAM_OK(proto::decode_record(row.value, record));
     if (record.content.size() == limits::cell_bytes) return {};
-    auto notice = crypto::decode_notice(record.content);
-    if (!notice) return fail(ErrorCode::store_corrupt, "mail_out");
-    TRAM_TRY(keys, own_keys(txn, directory_.size(), notice->time));
-    if (keys.size() > 1 || crypto::verify_notice(*notice, own)) return {};
-    record.content = crypto::encode_notice(*notice, *keys_.sig);
+    TRAM_TRY(again, signed_again(txn, record.content));
+    if (!again) return {};
+    record.content = std::move(*again);
     record.brokers.clear();
-    renewed.emplace_back(row.key, std::move(record));
+    changed.emplace_back(row.key, std::move(record));
     return {};
   });
   TRAM_OK(walked);
-  for (const auto& [old, record] : renewed) {
+  for (const auto& [old, record] : changed) {
     const Hash id = mail_id_of(record.content);
     TRAM_OK(txn.erase(table::mail_out, old));
     TRAM_OK(save(txn, table::mail_out, id, record));

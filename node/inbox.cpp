@@ -32,7 +32,7 @@ Result<void> Node::on_announce(WriteTxn& txn, Time now, const PartyId& broker, p
     if (it == arrivals_.end() || it->second.mends) {  // else it has no answer yet
       TRAM_TRY(answered, find<proto::AnswerRecord>(txn, table::answer, envelope->id));
       if (answered) {  // the same answer to every repeat (R15)
-        TRAM_OK(sign_again(txn, envelope->id, *answered));
+        TRAM_OK(sign_answer_again(txn, envelope->id, *answered));
         TRAM_OK(answer(txn, now, envelope->id, answered->sender, envelope->doc_id, std::move(answered->statement),
                        std::move(answered->receipt), {broker}, effects));
         continue;

@@ -1,7 +1,5 @@
 #include "node/node.h"
 
-#include <algorithm>
-
 #include "base/limits.h"
 #include "node/rows.h"
 
@@ -133,28 +131,6 @@ Result<void> Node::settle(WriteTxn& txn, Time now, Effects& effects) {
 bool Node::may_put() const {
   return keys_in_force_ && self_.recovery != proto::Recovery::asking && own_log_.standing() != audit::OwnLog::Standing::unknown && !restored_since_ &&
          !old_envelopes_from_;
-}
-
-Result<void> Node::look_at_own_keys(WriteTxn& txn, Time now) {
-  TRAM_TRY(own, agency_of(txn, now, config_.self));
-  const bool named = !*own || !(*own)->agency.keys || (*own)->agency.keys->sig == keys_.sig->public_key();
-  if (keys_in_force_ && !named) {
-    log_.warning("keys.not_in_force", {{"directory", directory_.size()}});
-    arrivals_.clear();
-    fetches_.clear();
-  }
-  if (!named && !keys_are_former_) {
-    TRAM_TRY(had, directory_.sig_keys(txn, config_.self));
-    keys_are_former_ = std::find(had.begin(), had.end(), keys_.sig->public_key()) != had.end();
-  }
-  if (!keys_in_force_ && named) TRAM_OK(sign_mail_again(txn));
-  keys_in_force_ = named;
-  return {};
-}
-
-Result<void> Node::may_sign() const {
-  if (!keys_in_force_) return fail(ErrorCode::wrong_state, "the directory names other keys for this node");
-  return {};
 }
 
 /// What is remembered from the store is what was committed: after a step that failed there is a new Node.

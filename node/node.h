@@ -4,10 +4,11 @@
 // answers.cpp (ACK, receipts, mail), acts.cpp (register, refuse, status, recalls), upkeep.cpp (timers, keys, directory),
 // recovery.cpp (incarnations, RECOVER, BACKED_UP), checkpoints.cpp (logs), scrub.cpp (rot: found, fetched again), repair.cpp
 // (stores with damaged rows), poison.cpp (what kills the process that opens it), views.cpp (freshness of the directory),
-// heads.cpp (withheld tails of channels), succession.cpp (recipients that closed).
+// heads.cpp (withheld tails of channels), succession.cpp (recipients that closed), renewal.cpp (our keys renewed).
 // Not here: sockets, HTTP, threads (io/), rendering (api/). Thread: the loop's.
 #pragma once
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -86,7 +87,7 @@ struct Submission {
   proto::Metadata metadata;                // checked by metadata_rules before
   std::vector<proto::StagedFile> files;    // content inline (<= limits::staged_content_bytes_max in all) or upload ids
   std::string author;
-  std::optional<DocUuid> uuid;             // chosen by the caller for idempotency, else random
+  std::optional<DocUuid> uuid;             // chosen by the caller for idempotency, else a UUIDv7
 };
 struct Submitted {
   DocUuid uuid;
@@ -225,6 +226,7 @@ class Node {
     std::map<PartyId, std::optional<directory::AgencyState>> agencies;
     std::map<PartyId, std::optional<proto::KxEpoch>> kx;
     std::map<std::pair<PartyId, uint64_t>, std::optional<SigPublic>> sigs;
+    std::optional<bool> renewed;  // whether we had other keys before
   };
   /// How far the pending rows of a lane were looked through.
   struct LaneCursor {
@@ -422,10 +424,6 @@ class Node {
   };
   static crypto::Receipt answer_to(const crypto::Envelope&, BytesView envelope_bytes, crypto::ReceiptEvent, uint16_t reason = 0);
   /// Signs, stores and logs `answer`, which says what happened to which envelope.
-  enum class MailSignature { good, bad, not_known_yet };
-  Result<MailSignature> signed_by_other_keys(ReadTxn&, Time now, const MailJobDone::Item&, Effects&);
-  /// What was signed with a key after that key's time, before we knew, is signed with the one that had taken its place (R30).
-  Result<void> sign_again(WriteTxn&, const EnvelopeId&, proto::AnswerRecord&);
   Result<Issued> issue(WriteTxn&, Time, const crypto::Receipt& answer, const proto::ReceiptText&);
   /// A later receipt (status 02..06, 15, 16): stored, logged, then mailed to the sender.
   Result<void> tell_sender(WriteTxn&, Time, crypto::ReceiptEvent, uint16_t reason, const proto::InRecord&, const proto::ReceiptText&,
@@ -440,6 +438,8 @@ class Node {
   void send_acks(const PartyId& broker, const std::vector<proto::AckItem>&, Effects&);
   Result<void> on(WriteTxn&, Time, MailJobDone&, Effects&);
   Result<void> on_mail(WriteTxn&, Time, const PartyId&, proto::MailDeliver&, Effects&);
+  enum class MailSignature { good, bad, not_known_yet };
+  Result<MailSignature> signed_by_other_keys(ReadTxn&, Time, const MailJobDone::Item&, Effects&);
   Result<bool> mail_is_done(ReadTxn&, const Hash& id);
   void remember_mail_done(const Hash& id);
   /// Whether we hold it: then it is known when it comes again.
@@ -451,17 +451,24 @@ class Node {
   crypto::Notice new_notice(crypto::NoticeKind, const PartyId& other, Time) const;
   Result<Hash> post_notice(WriteTxn&, Time, crypto::Notice, Effects&);
   Result<Hash> post_mail(WriteTxn&, Time, const PartyId& to, Bytes content, Effects&);
+  Result<void> sign_mail_again(WriteTxn&);
   Result<void> post_pending_mail(WriteTxn&, const PartyId& broker, Link&, Effects&);
   Result<void> repost_mail(WriteTxn&, const PartyId& broker, Link&, Effects&);
   void await_post(const Hash& mail, BytesView to_post_key);
   Result<void> repost_answers(WriteTxn&, Time, Effects&);
-  // recovery.cpp
-  Result<void> look_at_own_keys(WriteTxn&, Time now);
-  Result<void> sign_mail_again(WriteTxn&);
+  // renewal.cpp
+  Result<void> look_at_own_keys(WriteTxn&, Time);
   /// Error: wrong_state, while our keys are not those of the directory.
   Result<void> may_sign() const;
-  /// Our signing keys that something may carry which names this view and time: those of now and those of then (R30).
+  Result<bool> had_other_keys(ReadTxn&);
+  /// Our signing keys that something may carry which names this view and time: those of now and those of then.
   Result<std::vector<SigPublic>> own_keys(ReadTxn&, uint64_t dir_size, Time at);
+  Result<bool> signed_by_us(ReadTxn&, uint64_t dir_size, Time at, const std::function<bool(const SigPublic&)>& with);
+  /// An ACK or notice of ours that was signed with a key after that key's time, before we knew: in the same words by the key that
+  /// had taken its place. Nothing when it counts as it is.
+  Result<std::optional<Bytes>> signed_again(ReadTxn&, BytesView statement);
+  Result<void> sign_answer_again(WriteTxn&, const EnvelopeId&, proto::AnswerRecord&);
+  // recovery.cpp
   Result<void> hear_incarnation(WriteTxn&, Time, const PartyId& broker, const proto::HelloReply&, Effects&);
   size_t answers_wanted(Time) const;
   Result<void> open_incarnation(WriteTxn&, Time, Effects&);

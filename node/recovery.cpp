@@ -122,13 +122,6 @@ size_t Node::answers_wanted(Time now) const {
   return std::min<size_t>(std::max(1u, directory_.policy(now).custody_quorum), links_.size());
 }
 
-Result<std::vector<SigPublic>> Node::own_keys(ReadTxn& txn, uint64_t dir_size, Time at) {
-  std::vector<SigPublic> keys{keys_.sig->public_key()};
-  TRAM_TRY(then, directory_.sig_key(txn, config_.self, std::min(dir_size, directory_.size()), at));
-  if (then && *then != keys.front()) keys.push_back(*then);
-  return keys;
-}
-
 /// What a broker says of us counts only with our own signature (R13); else it could use up the numbers.
 Result<void> Node::hear_incarnation(WriteTxn& txn, Time now, const PartyId& broker, const proto::HelloReply& hello, Effects& effects) {
   Report report;
@@ -136,8 +129,8 @@ Result<void> Node::hear_incarnation(WriteTxn& txn, Time now, const PartyId& brok
     auto envelope = crypto::decode_envelope(hello.incarnation);
     bool ours = envelope && envelope->sender == config_.self && envelope->realm == config_.realm;
     if (ours) {
-      TRAM_TRY(keys, own_keys(txn, envelope->dir_size, envelope->created));
-      ours = std::any_of(keys.begin(), keys.end(), [&](const SigPublic& key) { return crypto::verify_envelope(*envelope, key); });
+      TRAM_TRY(by_us, signed_by_us(txn, envelope->dir_size, envelope->created, [&](const SigPublic& key) { return crypto::verify_envelope(*envelope, key); }));
+      ours = by_us;
     }
     if (ours) report.inc = envelope->inc;
     else log_.warning("incarnation.not_proved", {{"broker", broker}});
@@ -146,8 +139,8 @@ Result<void> Node::hear_incarnation(WriteTxn& txn, Time now, const PartyId& brok
     auto notice = crypto::decode_notice(hello.recovery);
     bool ours = notice && notice->kind == crypto::NoticeKind::recover && notice->issuer == config_.self && notice->realm == config_.realm;
     if (ours) {
-      TRAM_TRY(keys, own_keys(txn, directory_.size(), notice->time));
-      ours = std::any_of(keys.begin(), keys.end(), [&](const SigPublic& key) { return crypto::verify_notice(*notice, key); });
+      TRAM_TRY(by_us, signed_by_us(txn, directory_.size(), notice->time, [&](const SigPublic& key) { return crypto::verify_notice(*notice, key); }));
+      ours = by_us;
     }
     const auto rinc = ours ? crypto::rinc_of(notice->env_id) : Result<uint32_t>(0u);
     if (ours && rinc) report.rinc = *rinc;

@@ -56,6 +56,12 @@ int sync_fd(int fd) {
   return 0;
 }
 
+Result<void> sync_directory(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (const int error = fd ? sync_fd(fd.get()) : errno) return fail(errno_error(error, "directory " + path));
+  return {};
+}
+
 Result<Fd> open_private_directory(const std::string& path) {
   bool made = ::mkdir(path.c_str(), 0700) == 0;
   if (!made && errno != EEXIST) return fail(errno_error(errno, "directory " + path));
@@ -68,9 +74,7 @@ Result<Fd> open_private_directory(const std::string& path) {
   if (made) {
     size_t slash = path.find_last_of('/', path.size() - (path.ends_with('/') ? 2 : 1));
     std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-    Fd above(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!above) return fail(errno_error(errno, "directory " + parent));
-    if (int error = sync_fd(above.get())) return fail(errno_error(error, "directory " + parent));
+    TRAM_OK(sync_directory(parent));
   }
   return fd;
 }

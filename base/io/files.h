@@ -45,7 +45,9 @@ int pwrite_all(int fd, BytesView bytes, uint64_t offset);
 int64_t pread_all(int fd, std::span<uint8_t> out, uint64_t offset);
 /// Opens a directory, creating it with mode 0700 when absent; refuses one that others can write or that is not ours.
 Result<Fd> open_private_directory(const std::string& path);
-/// fsync of a directory; 0 or errno.
+/// fsync; 0 or errno.
 int sync_fd(int fd);
+/// The names in a directory are on the disk.
+Result<void> sync_directory(const std::string& path);
 
 }  // namespace tram::io

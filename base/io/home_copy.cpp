@@ -36,13 +36,6 @@ Result<void> make_folder(const fs::path& path) {
   return {};
 }
 
-Result<void> sync_folder(const fs::path& path) {
-  Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return fail(file_error(errno, path));
-  if (const int error = sync_fd(fd.get())) return fail(file_error(error, path));
-  return {};
-}
-
 /// Reads a file once; each piece goes to `take`.
 template <class Take>
 Result<uint64_t> read_through(const fs::path& path, Take&& take) {
@@ -197,7 +190,7 @@ Result<HomeCopy> copy_home(const std::string& home, const std::string& to, const
     entries.push_back(std::move(*copied));
   }
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
-  for (const auto& entry : entries) TRAM_OK(sync_folder((target / entry.path).parent_path()));
+  for (const auto& entry : entries) TRAM_OK(sync_directory((target / entry.path).parent_path()));
   const std::string manifest = manifest_of(entries);
   TRAM_OK(write_private_file_atomic((target / manifest_name).string(), view(manifest)));
   auto digest = tools.digest();
@@ -246,7 +239,7 @@ Result<HomeCopy> restore_home(const std::string& copy, const std::string& home, 
     TRAM_OK(make_folder(to.parent_path()));
     TRAM_TRY(copied, copy_file(source / entry.path, to, entry.path, "restoring", tools, done, verified.bytes));
     if (copied.hash != entry.hash) return fail(ErrorCode::store_corrupt, entry.path + " changed while it was read");
-    TRAM_OK(sync_folder(to.parent_path()));
+    TRAM_OK(sync_directory(to.parent_path()));
   }
   for (const char* name : {"store", "bodies"}) {
     if (fs::exists(target / name, error) && ::rename((target / name).c_str(), (target / (std::string(name) + ".before")).c_str()) != 0)
@@ -254,7 +247,7 @@ Result<HomeCopy> restore_home(const std::string& copy, const std::string& home, 
     if (::rename((fresh / name).c_str(), (target / name).c_str()) != 0) return fail(file_error(errno, (fresh / name).string()));
   }
   fs::remove_all(fresh, error);
-  TRAM_OK(sync_folder(target));
+  TRAM_OK(sync_directory(target));
   return verified;
 }
 

@@ -314,11 +314,9 @@ Result<void> LmdbStore::copy(const std::string& directory, const std::string& to
   // Its own lock file keeps the pages that the copy reads; the running daemon goes on writing.
   if (const int rc = mdb_env_open(env, directory.c_str(), MDB_RDONLY | MDB_NOTLS, 0600)) return failed(rc, "open");
   if (const int rc = writing([&] { return mdb_env_copy2(env, to.c_str(), MDB_CP_COMPACT); })) return failed(rc, "copy");
-  Fd file(::open((to + "/data.mdb").c_str(), O_RDWR | O_CLOEXEC)), folder(::open(to.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!file || !folder) return fail(errno_error(errno, to));
-  if (const int error = sync_fd(file.get())) return fail(errno_error(error, to));
-  if (const int error = sync_fd(folder.get())) return fail(errno_error(error, to));
-  return {};
+  Fd file(::open((to + "/data.mdb").c_str(), O_RDWR | O_CLOEXEC));
+  if (const int error = file ? sync_fd(file.get()) : errno) return fail(errno_error(error, to));
+  return sync_directory(to);
 }
 
 Result<std::unique_ptr<LmdbStore>> LmdbStore::open(const LmdbOptions& options) {

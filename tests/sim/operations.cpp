@@ -79,16 +79,23 @@ void Simulation::operate(Fault fault) {
   world_.injected(fault);
 }
 
+/// Nodes of agencies that are neither suspended nor closed; not the last one while it may still have to join.
+std::vector<NodeHost*> Simulation::open_nodes() {
+  std::vector<NodeHost*> open;
+  for (size_t i = 0; i + (plan_.has(Fault::agency_joins) ? 1 : 0) < nodes_.size(); ++i) {
+    NodeHost* node = nodes_[i].get();
+    const bool suspended = std::find(suspended_.begin(), suspended_.end(), node) != suspended_.end();
+    if (!suspended && !realm_->successors(node->party().id)) open.push_back(node);
+  }
+  return open;
+}
+
 /// A node gets new keys while documents are on their way: the officers publish them, and soon an operator stops the node and
 /// accepts. Until then it runs with keys that nobody believes any more.
 void Simulation::renew_keys() {
   auto& random = dice(Fault::keys_renewed);
-  std::vector<NodeHost*> able;
-  for (size_t i = 0; i + (plan_.has(Fault::agency_joins) ? 1 : 0) < nodes_.size(); ++i) {
-    NodeHost& node = *nodes_[i];
-    const bool suspended = std::find(suspended_.begin(), suspended_.end(), &node) != suspended_.end();
-    if (!suspended && !realm_->successors(node.party().id) && std::find(renewing_.begin(), renewing_.end(), &node) == renewing_.end()) able.push_back(&node);
-  }
+  auto able = open_nodes();
+  std::erase_if(able, [this](NodeHost* node) { return std::find(renewing_.begin(), renewing_.end(), node) != renewing_.end(); });
   if (able.empty()) return;
   NodeHost& node = *able[random.below(able.size())];
   world_.injected(Fault::keys_renewed);
@@ -111,12 +118,7 @@ void Simulation::accept_new_keys(NodeHost& node) {
 void Simulation::close_agency(Fault fault) {
   auto& random = dice(fault);
   if (closings_.contains(fault)) return;
-  std::vector<NodeHost*> open;
-  for (size_t i = 0; i + (plan_.has(Fault::agency_joins) ? 1 : 0) < nodes_.size(); ++i) {
-    NodeHost& node = *nodes_[i];
-    const bool suspended = std::find(suspended_.begin(), suspended_.end(), &node) != suspended_.end();
-    if (!suspended && !realm_->successors(node.party().id)) open.push_back(&node);
-  }
+  auto open = open_nodes();
   if (open.size() < 3) return;
   closings_.insert(fault);
   for (size_t i = open.size() - 1; i > 0; --i) std::swap(open[i], open[random.below(i + 1)]);

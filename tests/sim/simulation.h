@@ -70,6 +70,7 @@ class Simulation {
   void hide(BrokerHost&, const PartyId& victim);
   void fork_log(BrokerHost&, proto::CheckpointPage&);
   void operate(Fault);
+  std::vector<NodeHost*> open_nodes();
   void close_agency(Fault);
   void renew_keys();
   void accept_new_keys(NodeHost&);

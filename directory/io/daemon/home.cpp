@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/io/clock.h"
+#include "base/io/files.h"
 #include "base/io/system_random.h"
 #include "base/limits.h"
 #include "directory/signing.h"
@@ -38,14 +39,6 @@ Result<proto::EnrolRequest> read_request(const std::string& path) {
 }
 
 std::string code_of(const proto::EnrolRequest& request) { return directory::short_code(directory::enrol_request_hash(request.payload)); }
-
-/// The names in a folder are on the disk.
-Result<void> sync_folder(const std::string& folder) {
-  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = fd >= 0 && ::fsync(fd) == 0;
-  if (fd >= 0) ::close(fd);
-  return synced ? Result<void>{} : fail(ErrorCode::io_failed, folder);
-}
 
 Result<void> rename_file(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) return fail(ErrorCode::io_failed, from);
@@ -146,7 +139,7 @@ Result<std::string> renew_keys(const Renewal& renewal) {
 
   // A request is there only while its keys are.
   if (::unlink(request_file.c_str()) != 0 && errno != ENOENT) return fail(ErrorCode::io_failed, request_file);
-  TRAM_OK(sync_folder(home));
+  TRAM_OK(io::sync_directory(home));
   TRAM_OK(io::write_private_file_atomic(key_file, sealed));
   TRAM_OK(io::write_private_file_atomic(request_file, proto::encode_enrol_request(request)));
   return code_of(request);
@@ -154,9 +147,9 @@ Result<std::string> renew_keys(const Renewal& renewal) {
 
 Result<void> change_keys(const std::string& home) {
   if (exists(next_key_path(home))) TRAM_OK(rename_file(next_key_path(home), key_path(home)));
-  TRAM_OK(sync_folder(home));
+  TRAM_OK(io::sync_directory(home));
   if (exists(next_request_path(home))) TRAM_OK(rename_file(next_request_path(home), request_path(home)));
-  return sync_folder(home);
+  return io::sync_directory(home);
 }
 
 bool are_keys(const crypto::KeyRing& ring, const proto::AgencyKeys& keys) { return public_keys(ring) == keys; }
