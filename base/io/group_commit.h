@@ -18,8 +18,10 @@ class GroupCommit {
     }
     counted_ += events;
   }
+  /// Many events share each transaction.
+  bool is_busy() const { return busy_; }
   /// How long to gather before the next step. After a full one not at all: as many have come meanwhile.
-  Duration wait() const { return busy_ && last_ < full_step_events ? limits::group_commit_wait : Duration{}; }
+  Duration wait() const { return is_busy() && last_ < full_step_events ? limits::group_commit_wait : Duration{}; }
 
  private:
   static constexpr size_t full_step_events = 96;

@@ -336,7 +336,7 @@ Result<void> Loop::step(std::vector<Event>& events, Time now) {
   }
   if (outcome) {
     let_out(effects);
-    TRAM_OK(files_.raw_store->grow_ahead());
+    if (!group_commit_.is_busy()) TRAM_OK(files_.raw_store->grow_ahead());
     return recover_if_restored(now);
   }
   if (files_.raw_store->fatal_error() || files_.body_files->failed() || !is_full(outcome.error().code)) return outcome;

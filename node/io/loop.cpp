@@ -436,7 +436,7 @@ Result<bool> Loop::step(std::vector<Event>& events, Writes& writes) {
   answer(writes, nullptr);
   let_out(effects, now);
   if (opening_.failed()) return fail(ErrorCode::io_failed, "opening");
-  TRAM_OK(raw_store_->grow_ahead());
+  if (!group_commit_.is_busy()) TRAM_OK(raw_store_->grow_ahead());
   return true;
 }
 
