@@ -519,7 +519,7 @@ class Node {
   Result<void> fire_timers(WriteTxn&, Time, Effects&);
   Result<void> add_timer(WriteTxn&, Time at, TimerKind, BytesView id);
   Result<void> greet(ReadTxn&, Time, const PartyId& broker, Link&, Effects&);
-  Result<void> leave_retired(WriteTxn&, const PartyId& broker);
+  Result<void> leave_retired(WriteTxn&, Time, const PartyId& broker, Effects&);
   Result<void> refresh_links(WriteTxn&, Time, Effects&);
   // checkpoints.cpp
   template <class Frame>

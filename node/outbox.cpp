@@ -533,7 +533,9 @@ Result<void> Node::recompute_accepted(WriteTxn& txn, Time now, const proto::Enve
     if (custody.voided) continue;
     auto link = links_.find(custody.broker);
     if (link != links_.end() && link->second.greeted && link->second.epoch != custody.epoch) continue;
-    if (auto broker = directory_.broker(custody.broker)) domains.insert(broker->record.failure_domain);
+    const auto broker = directory_.broker(custody.broker);
+    if (!broker || (broker->record.retired && !in_force_.contains(custody.broker))) continue;  // its disks may be gone
+    domains.insert(broker->record.failure_domain);
   }
   item.custodies = static_cast<uint32_t>(domains.size());
   if (auto going = going_envelopes_.find(env_id); going != going_envelopes_.end()) going->second.custodies = item.custodies;

@@ -242,13 +242,27 @@ Result<void> Node::on_reconcile(WriteTxn& txn, Time now, const PartyId& broker, 
   return {};
 }
 
-/// By a wrong clock all brokers are strangers; a retired one is given nothing any more.
-Result<void> Node::leave_retired(WriteTxn& txn, const PartyId& broker) {
+/// By a wrong clock all brokers are strangers; a retired one is given nothing any more, and what it holds counts no more (R5).
+Result<void> Node::leave_retired(WriteTxn& txn, Time now, const PartyId& broker, Effects& effects) {
   const auto known = directory_.broker(broker);
   if (!known || !known->record.retired) return {};
   const Bytes prefix = row_key(broker);
   TRAM_TRY(rows, txn.scan(table::pending, prefix, prefix_end(prefix), retired_rows_max));
   for (const Row& row : rows) TRAM_OK(txn.erase(table::pending, row.key));
+
+  TRAM_TRY(state, txn.get(table::broker_state, broker));
+  if (!state) return {};  // it held nothing, or was left before
+  TRAM_OK(txn.erase(table::broker_state, broker));
+  std::vector<proto::EnvelopeRecord> held;
+  const auto walked = for_each(txn, table::open_envelope, {}, [&](const Row& row) -> Result<void> {
+    TRAM_TRY(envelope, find_envelope(txn, id_at<EnvelopeId>(row.key, 0)));
+    if (!envelope) return {};
+    TRAM_TRY(custody, txn.get(table::custody, custody_key(*envelope, broker)));
+    if (custody) held.push_back(std::move(*envelope));
+    return {};
+  });
+  TRAM_OK(walked);
+  for (const auto& envelope : held) TRAM_OK(recompute_accepted(txn, now, envelope, effects));
   return {};
 }
 
@@ -256,20 +270,23 @@ Result<void> Node::refresh_links(WriteTxn& txn, Time now, Effects& effects) {
   const auto ids = directory_.broker_ids(now);
   const std::set<PartyId> in_force(ids.begin(), ids.end());
   // Not whether a link was missing: late frames and old sources make links of brokers that io has let go of.
-  if (in_force != in_force_) {
-    effects.directory_changed = true;
-    TRAM_TRY(waited_for, parties_in(txn, table::pending));
-    for (const PartyId& broker : waited_for)  // one may have retired while we were off, and has no link
-      if (!in_force.contains(broker)) TRAM_OK(leave_retired(txn, broker));
-  }
+  const bool changed = in_force != in_force_;
   in_force_ = in_force;
+  if (changed) {
+    effects.directory_changed = true;
+    for (const Table& rows : {table::pending, table::broker_state}) {
+      TRAM_TRY(known, parties_in(txn, rows));
+      for (const PartyId& broker : known)  // one may have retired while we were off, and has no link
+        if (!in_force.contains(broker)) TRAM_OK(leave_retired(txn, now, broker, effects));
+    }
+  }
   for (const PartyId& id : in_force) links_.try_emplace(id);
   for (auto it = links_.begin(); it != links_.end();) {
     if (in_force.count(it->first)) {
       ++it;
       continue;
     }
-    TRAM_OK(leave_retired(txn, it->first));
+    TRAM_OK(leave_retired(txn, now, it->first, effects));
     own_log_.disconnected(it->first);
     it = links_.erase(it);
   }

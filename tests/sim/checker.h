@@ -31,7 +31,7 @@ class Checker final : public Observer {
   void expect_smaller_groups() { groups_vary_ = true; }
   /// Brokers that the directory names.
   void joined(const BrokerHost& broker) { in_force_.insert(&broker); }
-  void retired(const BrokerHost& broker) { in_force_.erase(&broker), one_retired_ = true; }
+  void retired(const BrokerHost& broker) { in_force_.erase(&broker), retired_.insert(broker.party().id); }
   size_t in_force() const { return in_force_.size(); }
   bool in_force(const BrokerHost& broker) const { return in_force_.contains(&broker); }
   /// sweep(), unless nothing was committed since the last one.
@@ -108,9 +108,8 @@ class Checker final : public Observer {
   std::map<std::tuple<PartyId, Epoch, uint32_t>, uint64_t> log_sizes_;  // told in greetings, of each generation
   std::set<std::pair<DocUuid, PartyId>> rejected_;
   std::set<std::pair<PartyId, Epoch>> lapsed_;
-  std::set<PartyId> excused_, forkers_;
+  std::set<PartyId> excused_, forkers_, retired_;
   std::set<const BrokerHost*> in_force_;
-  bool one_retired_ = false;
   bool groups_vary_ = false;
   uint64_t commits_swept_ = 0;
   std::map<const NodeHost*, uint64_t> directory_sizes_;

@@ -28,7 +28,7 @@ enum class Fault : uint8_t {
   // operations
   agency_joins, agency_suspended, broker_added, broker_retired, policy_changed,
   // drawn apart, each at a time of its own
-  all_put_back, agencies_merged, agency_split, directory_rolled_back, keys_renewed,
+  all_put_back, agencies_merged, agency_split, directory_rolled_back, keys_renewed, directory_split,
 };
 inline constexpr std::array fault_names{
     std::string_view("process: killed"), std::string_view("process: power cut"), std::string_view("process: killed before a commit"),
@@ -63,10 +63,11 @@ inline constexpr std::array fault_names{
     std::string_view("store: all brokers' and a node's old copies at once"),
     std::string_view("operation: agencies merged"), std::string_view("operation: agency split"),
     std::string_view("broker: shows an older directory"), std::string_view("operation: keys of an agency renewed"),
+    std::string_view("directory: officers sign two"),
 };
 /// From here on each kind is drawn from dice of its own, so that it leaves the rest of the seed as it is without it.
 inline constexpr size_t drawn_apart_from = static_cast<size_t>(Fault::all_put_back);
-inline constexpr size_t fault_count = static_cast<size_t>(Fault::keys_renewed) + 1;
+inline constexpr size_t fault_count = static_cast<size_t>(Fault::directory_split) + 1;
 static_assert(fault_names.size() == fault_count);
 constexpr std::string_view name_of(Fault fault) { return fault_names[static_cast<size_t>(fault)]; }
 

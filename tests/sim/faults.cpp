@@ -172,6 +172,7 @@ void Simulation::inject(Fault fault) {
     case agencies_merged:
     case agency_split: return close_agency(fault);
     case keys_renewed: return renew_keys();
+    case directory_split: return split_directory();
     case directory_rolled_back: return roll_back_directory(*brokers_[hostile_broker_]);
     default: return;  // happens at a rate: a frame, a step, a job
   }
@@ -263,6 +264,7 @@ void Simulation::clone(NodeHost& host) {
   copy.bodies().restore(image.bodies);
   host.log().expect("node.fenced");
   copy.log().expect("node.fenced");
+  if (plan_.has(Fault::directory_split)) expect_two_directories(copy);
   start_copy(copy, host);
 }
 

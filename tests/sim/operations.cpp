@@ -6,10 +6,14 @@
 
 namespace tram::sim {
 
+void Simulation::publish(BrokerHost& broker, std::vector<Bytes> entries) {
+  publishers_.push_back(std::make_unique<Publisher>(world_, network_, broker, std::move(entries)));
+  publishers_.back()->start();
+}
+
 void Simulation::publish(BrokerHost& broker) {
   const auto first = realm_->entries().begin() + static_cast<ptrdiff_t>(realm_->first_entries());
-  publishers_.push_back(std::make_unique<Publisher>(world_, network_, broker, std::vector<Bytes>(first, realm_->entries().end())));
-  publishers_.back()->start();
+  publish(broker, std::vector<Bytes>(first, realm_->entries().end()));
 }
 
 void Simulation::decide(std::vector<proto::Change> changes) {
@@ -112,6 +116,40 @@ void Simulation::accept_new_keys(NodeHost& node) {
   node.take_new_keys();
   world_.stay_awake(seconds(20));
   node.return_after(dice(Fault::keys_renewed).within(milliseconds(100), seconds(60)));
+}
+
+void Simulation::expect_two_directories(Host& host) {
+  for (const char* event : {"view.contradicts", "view.differs", "directory.entry_refused", "entry.was_refused"}) host.log().expect(event);
+}
+
+/// The officers sign two entries with one number; one broker is given the one, another broker the other. Nothing joins the two
+/// directories again, so this happens only in weeks that do not end in calm.
+void Simulation::split_directory() {
+  auto& random = dice(Fault::directory_split);
+  const PartyId renamed = nodes_[0]->party().id;  // it is there from the start
+  std::vector<BrokerHost*> able;
+  for (auto& broker : brokers_)
+    if (broker->up() && checker_->in_force(*broker)) able.push_back(broker.get());
+  if (able.size() < 2 || realm_->successors(renamed)) return;
+  BrokerHost& one = *able[random.below(able.size())];
+  std::erase(able, &one);
+  BrokerHost& other = *able[random.below(able.size())];
+  world_.injected(Fault::directory_split);
+  world_.stay_awake(minutes(2));
+  world_.trace("**", "the officers sign one directory for " + one.name() + " and another for " + other.name());
+  for (auto& node : nodes_) expect_two_directories(*node);
+  for (auto& copy : copies_) expect_two_directories(*copy);
+  for (auto& broker : brokers_) expect_two_directories(*broker);
+  for (auto& witness : witnesses_) expect_two_directories(*witness);
+  const auto first = realm_->entries().begin() + static_cast<ptrdiff_t>(realm_->first_entries());
+  std::vector<Bytes> beside(first, realm_->entries().end());
+  auto change = realm_->record(renamed);
+  change.agency.name_vi += " (khác)";
+  beside.push_back(realm_->sign_beside({{world_.now(), std::move(change)}}));
+  realm_->decide({{world_.now(), realm_->policy()}}, world_.now());
+  for (auto& broker : brokers_) broker->set_approved_entries(realm_->entries().size());
+  publish(one);
+  publish(other, std::move(beside));
 }
 
 /// An agency closes, once of each kind, often while its node is off: what it has not answered goes to its successor, or back.

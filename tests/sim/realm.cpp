@@ -108,6 +108,21 @@ void Realm::decide(std::vector<proto::Change> changes, Time now) {
   apply(sign(std::move(changes), 3));
 }
 
+Bytes Realm::sign_beside(std::vector<proto::Change> changes) {
+  const Bytes entry = sign(std::move(changes), 3);
+  auto txn = store_.begin_write().value();
+  SIM_REQUIRE(directory_->apply(*txn, entry, now_), "realm");
+  beside_.emplace_back(directory_->size(), directory_->root());
+  txn.reset();  // never committed
+  SIM_REQUIRE(directory_->load(*store_.begin_read().value()), "realm");
+  return entry;
+}
+
+bool Realm::have_signed(uint64_t size, const Hash& root) const {
+  if (std::find(beside_.begin(), beside_.end(), std::pair{size, root}) != beside_.end()) return true;
+  return size <= directory_->size() && directory_->root_at(*store_.begin_read().value(), size).value() == root;
+}
+
 Bytes Realm::sign(std::vector<proto::Change> changes, size_t officers) {
   proto::EntryPayload next;
   next.index = directory_->size();

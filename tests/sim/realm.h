@@ -45,6 +45,13 @@ class Realm {
   std::string name(const PartyId& id) const;
   /// The officers decide something more: one entry, signed, at the end of entries().
   void decide(std::vector<proto::Change> changes, Time now);
+  /// An entry that the officers sign beside the next one that they decide: with its number, of other content. Not in entries().
+  Bytes sign_beside(std::vector<proto::Change> changes);
+  bool signed_two() const { return !beside_.empty(); }
+  /// Whether the officers have signed a directory of this size and root.
+  bool have_signed(uint64_t size, const Hash& root) const;
+  /// What the directory says of an agency, for decide().
+  proto::AgencyChange record(const PartyId& agency) const { return {records_.at(agency)}; }
   /// The last agency's keys, for decide().
   proto::AgencyChange late_agency() const;
   proto::BrokerChange broker_record(size_t i) const;
@@ -68,12 +75,13 @@ class Realm {
   Time now_;
   proto::PolicyChange policy_;
   std::vector<Party> officers_, brokers_, agencies_, witnesses_;
-  MemStore store_;
+  mutable MemStore store_;
   std::unique_ptr<directory::Directory> directory_;
   std::vector<Bytes> entries_;
   std::map<PartyId, proto::Agency> records_;
   std::map<PartyId, std::vector<LogPublic>> former_log_keys_;
   std::optional<proto::Agency> late_;
+  std::vector<std::pair<uint64_t, Hash>> beside_;
   std::map<PartyId, std::vector<PartyId>> closed_;
   size_t first_ = 0;
 };

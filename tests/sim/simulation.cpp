@@ -11,7 +11,7 @@ constexpr Time epoch_start{1772500000000};  // March 2026
 constexpr Duration week = days(7);
 constexpr Duration calm_max = minutes(10);  // I16
 constexpr Duration burst_settles = seconds(25);
-constexpr uint64_t kind_per_mille = 300, once_per_mille = 500, restored_per_mille = 345, apart_per_mille = 250;
+constexpr uint64_t kind_per_mille = 300, once_per_mille = 500, restored_per_mille = 345, apart_per_mille = 250, split_per_mille = 450;
 /// One a kind. The seeds that are recorded in tests/mutants draw none of the kinds after the first: they stay what they were.
 constexpr std::array<uint64_t, fault_count - drawn_apart_from> apart_salts{0, 10 << 20, 14 << 20, 43 << 20};
 
@@ -66,8 +66,11 @@ void Simulation::plan_faults(const Options& options) {
 }
 
 void Simulation::plan_apart(const Options& options) {
-  for (size_t i = drawn_apart_from; i < fault_count; ++i)
-    plan_.on[i] = options.only ? *options.only == static_cast<Fault>(i) : dice(static_cast<Fault>(i)).chance(apart_per_mille);
+  for (size_t i = drawn_apart_from; i < fault_count; ++i) {
+    const auto fault = static_cast<Fault>(i);
+    plan_.on[i] = options.only ? *options.only == fault : dice(fault).chance(fault == Fault::directory_split ? split_per_mille : apart_per_mille);
+  }
+  if (plan_.ends_in_calm) plan_.on[static_cast<size_t>(Fault::directory_split)] = false;
   habits_.groups_vary = habits_.may_be_suspended || plan_.has(Fault::agencies_merged) || plan_.has(Fault::agency_split);
 }
 

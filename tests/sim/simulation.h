@@ -73,6 +73,8 @@ class Simulation {
   std::vector<NodeHost*> open_nodes();
   void close_agency(Fault);
   void renew_keys();
+  void split_directory();
+  static void expect_two_directories(Host&);
   void accept_new_keys(NodeHost&);
   void roll_back_directory(BrokerHost&);
   SimRandom& dice(Fault fault) { return apart_[static_cast<size_t>(fault) - drawn_apart_from]; }
@@ -82,6 +84,7 @@ class Simulation {
   bool watched(const NodeHost&);
   /// The officers decide, and what they decided reaches the brokers.
   void decide(std::vector<proto::Change>);
+  void publish(BrokerHost&, std::vector<Bytes> entries);
   void publish(BrokerHost&);
   void reinstate(NodeHost&);
   Duration a_while();

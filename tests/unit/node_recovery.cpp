@@ -447,6 +447,55 @@ TEST_CASE("R7: a custody whose check ends after its broker came with another sto
   CHECK(pending().size() == (lost ? 1 : 0));
 }
 
+TEST_CASE("R5: the custody of a broker that retires counts no more; what is accepted needs another one") {
+  Exchange world;
+  for (size_t broker = 0; broker < 3; ++broker) world.greet(broker);
+  world.feed();
+  world.wrapped(world.send_letter());
+  const auto envelope = world.last_envelope();
+  const auto item = [&] {
+    proto::ItemRecord record;
+    REQUIRE(proto::decode_record(*world.realm.read()->get(table::item, row_key(envelope.uuid, envelope.recipient)).value(), record));
+    return record;
+  };
+  const auto held_by = [&](size_t broker) {
+    const Bytes prefix = row_key(world.brokers[broker].id);
+    const auto pending = world.realm.read()->scan(table::pending, prefix, prefix_end(prefix), 9).value();
+    REQUIRE(pending.size() == 1);
+    crypto::Custody custody;
+    custody.realm = world.realm.directory->realm();
+    custody.broker = world.brokers[broker].id;
+    proto::BrokerState state;
+    REQUIRE(proto::decode_record(*world.realm.read()->get(table::broker_state, custody.broker).value(), state));
+    custody.epoch = state.epoch;
+    custody.env_id = envelope.env_id;
+    custody.recipient = world.party.id;
+    custody.position = custody.chunks = 1;
+    CustodyDone done;
+    const uint64_t order = Reader(BytesView(pending.at(0).key).subspan(PartyId::size + 1)).u64();
+    done.valid.push_back({custody.broker, world.brokers[broker].sig, crypto::encode_custody(custody, world.broker_keys[broker]), Lane::normal, order});
+    world.step({JobResult{done}});
+    for (int i = 0; i < 3; ++i) world.now = world.now + seconds(1), world.tick();
+  };
+  held_by(0);
+  held_by(1);
+  REQUIRE(item().state == proto::ItemState::accepted);
+  const bool off = GENERATE(false, true);
+  proto::BrokerChange gone = world.realm.directory->broker(world.brokers[1].id)->record;
+  gone.retired = true;
+  world.realm.must({{world.now, gone}});
+  world.now = world.now + minutes(1);
+  if (off) world.restart();
+  else world.tick();
+  CHECK(item().state == proto::ItemState::queued);
+  CHECK(item().custodies == 1);
+  if (off)
+    for (size_t broker : {0u, 2u}) world.greet(broker);
+  held_by(2);
+  CHECK(item().state == proto::ItemState::accepted);
+  CHECK(item().custodies == 2);
+}
+
 TEST_CASE("what waits for a broker that retired while the node was off is given to nobody") {
   Exchange world;
   world.feed();
