@@ -64,7 +64,7 @@ int make_directory(int at, const std::string& path, bool& made) {
   return errno == EEXIST ? 0 : errno;
 }
 
-int sync_directory(int at, const std::string& path) {
+int sync_directory_at(int at, const std::string& path) {
   Fd fd(::openat(at, path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   return fd ? sync_fd(fd.get()) : errno;
 }
@@ -247,7 +247,7 @@ Result<void> BodyFiles::sync(std::string_view name) {
   }
   if (!first) return {};
   std::string path = path_of(name);
-  if ((error = sync_directory(directory_, path.substr(0, 2)))) return final_failure(error, "fsync of the directory");
+  if ((error = sync_directory_at(directory_, path.substr(0, 2)))) return final_failure(error, "fsync of the directory");
   std::lock_guard lock(mutex_);
   if (auto it = entry_not_synced_.find(name); it != entry_not_synced_.end()) entry_not_synced_.erase(it);
   return {};
