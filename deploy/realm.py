@@ -112,11 +112,20 @@ class Api:
         if status != 201:
             raise RealmError(f"upload: {status} {body}")
         location = headers["Location"]
-        for offset in range(0, len(content), piece):
+        offset = asked = 0
+        while offset < len(content):
             status, _, body = self.call("PATCH", location, content[offset:offset + piece], {
                 "Tus-Resumable": "1.0.0", "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"})
+            if status == 409 and asked < 10:  # as tus has it: ask how far it came, and go on from there
+                asked += 1
+                status, headers, body = self.call("HEAD", location, headers={"Tus-Resumable": "1.0.0"})
+                if status >= 300:
+                    raise RealmError(f"upload: {status} {body}")
+                offset = int(headers["Upload-Offset"])
+                continue
             if status != 204:
                 raise RealmError(f"upload: {status} {body}")
+            offset += len(content[offset:offset + piece])
         return location.rsplit("/", 1)[1]
 
     def send(self, to, metadata, files=()):
