@@ -26,6 +26,17 @@ bool brings_documents(const proto::FrameBody& body) {
          std::holds_alternative<proto::ManifestData>(body) || std::holds_alternative<proto::ChunkData>(body) ||
          std::holds_alternative<proto::MailDeliver>(body);
 }
+
+/// The envelopes without a receipt of which this broker has signed for custody, whatever became of it.
+template <class Take>
+Result<void> for_each_held_by(ReadTxn& txn, const PartyId& broker, Take&& take) {
+  return for_each(txn, table::open_envelope, {}, [&](const Row& row) -> Result<void> {
+    TRAM_TRY(envelope, find_envelope(txn, id_at<EnvelopeId>(row.key, 0)));
+    if (!envelope) return {};
+    TRAM_TRY(custody, txn.get(table::custody, custody_key(*envelope, broker)));
+    return custody ? take(*envelope) : Result<void>{};
+  });
+}
 }  // namespace
 
 Result<void> Node::on_frame(WriteTxn& txn, Time now, FrameArrived& arrived, Effects& effects) {
@@ -207,13 +218,9 @@ Result<void> Node::requeue(WriteTxn& txn, Time now, const PartyId& broker, const
 
 Result<void> Node::ask_reconcile(ReadTxn& txn, const PartyId& broker, Effects& effects) {
   proto::Reconcile page;
-  TRAM_OK(for_each(txn, table::open_envelope, {}, [&](const Row& row) -> Result<void> {
-    const auto env_id = id_at<EnvelopeId>(row.key, 0);
-    TRAM_TRY(envelope, find_envelope(txn, env_id));
-    if (!envelope) return {};
-    TRAM_TRY(custody, txn.get(table::custody, custody_key(*envelope, broker)));
-    if (!custody) return {};  // it is on its way there: an answer that crosses it would accuse the broker
-    page.env_ids.push_back(env_id);
+  // What is on its way there is not asked for: an answer that crosses it would accuse the broker.
+  TRAM_OK(for_each_held_by(txn, broker, [&](const proto::EnvelopeRecord& envelope) -> Result<void> {
+    page.env_ids.push_back(envelope.env_id);
     if (page.env_ids.size() == limits::reconcile_ids_per_page_max) {
       send(broker, proto::Endpoint::control, std::move(page), effects);
       page = {};
@@ -254,14 +261,10 @@ Result<void> Node::leave_retired(WriteTxn& txn, Time now, const PartyId& broker,
   if (!state) return {};  // it held nothing, or was left before
   TRAM_OK(txn.erase(table::broker_state, broker));
   std::vector<proto::EnvelopeRecord> held;
-  const auto walked = for_each(txn, table::open_envelope, {}, [&](const Row& row) -> Result<void> {
-    TRAM_TRY(envelope, find_envelope(txn, id_at<EnvelopeId>(row.key, 0)));
-    if (!envelope) return {};
-    TRAM_TRY(custody, txn.get(table::custody, custody_key(*envelope, broker)));
-    if (custody) held.push_back(std::move(*envelope));
+  TRAM_OK(for_each_held_by(txn, broker, [&](const proto::EnvelopeRecord& envelope) -> Result<void> {
+    held.push_back(envelope);
     return {};
-  });
-  TRAM_OK(walked);
+  }));
   for (const auto& envelope : held) TRAM_OK(recompute_accepted(txn, now, envelope, effects));
   return {};
 }

@@ -11,15 +11,16 @@ void Simulation::publish(BrokerHost& broker, std::vector<Bytes> entries) {
   publishers_.back()->start();
 }
 
-void Simulation::publish(BrokerHost& broker) {
-  const auto first = realm_->entries().begin() + static_cast<ptrdiff_t>(realm_->first_entries());
-  publish(broker, std::vector<Bytes>(first, realm_->entries().end()));
+/// What the officers have decided since the week began.
+std::vector<Bytes> Simulation::decided() const {
+  const auto& all = realm_->entries();
+  return {all.begin() + static_cast<ptrdiff_t>(realm_->first_entries()), all.end()};
 }
 
-void Simulation::decide(std::vector<proto::Change> changes) {
+void Simulation::decide(std::vector<proto::Change> changes, BrokerHost& at) {
   realm_->decide(std::move(changes), world_.now());
   for (auto& broker : brokers_) broker->set_approved_entries(realm_->entries().size());
-  publish(any_broker());
+  publish(at, decided());
 }
 
 void Simulation::reinstate(NodeHost& node) {
@@ -141,14 +142,11 @@ void Simulation::split_directory() {
   for (auto& copy : copies_) expect_two_directories(*copy);
   for (auto& broker : brokers_) expect_two_directories(*broker);
   for (auto& witness : witnesses_) expect_two_directories(*witness);
-  const auto first = realm_->entries().begin() + static_cast<ptrdiff_t>(realm_->first_entries());
-  std::vector<Bytes> beside(first, realm_->entries().end());
+  auto beside = decided();
   auto change = realm_->record(renamed);
   change.agency.name_vi += " (khác)";
   beside.push_back(realm_->sign_beside({{world_.now(), std::move(change)}}));
-  realm_->decide({{world_.now(), realm_->policy()}}, world_.now());
-  for (auto& broker : brokers_) broker->set_approved_entries(realm_->entries().size());
-  publish(one);
+  decide({{world_.now(), realm_->policy()}}, one);
   publish(other, std::move(beside));
 }
 

@@ -302,7 +302,7 @@ void Simulation::calm(Outcome& outcome) {
   // A broker put back to an older disk lost what the authority had published: it publishes to all.
   if (realm_->entries().size() > realm_->first_entries())
     for (auto& broker : brokers_)
-      if (checker_->in_force(*broker)) publish(*broker);
+      if (checker_->in_force(*broker)) publish(*broker, decided());
   const Time last_fault = world_.now(), limit = last_fault + calm_max;
   std::string why, before;
   for (Time quiet_since = last_fault; world_.now() - quiet_since < seconds(20);) {

@@ -83,9 +83,10 @@ class Simulation {
   void all_up();
   bool watched(const NodeHost&);
   /// The officers decide, and what they decided reaches the brokers.
-  void decide(std::vector<proto::Change>);
+  void decide(std::vector<proto::Change> changes) { decide(std::move(changes), any_broker()); }
+  void decide(std::vector<proto::Change>, BrokerHost& at);
+  std::vector<Bytes> decided() const;
   void publish(BrokerHost&, std::vector<Bytes> entries);
-  void publish(BrokerHost&);
   void reinstate(NodeHost&);
   Duration a_while();
   NodeHost& any_node() { return *nodes_[world_.random.below(nodes_.size())]; }
