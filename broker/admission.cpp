@@ -478,7 +478,7 @@ Result<void> Broker::State::on_offered(Step& step, OfferDone& done) {
   // With a record, this is a body of an earlier epoch: its chunks count again only when they have been checked again.
   BodyRecord body_record;
   body_record.header = std::move(done.asked.offer.header);
-  if (done.asked.offer.manifest.size() <= stored_manifest_bytes_max)
+  if (done.asked.offer.manifest.size() <= limits::broker_row_manifest_bytes_max)
     body_record.manifest = std::move(done.asked.offer.manifest);
   body_record.chunks = done.header.chunks;
   body_record.bytes = done.body_bytes;
@@ -562,13 +562,26 @@ Result<void> Broker::State::on_chunk_put(Step& step, FrameReceived& event, const
   return {};
 }
 
-void Broker::State::start_sync(Step& step, const PartyId& sender, const DocId& doc_id, Upload& of) {
-  if (of.syncing || of.written.empty()) return;
-  // One sync for all chunks that have come, while they are no more than half of what may be in flight.
-  if (of.written.size() < of.waiters.size() && of.written.size() < limits::chunk_credit / 2) return;
-  of.syncing = true;
-  step.out.jobs.push_back(SyncBodyJob{sender, doc_id, std::move(of.written)});
-  of.written.clear();
+/// One sync for many chunks: when the body is whole, when half of what may be in flight has come, or when no more comes.
+/// Returns when the first one that has to wait is due.
+std::optional<Time> Broker::State::start_syncs(Step& step) {
+  std::optional<Time> next;
+  if (!chunks_written) return next;
+  chunks_written = false;
+  for (auto& [key, of] : uploads) {
+    if (of.syncing || of.written.empty()) continue;
+    const Time due = of.written_since + chunk_sync_wait;
+    const bool whole = of.lease.present + of.written.size() == of.chunks;
+    if (!whole && of.written.size() < limits::chunk_credit / 2 && step.now < due && step.now >= of.written_since) {
+      chunks_written = true;
+      next = next ? std::min(*next, due) : due;
+      continue;
+    }
+    of.syncing = true;
+    step.out.jobs.push_back(SyncBodyJob{table::sender_of_key(key), table::doc_of_key(key), std::move(of.written)});
+    of.written.clear();
+  }
+  return next;
 }
 
 Result<void> Broker::State::on_chunk_written(Step& step, WriteChunkDone& done) {
@@ -579,8 +592,9 @@ Result<void> Broker::State::on_chunk_written(Step& step, WriteChunkDone& done) {
   if (it == uploads.end()) return {};  // freed or reloaded meanwhile; the sender asks again
   Upload& of = it->second;
   if (done.outcome) {
+    if (of.written.empty()) of.written_since = step.now;
     of.written.push_back(done.index);
-    start_sync(step, done.asker.peer, done.doc_id, of);
+    chunks_written = true;
     return {};
   }
   if (done.outcome.error().code == ErrorCode::bad_format) ++counters.hostile;
@@ -590,7 +604,6 @@ Result<void> Broker::State::on_chunk_written(Step& step, WriteChunkDone& done) {
     chunk_done(step, asker, done.doc_id, done.index, number(done.outcome.error().code));
   }
   of.waiters.erase(waiting);
-  start_sync(step, done.asker.peer, done.doc_id, of);
   return {};
 }
 
@@ -620,7 +633,7 @@ Result<void> Broker::State::on_body_synced(Step& step, SyncBodyDone& done) {
     TRAM_OK(step.txn.put(table::lease, key, proto::encode_record(of.lease)));
     if (of.lease.present == of.chunks) TRAM_OK(body_whole_again(step, key));
   }
-  start_sync(step, done.sender, done.doc_id, of);
+  chunks_written = chunks_written || !of.written.empty();
   return {};
 }
 

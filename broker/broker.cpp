@@ -463,6 +463,7 @@ Result<void> Broker::State::finish(Step& step) {
   }
   TRAM_OK(serve_contents(step));
   start_bulk_jobs(step);
+  const auto next_sync = start_syncs(step);
 
   TRAM_OK(write_parties(step));
   if (parties.size() > cached_parties_max) parties.clear();
@@ -492,6 +493,7 @@ Result<void> Broker::State::finish(Step& step) {
   };
   if (contents.size() > 0 && contents.any(ready)) wake(step.now);
   if (!handed.empty()) wake(handed_since + handed_wait);
+  if (next_sync) wake(*next_sync);
   TRAM_TRY(timers, step.txn.scan(table::timer, {}, {}, 1));
   if (!timers.empty()) {
     TRAM_TRY(row, table::read_timer_key(timers.front().key));

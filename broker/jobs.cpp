@@ -106,7 +106,7 @@ Result<void> accept_offer(OfferDone& done, Bodies& bodies) {
   }
   done.body_bytes = sealed_bytes(manifest.padded_bytes, header.chunks);
   done.header = std::move(header);
-  if (offer.manifest.size() > stored_manifest_bytes_max) {
+  if (offer.manifest.size() > limits::broker_row_manifest_bytes_max) {
     const std::string side = manifest_name(done.header.id);
     TRAM_OK(bodies.create(side, offer.manifest.size()));
     TRAM_OK(bodies.write(side, 0, offer.manifest));

@@ -30,7 +30,6 @@ struct Asker {
 /// Name of a body's file and of the side file that holds a manifest over 48 KiB.
 std::string body_name(const DocId&);
 std::string manifest_name(const DocId&);
-inline constexpr size_t stored_manifest_bytes_max = 48u << 10;
 
 // ---- custody requests ---------------------------------------------------------------------------------------
 

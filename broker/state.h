@@ -37,6 +37,7 @@ inline constexpr size_t suspects_max = 64;
 inline constexpr Duration info_kept = seconds(60);
 inline constexpr Duration handed_wait = milliseconds(50);
 inline constexpr size_t handed_waiting_max = 256;
+inline constexpr Duration chunk_sync_wait = milliseconds(20);  // for the other chunks of a body
 inline constexpr Duration storage_retry = seconds(20);  // all is final a minute after there is room again (I16)
 inline constexpr Duration allow_list_every = minutes(5);
 inline constexpr Duration session_idle_max = hours(24);
@@ -113,6 +114,7 @@ struct Upload {
   LeaseRecord lease;
   std::map<uint32_t, std::vector<Asker>> waiters;  // writing or waiting for the sync
   std::vector<uint32_t> written;                   // not yet synced
+  Time written_since;                              // the first of them
   bool syncing = false;
   Time used;
   bool idle() const { return waiters.empty() && written.empty() && !syncing; }
@@ -217,6 +219,7 @@ struct Broker::State {
   Started started;
 
   std::map<Bytes, Upload> uploads;  // body key -> upload
+  bool chunks_written = false;      // some of them have chunks that wait for a sync
   std::set<DocId> offers_in_flight;
   std::set<std::string> removing;  // files being removed
   std::deque<WriteChunkJob> writes;
@@ -285,7 +288,7 @@ struct Broker::State {
   Result<void> on_body_synced(Step&, SyncBodyDone&);
   Result<Upload*> upload(Step&, const PartyId& sender, const DocId&);
   void chunk_done(Step&, const Asker&, const DocId&, uint32_t index, uint16_t refusal);
-  void start_sync(Step&, const PartyId& sender, const DocId&, Upload&);
+  std::optional<Time> start_syncs(Step&);
   Result<void> on_reconcile(Step&, const Asker&, const proto::Reconcile&);
 
   // delivery.cpp

@@ -8,14 +8,15 @@ namespace tram::node {
 
 namespace {
 
-Result<std::optional<crypto::BodyPart>> part_of(BytesView header_bytes, const std::string& name, uint32_t chunks, uint32_t first,
-                                                uint32_t count) {
-  TRAM_TRY(header, crypto::decode_header(header_bytes));
+template <class Record>
+Result<std::optional<crypto::BodyPart>> part_of(const Record& record, const std::string& name, uint32_t first, uint32_t count) {
+  TRAM_TRY(header, crypto::decode_header(record.header));
   crypto::BodyPart part;
   part.name = name;
+  part.manifest = record.manifest;
   part.manifest_name = manifest_name(name);
   part.manifest_id = header.manifest_id;
-  part.chunks = chunks;
+  part.chunks = record.chunks;
   part.first = first;
   part.count = count;
   return std::optional<crypto::BodyPart>(std::move(part));
@@ -25,12 +26,12 @@ Result<std::optional<crypto::BodyPart>> part_of(BytesView header_bytes, const st
 
 Result<std::optional<crypto::BodyPart>> body_part(const proto::OutRecord& record, uint32_t first, uint32_t count) {
   if (record.state != proto::OutState::sent || !record.body_kept || record.inline_body) return std::optional<crypto::BodyPart>{};
-  return part_of(record.header, record.body_name, record.chunks, first, count);
+  return part_of(record, record.body_name, first, count);
 }
 
 Result<std::optional<crypto::BodyPart>> body_part(const proto::InRecord& record, uint32_t first, uint32_t count) {
   if (!record.body_kept || record.inline_body) return std::optional<crypto::BodyPart>{};
-  return part_of(record.header, body_name(record.doc_id), record.chunks, first, count);
+  return part_of(record, body_name(record.doc_id), first, count);
 }
 
 std::string describe(const DamagedBody& body) { return (body.sent ? "sent " : "received ") + body.doc_id.hex(); }

@@ -123,12 +123,16 @@ Result<void> Node::on_withheld(WriteTxn& txn, Time now, const crypto::Notice& no
 
 // ---- recipient --------------------------------------------------------------------------------------------------
 
-/// Whether the envelope has come, or will not: a channel that has passed its position does not wait for it.
+/// Whether the envelope is still to come: not once its channel has passed that position, and not once its sender has told of
+/// a later life, which issues anew what it has of it and tells of that (R13).
 Result<bool> Node::is_behind(ReadTxn& txn, const PartyId& sender, Lane lane, const HeadRow& head) {
   TRAM_TRY(answered, txn.get(table::answer, head.env_id));
   if (answered) return false;
   TRAM_TRY(channel, find<proto::ChannelIn>(txn, table::channel_in, row_key(sender, lane)));
   if (channel && std::pair(head.inc, head.seq) < std::pair(channel->inc, channel->next_seq)) return false;
+  const Bytes lives = row_key(sender, lane);
+  TRAM_TRY(later, txn.scan(table::peer_life, row_key(sender, lane, head.inc + 1), prefix_end(lives), 1));
+  if (!later.empty()) return false;
   TRAM_TRY(held, txn.get(table::incoming_held, row_key(sender, lane, head.inc, head.seq)));
   return !held.has_value();
 }

@@ -237,6 +237,7 @@ class Node {
   struct Upload {
     DocUuid uuid;
     Bytes header;
+    Bytes manifest;                    // empty: it is a file beside the body
     std::string body_name;
     uint64_t body_bytes = 0;
     uint32_t chunks = 0;

@@ -51,17 +51,19 @@ Result<Time> entry_time(ReadTxn& txn, uint64_t size) {
   TRAM_TRY(last, audit::read_entry(txn, size - 1));
   return last ? last->time : Time{};
 }
-/// The last position of a channel up to which all was had: what was passed over in a gap, or because of a recovery, may
-/// still have come when the copy was made, while its envelope lived (R11, R21).
-Result<uint64_t> had_until(ReadTxn& txn, const PartyId& sender, Lane lane, const proto::ChannelIn& channel, Time now) {
-  uint64_t until = channel.next_seq - 1;
-  TRAM_OK(for_each(txn, table::skipped, row_key(sender, lane, channel.inc), [&](const Row& row) -> Result<void> {
+/// The last position of a channel, incarnation and number, up to which all was had: what was passed over in a gap, because of a
+/// recovery or as its sender began a new incarnation may still have come when the copy was made, while its envelope lived
+/// (R11, R13, R21).
+Result<std::pair<uint32_t, uint64_t>> had_until(ReadTxn& txn, const PartyId& sender, Lane lane, const proto::ChannelIn& channel, Time now) {
+  std::pair<uint32_t, uint64_t> until{channel.inc, channel.next_seq - 1};
+  TRAM_OK(for_each(txn, table::skipped, row_key(sender, lane), [&](const Row& row) -> Result<void> {
+    const uint32_t inc = Reader(BytesView(row.key).subspan(17)).u32();
     Reader value(row.value);
     const uint64_t first = value.u64();
     const EnvelopeId meant{value.array<EnvelopeId::size>()};
     const Time since{value.left() >= 8 ? static_cast<int64_t>(value.u64()) : 0};
     const bool lives = now - since < limits::time_to_live + limits::grace;
-    if (meant.is_zero() && lives && first > 0) until = std::min(until, first - 1);
+    if (meant.is_zero() && lives && first > 0) until = std::min(until, {inc, first - 1});
     return {};
   }));
   return until;
@@ -92,7 +94,7 @@ Result<void> read_backup_marks(ReadTxn& txn, BackupMarks& backup) {
     const auto sender = id_at<PartyId>(row.key, 0);
     const auto lane = static_cast<Lane>(row.key[PartyId::size]);
     TRAM_TRY(until, had_until(txn, sender, lane, channel, time));
-    if (until > 0) backup.marks.push_back({sender, lane, channel.inc, until});
+    if (until.second > 0) backup.marks.push_back({sender, lane, until.first, until.second});
     return {};
   });
 }
@@ -209,13 +211,12 @@ Result<void> Node::tell_senders(WriteTxn& txn, Time now, Effects& effects) {
     if (known.empty()) continue;
     for (Lane lane : {Lane::urgent, Lane::normal, Lane::bulk}) {
       const auto it = known.find(lane);
-      const bool any = it != known.end();
-      uint64_t until = 0;
-      if (any) {
+      std::pair<uint32_t, uint64_t> until{0, 0};
+      if (it != known.end()) {
         TRAM_TRY(had, had_until(txn, sender, lane, it->second, self_.store_time));
         until = had;
       }
-      TRAM_OK(tell(txn, now, sender, lane, any ? it->second.inc : 0, until, effects));
+      TRAM_OK(tell(txn, now, sender, lane, until.first, until.second, effects));
     }
   }
   return {};

@@ -177,7 +177,7 @@ Result<bool> Node::pump_lane(WriteTxn& txn, Time now, const PartyId& broker, Lin
         auto known = link.bodies.find(record.doc_id);
         if (known == link.bodies.end() && !record.inline_body) {
           if (!link.uploads.count(record.doc_id) && link.uploads.size() < uploads_at_once_max)
-            link.uploads.emplace(record.doc_id, Upload{record.uuid, record.header, record.body_name, record.body_bytes, record.chunks, lane, 0,
+            link.uploads.emplace(record.doc_id, Upload{record.uuid, record.header, record.manifest, record.body_name, record.body_bytes, record.chunks, lane, 0,
                                                        false, std::vector<bool>(record.chunks), 0, 0, {}, now});
           link.passed_over.insert(record.doc_id);
           cursor.from = order + 1;  // comes again when the body is there
@@ -369,9 +369,9 @@ Result<void> Node::on_refused(WriteTxn& txn, Time now, const PartyId& broker, Li
 void Node::pump_chunks(const PartyId& broker, Link& link, Time now, Effects& effects) {
   for (auto& [doc, upload] : link.uploads) {
     if (upload.offer_request == 0 && now >= link.backoff_until) {
-      const uint64_t manifest_bytes = 16 + 32 * uint64_t{upload.chunks};
-      upload.offer_request = send(broker, proto::Endpoint::bulk, proto::Offer{upload.header, {}}, effects,
-                                  ChunkSource{manifest_name(upload.body_name), 0, static_cast<uint32_t>(manifest_bytes)});
+      std::optional<ChunkSource> file;
+      if (upload.manifest.empty()) file = ChunkSource{manifest_name(upload.body_name), 0, 16 + 32 * upload.chunks};
+      upload.offer_request = send(broker, proto::Endpoint::bulk, proto::Offer{upload.header, upload.manifest}, effects, std::move(file));
       upload.last_heard = now;
     }
   }

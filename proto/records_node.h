@@ -59,7 +59,7 @@ struct OutRecord {
   uint32_t recipients = 0;
   Bytes header;            // signed, 4,412 bytes, once sealed
   Bytes document_key;      // DK, 32
-  Bytes manifest;         // inline bodies only; else in the side file (manifest_name)
+  Bytes manifest;         // empty when it is too large for a row: in the side file (manifest_name)
   std::string body_name;  // file of a large body, empty when inline
   Bytes inline_chunk;     // the sealed chunk when it is small, else in table body_inline
   uint64_t body_bytes = 0; // sealed bytes of the body
@@ -153,7 +153,7 @@ struct InRecord {
   uint64_t seq = 0;
   Bytes envelope;            // 400, evidence
   Bytes header;
-  Bytes manifest;            // inline bodies; else side file
+  Bytes manifest;            // empty when too large for a row: side file
   Bytes metadata;            // encode_metadata, whole (from the container)
   Bytes document_key;        // DK under the storage key
   uint64_t container_bytes = 0;

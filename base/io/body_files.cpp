@@ -18,11 +18,10 @@ bool valid_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
-std::string path_of(std::string_view name) {
-  std::string path;
-  path.append(name.substr(0, 2)).append("/").append(name);
-  return path;
-}
+/// The folder of a file: bodies lie in 16 (docs/decisions.md 15).
+std::string folder_of(std::string_view name) { return std::string(name.substr(0, 1)); }
+
+std::string path_of(std::string_view name) { return folder_of(name).append("/").append(name); }
 
 /// The sorted entries of a directory that `keep` accepts.
 template <class Keep>
@@ -53,7 +52,7 @@ Result<std::vector<std::string>> entries(int directory, const std::string& path,
 
 const std::string temporary_folder = "tmp";
 
-bool is_fan(std::string_view name) { return name.size() == 2 && valid_name(std::string(name) + "00"); }
+bool is_folder(std::string_view name) { return name.size() == 1 && valid_name(std::string(name) + "000"); }
 
 /// mkdirat that accepts an existing directory; 0 or errno. `made` tells whether it is new.
 int make_directory(int at, const std::string& path, bool& made) {
@@ -147,7 +146,7 @@ Result<void> BodyFiles::create(std::string_view name, uint64_t total_bytes) {
   if (!error) error = enter();
   if (error == ENOENT) {
     bool folder_made = false;
-    error = make_directory(directory_, std::string(name.substr(0, 2)), folder_made);
+    error = make_directory(directory_, folder_of(name), folder_made);
     // A new directory is synced at once: a later sync() of any file inside relies on it.
     if (!error && folder_made) error = sync_fd(directory_);
     if (!error) error = enter();
@@ -246,8 +245,7 @@ Result<void> BodyFiles::sync(std::string_view name) {
     first = entry_not_synced_.contains(name);
   }
   if (!first) return {};
-  std::string path = path_of(name);
-  if ((error = sync_directory_at(directory_, path.substr(0, 2)))) return final_failure(error, "fsync of the directory");
+  if ((error = sync_directory_at(directory_, folder_of(name)))) return final_failure(error, "fsync of the directory");
   std::lock_guard lock(mutex_);
   if (auto it = entry_not_synced_.find(name); it != entry_not_synced_.end()) entry_not_synced_.erase(it);
   return {};
@@ -264,11 +262,11 @@ Result<void> BodyFiles::remove(std::string_view name) {
 
 Result<std::vector<BodyFile>> BodyFiles::list(std::string_view after, size_t limit) const {
   std::vector<BodyFile> files;
-  TRAM_TRY(folders, entries(directory_, ".", is_fan));
+  TRAM_TRY(folders, entries(directory_, ".", is_folder));
   for (const std::string& folder : folders) {
-    if (folder < after.substr(0, 2)) continue;
+    if (folder < after.substr(0, 1)) continue;
     TRAM_TRY(names, entries(directory_, folder, [&](std::string_view name) {
-               return valid_name(name) && name.substr(0, 2) == folder && name > after;
+               return valid_name(name) && folder_of(name) == folder && name > after;
              }));
     for (std::string& name : names) {
       if (files.size() == limit) return files;

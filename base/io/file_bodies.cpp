@@ -9,7 +9,7 @@ Result<void> FileBodies::read(std::string_view name, uint64_t offset, std::span<
 }
 
 Result<std::vector<std::string>> FileBodies::list() {
-  constexpr size_t page = 1000;
+  constexpr size_t page = 16384;  // each page reads a whole folder
   std::vector<std::string> names;
   for (;;) {
     TRAM_TRY(files, files_.list(names.empty() ? std::string_view() : std::string_view(names.back()), page));

@@ -1,6 +1,6 @@
 // Copies of a daemon's home and the way back (R24): a hot copy of the store, every body file, the wrapped keys and the
 // configuration, a manifest with the size and hash of each; all read back from the disk before it counts.
-// Layout of a copy: store/data.mdb, bodies/<xx>/<name>, keys.tram, *.toml, enrol.request, new keys that wait, tokens, and `backup.manifest`:
+// Layout of a copy: store/data.mdb, bodies/<x>/<name>, keys.tram, *.toml, enrol.request, new keys that wait, tokens, and `backup.manifest`:
 // a line "SHA-256 (hex) bytes path" a file, in path order, written last.
 // Not here: what the rows mean (node/io, broker/io), schedules, encryption of the copy: bodies and rows are sealed or
 // MACed as they lie, keys only as wrapped by their passphrase.

@@ -170,6 +170,18 @@ void Checker::node_committed(NodeHost& host, const node::Effects& effects) {
   }
 }
 
+/// The manifest of a body that is a file: in the document's row, or durable beside the body.
+template <class Record>
+std::optional<crypto::Manifest> Checker::manifest_of(NodeHost& host, const Record& record, const std::string& body_name) {
+  Bytes bytes = record.manifest;
+  if (bytes.empty()) {
+    bytes.resize(16 + 32 * size_t{record.chunks});
+    if (!host.bodies().read_durable(node::manifest_name(body_name), 0, bytes)) return std::nullopt;
+  }
+  auto manifest = crypto::decode_manifest(bytes);
+  return manifest ? std::optional(std::move(*manifest)) : std::nullopt;
+}
+
 /// An answer leaves: what it says must be on disk (R1, R15), and it never says anything else later.
 void Checker::check_stored(NodeHost& host, const EnvelopeId& env_id, const DocId& doc_id, bool acknowledged) {
   auto txn = host.store().begin_read().value();
@@ -185,11 +197,9 @@ void Checker::check_stored(NodeHost& host, const EnvelopeId& env_id, const DocId
     return;
   }
   const std::string name = node::body_name(doc_id);
-  Bytes bytes(16 + 32 * size_t{record->chunks});
-  auto readable = host.bodies().read_durable(node::manifest_name(name), 0, bytes);
-  SIM_REQUIRE(readable, host.name(), "R15: acknowledged, manifest not durable:", brief(doc_id));
-  auto manifest = crypto::decode_manifest(bytes);
-  SIM_REQUIRE(manifest && body_durable(host.bodies(), name, *manifest), host.name(), "R15: acknowledged, body not durable:", brief(doc_id));
+  const auto manifest = manifest_of(host, *record, name);
+  SIM_REQUIRE(manifest, host.name(), "R15: acknowledged, manifest not durable:", brief(doc_id));
+  SIM_REQUIRE(body_durable(host.bodies(), name, *manifest), host.name(), "R15: acknowledged, body not durable:", brief(doc_id));
 }
 
 void Checker::node_sends(NodeHost& host, const node::Send& send) {
@@ -354,9 +364,7 @@ void Checker::check_custody(BrokerHost& host, const crypto::Custody& custody, st
 bool Checker::node_keeps(NodeHost& host, ReadTxn& txn, const proto::OutRecord& record) {
   if (!record.body_kept) return false;
   if (record.inline_body) return !record.inline_chunk.empty() || txn.get(table::body_inline, record.doc_id).value().has_value();
-  Bytes bytes(16 + 32 * size_t{record.chunks});
-  if (!host.bodies().read_durable(node::manifest_name(record.body_name), 0, bytes)) return false;
-  auto manifest = crypto::decode_manifest(bytes);
+  const auto manifest = manifest_of(host, record, record.body_name);
   return manifest && body_durable(host.bodies(), record.body_name, *manifest);
 }
 

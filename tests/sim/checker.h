@@ -72,6 +72,8 @@ class Checker final : public Observer {
   void check_accepted(NodeHost&, ReadTxn&, const proto::ItemRecord&, bool at_once);
   void check_stored(NodeHost&, const EnvelopeId&, const DocId&, bool acknowledged);
   bool body_durable(const MemBodies&, const std::string& name, const crypto::Manifest&);
+  template <class Record>
+  std::optional<crypto::Manifest> manifest_of(NodeHost&, const Record&, const std::string& body_name);
   bool is_chunk(const Bytes& chunk, const ChunkId&);
   bool is_manifest(const Bytes& manifest, const ManifestId&);
   bool broker_holds(BrokerHost&, ReadTxn&, const PartyId& sender, const DocId&);

@@ -455,9 +455,8 @@ void Simulation::turn_hostile(Fault fault) {
     };
     return later(a_while(), [&broker] { broker.lies = nullptr; });
   }
-  const PartyId victim = any_node().party().id;
   auto old = std::make_shared<std::vector<broker::Send>>();
-  broker.tamper = [this, host = &broker, fault, victim, old](std::vector<broker::Send>& sends) {
+  broker.tamper = [this, host = &broker, fault, old](std::vector<broker::Send>& sends) {
     auto& chance = world_.random;
     if (fault == withheld || fault == directory_frozen)
       std::erase_if(sends, [&](const broker::Send& send) {

@@ -50,7 +50,7 @@ TEST_CASE("a reserved body has its blocks, and creating it again resumes it") {
   auto files = *BodyFiles::open(directory / "bodies");
   REQUIRE(files->create(name, 1 << 20));
   struct stat status {};
-  REQUIRE(::stat((directory / ("bodies/aa/" + name)).c_str(), &status) == 0);
+  REQUIRE(::stat((directory / ("bodies/a/" + name)).c_str(), &status) == 0);
   CHECK(status.st_blocks * 512 >= (1 << 20));
   CHECK((status.st_mode & 0777) == 0600);
   REQUIRE(files->write_chunk(name, 0, Bytes{9, 9}));

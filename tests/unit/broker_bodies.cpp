@@ -62,12 +62,61 @@ TEST_CASE("a chunk counts only when it was synced") {
   written.emplace_back(run_job(std::move(world.held[0]), world.bodies));
   world.held.clear();
   world.run(std::move(written));
+  CHECK(world.held.empty());
+  REQUIRE(world.wake_at);
+  world.now = *world.wake_at;
+  world.tick();
   CHECK(World::only<proto::ChunkDone>(world.got(World::bulk(1))).empty());
   REQUIRE(world.held.size() == 1);
   CHECK(std::holds_alternative<SyncBodyJob>(world.held[0]));
   world.hold_jobs = false;
   world.restart();
   CHECK(world.offer(document) == Bytes{0});
+}
+
+TEST_CASE("the chunks of a body share a sync, and none waits for long") {
+  World world;
+  const Document document = world.document(0, 9 * uint64_t{limits::chunk_bytes});
+  REQUIRE(document.chunks.size() == 9);
+  world.offer(document);
+  world.hold_jobs = true;
+  const auto put = [&](std::initializer_list<uint32_t> indexes) {
+    std::vector<Event> events, written;
+    for (const uint32_t index : indexes)
+      events.emplace_back(world.frame(World::bulk(1), world.members[0].id, proto::ChunkPut{document.header.id, index}, document.chunks[index]));
+    world.run(std::move(events));
+    for (Job& job : world.held) written.emplace_back(run_job(std::move(job), world.bodies));
+    world.held.clear();
+    world.run(std::move(written));
+  };
+  const auto sync = [&](size_t chunks) {
+    REQUIRE(world.held.size() == 1);
+    REQUIRE(std::get<SyncBodyJob>(world.held[0]).indexes.size() == chunks);
+    std::vector<Event> done;
+    done.emplace_back(run_job(std::move(world.held[0]), world.bodies));
+    world.held.clear();
+    world.run(std::move(done));
+    CHECK(World::only<proto::ChunkDone>(world.got(World::bulk(1))).size() == chunks);
+  };
+  put({0, 1});
+  CHECK(world.held.empty());
+  put({2, 3});
+  CHECK(world.held.empty());
+  put({4});
+  sync(5);  // half of what may be in flight: its sender has room for more
+  put({5});
+  CHECK(world.held.empty());
+  REQUIRE(world.wake_at);
+  CHECK(*world.wake_at - world.now <= milliseconds(20));
+  world.now = *world.wake_at;
+  world.tick();
+  sync(1);  // no more came
+  put({6, 7});
+  CHECK(world.held.empty());
+  put({8});
+  sync(3);  // the body is whole
+  world.hold_jobs = false;
+  CHECK(put_large(world, document, world.letter(document, 0, 1)) == 0);
 }
 
 TEST_CASE("a removal that is on its way when a new epoch opens takes nothing that is uploaded meanwhile") {
@@ -109,7 +158,7 @@ TEST_CASE("a large manifest lives beside the body") {
   large.header.chunks = 1600;
   large.header_bytes = crypto::encode_header(large.header, world.members[0].key);
   large.chunks.assign(1600, chunk);
-  REQUIRE(large.manifest.size() > stored_manifest_bytes_max);
+  REQUIRE(large.manifest.size() > limits::broker_row_manifest_bytes_max);
   CHECK(world.offer(large).size() == 200);
   CHECK(world.bodies.files.contains(manifest_name(large.header.id)));
   CHECK(world.put_chunk(large, 1599) == 0);

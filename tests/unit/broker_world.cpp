@@ -308,8 +308,13 @@ Bytes World::offer(const Document& of, size_t sender) {
 }
 
 uint16_t World::put_chunk(const Document& of, uint32_t index, size_t sender) {
-  const auto replies = only<proto::ChunkDone>(
+  auto replies = only<proto::ChunkDone>(
       ask(bulk(1 + sender), members[sender].id, proto::ChunkPut{of.header.id, index}, of.chunks[index]));
+  if (replies.empty() && wake_at) {  // its sync waits for other chunks
+    now = std::max(now, *wake_at);
+    settle();
+    replies = only<proto::ChunkDone>(got(bulk(1 + sender)));
+  }
   if (replies.size() != 1) throw std::runtime_error("no chunk reply");
   return replies[0].refusal;
 }

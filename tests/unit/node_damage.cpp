@@ -195,13 +195,6 @@ struct Kept {
       REQUIRE(world.post("/v1/documents", submission).status == 202);
       SealDone done = world.seal();
       world.arrive(done);
-      if (large) {
-        Bytes manifest(16 + 32 * size_t{done.record.chunks});
-        REQUIRE(world.bodies.read(manifest_name(done.record.body_name), 0, manifest));
-        const std::string name = manifest_name(body_name(done.record.doc_id));
-        REQUIRE(world.bodies.create(name, manifest.size()));
-        REQUIRE(world.bodies.write(name, 0, manifest));
-      }
       received.push_back(done.record.doc_id);
       sent_ones.push_back(done.uuid);
       world.step({JobResult{std::move(done)}});

@@ -206,4 +206,26 @@ TEST_CASE("R14: the time of a channel that stays behind is that of the first hea
   CHECK(missing[0].since == first);
 }
 
+TEST_CASE("R13, R14: what an earlier life of the sender has told is not waited for when a later one has spoken") {
+  Exchange world;
+  world.greet(0);
+  const auto head = [&](uint32_t inc, uint64_t seq) {
+    auto notice = world.notice(NoticeKind::head, seq, world.realm.random.id<EnvelopeId>());
+    notice.inc = inc;
+    world.heard(notice);
+  };
+  head(1, 4);
+  REQUIRE(watched(world));
+  auto life = world.notice(NoticeKind::recover, 0, crypto::rinc_field(5));
+  life.lane = Lane::normal;
+  world.heard(life);
+  world.now = world.now + minutes(1);
+  world.tick();
+  CHECK_FALSE(watched(world));
+  head(1, 6);  // on its way for long
+  CHECK_FALSE(watched(world));
+  head(5, 1);
+  CHECK(watched(world));
+}
+
 }  // namespace tram::node::test

@@ -309,6 +309,25 @@ TEST_CASE("R21: `passed` answers one life of the recipient, and no other takes n
   CHECK(told == 1);
 }
 
+TEST_CASE("R13, R21: a recovery names the earliest incarnation of a sender of which something may be missing") {
+  Exchange world;
+  {
+    auto txn = world.realm.store.begin_write().value();
+    REQUIRE(txn->put(table::channel_in, row_key(world.party.id, Lane::normal), proto::encode_record(proto::ChannelIn{1, 3, {}})));
+    REQUIRE(txn->commit());
+  }
+  auto passed = world.notice(NoticeKind::passed, 2, crypto::rinc_field(1));
+  passed.inc = 7;
+  world.heard(passed);
+  recovered(world);
+  greeted(world, 0);
+  std::vector<std::pair<uint32_t, uint64_t>> told;
+  for (const auto& notice : world.notices(greeted(world, 1), NoticeKind::recover))
+    if (notice.other == world.party.id && notice.lane == Lane::normal) told.emplace_back(notice.inc, notice.seq);
+  REQUIRE(told.size() == 1);
+  CHECK(told[0] == std::pair(1u, uint64_t{2}));
+}
+
 namespace {
 
 /// The incarnations of the envelopes that these frames put.

@@ -1,7 +1,9 @@
 // What was staged is what is sealed, however it was staged; and what is small is read and decrypted once.
 #include "base/limits.h"
 #include "crypto/container.h"
+#include "crypto/body_check.h"
 #include "crypto/hash.h"
+#include "node/check.h"
 #include "tests/unit/node_api_fixture.h"
 
 namespace tram::node::test {
@@ -13,7 +15,10 @@ class CountedBodies final : public Bodies {
  public:
   Result<void> create(std::string_view name, uint64_t bytes) override { return held_.create(name, bytes); }
   Result<void> write(std::string_view name, uint64_t offset, BytesView bytes) override { return held_.write(name, offset, bytes); }
-  Result<void> sync(std::string_view name) override { return held_.sync(name); }
+  Result<void> sync(std::string_view name) override {
+    synced.emplace(name);
+    return held_.sync(name);
+  }
   Result<void> read(std::string_view name, uint64_t offset, std::span<uint8_t> out) override {
     read_bytes += out.size();
     return held_.read(name, offset, out);
@@ -21,6 +26,7 @@ class CountedBodies final : public Bodies {
   Result<void> remove(std::string_view name) override { return held_.remove(name); }
   Result<std::vector<std::string>> list() override { return held_.list(); }
   uint64_t read_bytes = 0;
+  std::set<std::string> synced;
 
  private:
   MapBodies held_;
@@ -117,6 +123,27 @@ TEST_CASE("what was staged is sealed, in rows, in slots and in the bytes behind 
     Staged staged(files);
     const Bytes content = staged.content;
     CHECK(staged.opened() == content);
+  }
+}
+
+TEST_CASE("a manifest is in the document's row, or beside the body when it is too large for that") {
+  for (const size_t megabytes : {size_t{1}, size_t{33}}) {
+    Staged staged({10, megabytes << 20});
+    Job any = std::move(staged.job);
+    const auto done = std::get<SealDone>(run_job(any, staged.bodies, staged.random));
+    REQUIRE(done.outcome);
+    const bool large = 16 + 32 * size_t{done.record.chunks} > limits::node_row_manifest_bytes_max;
+    REQUIRE(large == (megabytes == 33));
+    CHECK(done.record.manifest.empty() == large);
+    const auto names = staged.bodies.list().value();
+    CHECK(std::count(names.begin(), names.end(), manifest_name(done.record.body_name)) == (large ? 1 : 0));
+    CHECK(staged.bodies.synced.contains(manifest_name(done.record.body_name)) == large);
+    CHECK(staged.bodies.synced.contains(done.record.body_name));
+    const auto part = body_part(done.record, 0, done.record.chunks).value();
+    REQUIRE(part);
+    const auto check = crypto::check_body(*part, staged.bodies).value();
+    CHECK(check.good());
+    CHECK(check.bytes == done.record.body_bytes);
   }
 }
 
