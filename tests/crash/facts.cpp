@@ -79,14 +79,16 @@ Result<void> check_chunk(Bodies& bodies, const std::string& name, const crypto::
   return {};
 }
 
-Result<crypto::Manifest> side_manifest(Bodies& bodies, const std::string& name, uint32_t chunks) {
+/// The manifest in its row or, when that has none, in its file.
+Result<crypto::Manifest> manifest_of(Bodies& bodies, const Bytes& row, const std::string& file, uint32_t chunks) {
+  if (!row.empty()) return crypto::decode_manifest(row);
   Bytes bytes(16 + 32 * size_t{chunks});
-  TRAM_OK(bodies.read(name, 0, bytes));
+  TRAM_OK(bodies.read(file, 0, bytes));
   return crypto::decode_manifest(bytes);
 }
 
-Result<void> check_body(Bodies& bodies, const std::string& name, const std::string& manifest_file, uint32_t chunks) {
-  TRAM_TRY(manifest, side_manifest(bodies, manifest_file, chunks));
+Result<void> check_body(Bodies& bodies, const std::string& name, const Bytes& row, uint32_t chunks) {
+  TRAM_TRY(manifest, manifest_of(bodies, row, node::manifest_name(name), chunks));
   if (manifest.chunks.size() != chunks) return damaged("manifest of " + name);
   for (uint32_t i = 0; i < chunks; ++i) TRAM_OK(check_chunk(bodies, name, manifest, i));
   return {};
@@ -114,14 +116,7 @@ Result<void> broker_row(const Table& table, const Row& row, ReadTxn& txn, Bodies
     TRAM_TRY(lease_row, txn.get(table_::lease, row.key));
     if (!lease_row) return damaged("no lease");
     TRAM_TRY(lease, decoded<proto::LeaseRecord>(*lease_row));
-    crypto::Manifest manifest;
-    if (body.manifest.empty()) {
-      TRAM_TRY(read, side_manifest(bodies, doc_id.hex() + "0a", body.chunks));
-      manifest = std::move(read);
-    } else {
-      TRAM_TRY(read, crypto::decode_manifest(body.manifest));
-      manifest = std::move(read);
-    }
+    TRAM_TRY(manifest, manifest_of(bodies, body.manifest, doc_id.hex() + "0a", body.chunks));
     for (uint32_t i = 0; i < body.chunks; ++i) {
       if (!(lease.have[i / 8] >> (i % 8) & 1)) continue;
       TRAM_OK(check_chunk(bodies, doc_id.hex(), manifest, i));
@@ -166,7 +161,7 @@ Result<void> node_row(const Table& table, const Row& row, ReadTxn&, Bodies& bodi
     TRAM_TRY(out, decoded<proto::OutRecord>(row.value));
     facts[named("document", out.uuid)] = 1;
     if (out.state == proto::OutState::sent && out.body_kept && !out.inline_body)
-      TRAM_OK(check_body(bodies, out.body_name, node::manifest_name(out.body_name), out.chunks));
+      TRAM_OK(check_body(bodies, out.body_name, out.manifest, out.chunks));
   } else if (table.name == table_::envelope.name) {
     TRAM_TRY(envelope, decoded<proto::EnvelopeRecord>(row.value));
     facts[named("envelope", row.key, envelope.envelope)] = 1;
@@ -178,7 +173,7 @@ Result<void> node_row(const Table& table, const Row& row, ReadTxn&, Bodies& bodi
     facts[named("received", in.doc_id)] = 1;
     if (!in.inline_body && in.body_kept && in.state != proto::InState::recalled) {
       const std::string name = node::body_name(in.doc_id);
-      TRAM_OK(check_body(bodies, name, node::manifest_name(name), in.chunks));
+      TRAM_OK(check_body(bodies, name, in.manifest, in.chunks));
     }
   } else if (table.name == table_::answer.name) {
     TRAM_TRY(answer, decoded<proto::AnswerRecord>(row.value));
