@@ -130,8 +130,7 @@ Result<bool> Node::is_behind(ReadTxn& txn, const PartyId& sender, Lane lane, con
   if (answered) return false;
   TRAM_TRY(channel, find<proto::ChannelIn>(txn, table::channel_in, row_key(sender, lane)));
   if (channel && std::pair(head.inc, head.seq) < std::pair(channel->inc, channel->next_seq)) return false;
-  const Bytes lives = row_key(sender, lane);
-  TRAM_TRY(later, txn.scan(table::peer_life, row_key(sender, lane, head.inc + 1), prefix_end(lives), 1));
+  TRAM_TRY(later, later_lives(txn, sender, lane, head.inc, 1));
   if (!later.empty()) return false;
   TRAM_TRY(held, txn.get(table::incoming_held, row_key(sender, lane, head.inc, head.seq)));
   return !held.has_value();

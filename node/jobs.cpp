@@ -163,12 +163,13 @@ std::string body_name(const DocId& id) { return id.hex(); }
 std::string manifest_name(std::string_view body) { return std::string(body) + "0a"; }
 std::string upload_name(std::string_view upload_id) { return "0f" + std::string(upload_id); }
 
-Result<void> keep_large_manifest(Bodies& bodies, const std::string& body_name, BytesView manifest) {
-  if (manifest.size() <= limits::node_row_manifest_bytes_max) return {};
+Result<Bytes> keep_manifest(Bodies& bodies, const std::string& body_name, Bytes manifest) {
+  if (manifest.size() <= limits::node_row_manifest_bytes_max) return manifest;
   const std::string name = manifest_name(body_name);
   TRAM_OK(bodies.create(name, manifest.size()));
   TRAM_OK(bodies.write(name, 0, manifest));
-  return bodies.sync(name);
+  TRAM_OK(bodies.sync(name));
+  return Bytes();
 }
 
 }  // namespace tram::node

@@ -244,8 +244,8 @@ std::vector<Hash> opened_by(const JobResult&);
 std::string body_name(const DocId&);
 std::string manifest_name(std::string_view body_name);
 std::string upload_name(std::string_view upload_id);
-/// Writes and syncs the side file of a manifest that is too large for its document's row; nothing for a smaller one.
-Result<void> keep_large_manifest(Bodies& bodies, const std::string& body_name, BytesView manifest);
+/// What the document's row keeps of its manifest: all, or nothing when it is too large, then it is written and synced as side file.
+Result<Bytes> keep_manifest(Bodies& bodies, const std::string& body_name, Bytes manifest);
 
 /// Reads a stored body, decrypting on the way, chunk by chunk; the API streams files through it. Files follow the
 /// container's prefix in the order of the metadata's list: offset of file i = content_offset() + sizes before it.

@@ -116,8 +116,8 @@ Result<void> take_chunk(ChunkJob& job, Bodies& bodies) {
 Result<void> finish(FinishBodyJob& job, Bodies& bodies) {
   const std::string name = body_name(job.record.doc_id);
   TRAM_OK(bodies.sync(name));
-  TRAM_OK(keep_large_manifest(bodies, name, job.manifest));
-  if (job.manifest.size() <= limits::node_row_manifest_bytes_max) job.record.manifest = job.manifest;
+  TRAM_TRY(in_row, keep_manifest(bodies, name, job.manifest));
+  job.record.manifest = std::move(in_row);
   TRAM_TRY(header, crypto::decode_header(job.record.header));
   TRAM_TRY(manifest, crypto::decode_manifest(job.manifest));
   Bytes sealed(crypto::sealed_chunk_size(manifest, 0));

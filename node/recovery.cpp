@@ -57,7 +57,7 @@ Result<Time> entry_time(ReadTxn& txn, uint64_t size) {
 Result<std::pair<uint32_t, uint64_t>> had_until(ReadTxn& txn, const PartyId& sender, Lane lane, const proto::ChannelIn& channel, Time now) {
   std::pair<uint32_t, uint64_t> until{channel.inc, channel.next_seq - 1};
   TRAM_OK(for_each(txn, table::skipped, row_key(sender, lane), [&](const Row& row) -> Result<void> {
-    const uint32_t inc = Reader(BytesView(row.key).subspan(17)).u32();
+    const uint32_t inc = Reader(BytesView(row.key).subspan(PartyId::size + 1)).u32();
     Reader value(row.value);
     const uint64_t first = value.u64();
     const EnvelopeId meant{value.array<EnvelopeId::size>()};
@@ -309,10 +309,7 @@ Result<void> Node::note_life(WriteTxn& txn, const crypto::Notice& notice, uint32
 /// a copy that still runs perhaps, is not with the recipient (R13, R21).
 Result<bool> Node::is_forgotten(ReadTxn& txn, const crypto::Receipt& receipt, const proto::EnvelopeRecord& record) {
   TRAM_TRY(envelope, crypto::decode_envelope(record.envelope));
-  const Bytes lives = row_key(receipt.issuer, envelope.lane);
-  Bytes later = row_key(receipt.issuer, envelope.lane, receipt.rinc);
-  later.push_back(0);
-  TRAM_TRY(rows, txn.scan(table::peer_life, later, prefix_end(lives), lives_kept_max));
+  TRAM_TRY(rows, later_lives(txn, receipt.issuer, envelope.lane, receipt.rinc, lives_kept_max));
   const Bytes position = row_key(envelope.inc, envelope.seq);
   return std::any_of(rows.begin(), rows.end(), [&](const Row& row) { return row.value < position; });
 }

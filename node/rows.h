@@ -48,6 +48,13 @@ inline Result<std::optional<proto::EnvelopeRecord>> find_envelope(ReadTxn& txn, 
   return record;
 }
 
+/// Lives of a party after this one that its `recover` notices have told of on a lane, the oldest first.
+inline Result<std::vector<Row>> later_lives(ReadTxn& txn, const PartyId& party, Lane lane, uint32_t life, size_t limit) {
+  Bytes from = row_key(party, lane, life);
+  from.push_back(0);
+  return txn.scan(table::peer_life, from, prefix_end(row_key(party, lane)), limit);
+}
+
 /// What brokers signed for this envelope.
 inline Bytes custody_prefix(const proto::EnvelopeRecord& of) { return row_key(of.uuid, of.recipient, of.env_id); }
 inline Bytes custody_key(const proto::EnvelopeRecord& of, const PartyId& broker) {

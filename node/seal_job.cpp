@@ -249,13 +249,14 @@ Result<void> seal(SealJob& job, Bodies& bodies, Random& random, SealDone& done) 
   record.chunks = out.chunks;
   record.inline_body = !body.inline_chunk.empty();
   record.state = proto::OutState::sent;
-  if (manifest.size() <= limits::node_row_manifest_bytes_max) record.manifest = manifest;
   if (record.inline_body) {
     record.body_name.clear();
+    record.manifest = manifest;
     done.inline_chunk = std::move(body.inline_chunk);
     return {};
   }
-  TRAM_OK(keep_large_manifest(bodies, name, manifest));
+  TRAM_TRY(in_row, keep_manifest(bodies, name, manifest));
+  record.manifest = std::move(in_row);
   return bodies.sync(name);
 }
 
