@@ -13,8 +13,8 @@
 namespace tram::audit {
 namespace {
 
-constexpr std::string_view magic = "EDXV";
-constexpr uint16_t version = 1;
+constexpr std::string_view bundle_magic = "EDXV";
+constexpr uint16_t bundle_version = 1;
 constexpr size_t custodies_max = 64;
 
 class Verifier {
@@ -218,7 +218,7 @@ class Verifier {
 Bytes encode_bundle(const Bundle& bundle) {
   Bytes out;
   Writer writer(out);
-  writer.raw(magic).u16(version);
+  writer.raw(bundle_magic).u16(bundle_version);
   const auto part = [&](BundlePart kind, BytesView bytes) {
     writer.u8(static_cast<uint8_t>(kind)).u32(static_cast<uint32_t>(bytes.size())).raw(bytes);
   };
@@ -234,8 +234,8 @@ Bytes encode_bundle(const Bundle& bundle) {
 Result<Bundle> decode_bundle(BytesView raw) {
   if (raw.size() > bundle_bytes_max) return fail(ErrorCode::too_large, "bundle");
   Reader reader(raw);
-  if (text(reader.raw(magic.size())) != magic) return fail(ErrorCode::bad_format, "not a receipt bundle");
-  if (reader.u16() != version) return fail(ErrorCode::unsupported_version, "bundle");
+  if (text(reader.raw(bundle_magic.size())) != bundle_magic) return fail(ErrorCode::bad_format, "not a receipt bundle");
+  if (reader.u16() != bundle_version) return fail(ErrorCode::unsupported_version, "bundle");
   Bundle bundle;
   uint8_t last = 0;
   while (reader.ok() && reader.left() > 0) {

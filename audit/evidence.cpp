@@ -13,8 +13,8 @@
 namespace tram::audit {
 namespace {
 
-constexpr std::string_view magic = "EDXF";
-constexpr uint16_t version = 1;
+constexpr std::string_view fork_magic = "EDXF";
+constexpr uint16_t fork_version = 1;
 constexpr size_t proof_hashes_max = 64;
 enum class Part : uint8_t { first = 1, second = 2, prefix_root = 3, proof = 4, entry = 5 };
 
@@ -97,7 +97,7 @@ std::optional<Cosignature> cosigner(Realm& realm, std::string_view text, const c
 Bytes encode_evidence(const Evidence& evidence) {
   Bytes out;
   Writer writer(out);
-  writer.raw(magic).u16(version);
+  writer.raw(fork_magic).u16(fork_version);
   const auto part = [&](Part kind, BytesView bytes) { write_part(writer, static_cast<uint8_t>(kind), bytes); };
   part(Part::first, evidence.first);
   part(Part::second, evidence.second);
@@ -110,8 +110,8 @@ Bytes encode_evidence(const Evidence& evidence) {
 Result<Evidence> decode_evidence(BytesView raw) {
   if (raw.size() > evidence_bytes_max) return fail(ErrorCode::too_large, "evidence");
   Reader reader(raw);
-  if (text(reader.raw(magic.size())) != magic) return fail(ErrorCode::bad_format, "not evidence of a fork");
-  if (reader.u16() != version) return fail(ErrorCode::unsupported_version, "evidence");
+  if (text(reader.raw(fork_magic.size())) != fork_magic) return fail(ErrorCode::bad_format, "not evidence of a fork");
+  if (reader.u16() != fork_version) return fail(ErrorCode::unsupported_version, "evidence");
   Evidence evidence;
   uint8_t last = 0;
   while (reader.ok() && reader.left() > 0) {

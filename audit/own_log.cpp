@@ -9,11 +9,9 @@ namespace {
 
 constexpr size_t vouchers_wanted = 3;                    // R8
 constexpr size_t roots_kept_max = 64;
-constexpr Duration answer_overdue = seconds(10);
 constexpr Duration unsure_asked_every = seconds(5);
 constexpr Duration unsure_counts_after = seconds(30);     // an independent witness is with a broker sooner, if it runs
 constexpr Duration refused_again_after = minutes(1);
-constexpr Duration cosign_again_after = hours(12);       // R28 warns after 24 hours
 constexpr Duration gather_every = seconds(15), gather_for = minutes(10);
 constexpr std::string_view note_key = "note", cosigned_key = "cosigned";
 

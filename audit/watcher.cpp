@@ -9,8 +9,6 @@ namespace {
 
 constexpr Duration list_every = seconds(20);
 constexpr Duration directory_every = seconds(30);
-constexpr Duration answer_overdue = seconds(10);
-constexpr Duration cosign_again_after = hours(12);  // R28
 constexpr size_t fetches_waiting_max = 100000;
 constexpr Duration tour_again_after = seconds(3);
 constexpr size_t shown_per_page_max = 256;

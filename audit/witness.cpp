@@ -14,8 +14,6 @@ Bytes log_key(const PartyId& party, uint32_t generation) {
   return key;
 }
 
-uint16_t number(ErrorCode code) { return static_cast<uint16_t>(code); }
-
 Bytes tile_key(BytesView log, uint64_t tile) {
   Bytes key = to_bytes(log);
   Writer(key).u64(tile);

@@ -17,6 +17,9 @@ enum class ErrorCode : uint16_t {
 #undef TRAM_ERROR
 };
 
+/// As it stands in frames and rows.
+constexpr uint16_t number(ErrorCode code) { return static_cast<uint16_t>(code); }
+
 enum class Retry : uint8_t { never, later, elsewhere, fatal };
 
 /// One row of the error table. `vi` and `en` say what happened and what to do next.

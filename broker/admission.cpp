@@ -7,7 +7,6 @@ namespace tram::broker {
 namespace {
 
 constexpr Duration quota_retry = seconds(30);
-constexpr Duration busy_retry = milliseconds(500);
 constexpr Duration directory_retry = seconds(30);  // about as often as the directory is asked for
 
 EnvelopeId envelope_id(BytesView envelope) {

@@ -6,8 +6,6 @@
 namespace tram::broker {
 namespace {
 
-constexpr Duration busy_retry = milliseconds(500);
-
 struct QueueRow {
   Lane lane;
   uint64_t position;

@@ -8,8 +8,6 @@
 namespace tram::broker {
 namespace {
 
-uint16_t number(ErrorCode code) { return static_cast<uint16_t>(code); }
-
 /// sealed bytes of a body of n chunks.
 uint64_t sealed_bytes(uint64_t padded_bytes, uint32_t chunks) {
   return padded_bytes + uint64_t{chunks} * limits::chunk_overhead_bytes;

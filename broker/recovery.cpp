@@ -7,7 +7,7 @@
 namespace tram::broker {
 
 namespace {
-constexpr size_t page_rows = 256;
+constexpr size_t positions_per_page = 256;
 constexpr size_t envelopes_per_notice_max = 10000;  // the rest comes with the sender's re-issue, or goes with its age
 
 bool is_ack(const StoredEnvelope& record) {
@@ -20,7 +20,7 @@ template <class Visit>
 static Result<void> each_acknowledged(Broker::State& state, Step& step, Bytes from, const Bytes& until, Visit&& visit) {
   size_t seen = 0;
   while (seen < envelopes_per_notice_max) {
-    TRAM_TRY(rows, step.txn.scan(table::position, from, until, page_rows));
+    TRAM_TRY(rows, step.txn.scan(table::position, from, until, positions_per_page));
     for (const Row& row : rows) {
       const auto env_id = EnvelopeId::from(row.value);
       if (!env_id) return fail(ErrorCode::store_corrupt, "position");
@@ -28,7 +28,7 @@ static Result<void> each_acknowledged(Broker::State& state, Step& step, Bytes fr
       if (record && record->state == EnvelopeState::acked && is_ack(*record)) TRAM_OK(visit(*env_id, *record));
     }
     seen += rows.size();
-    if (rows.size() < page_rows) break;
+    if (rows.size() < positions_per_page) break;
     from = rows.back().key;
     from.push_back(0);
   }

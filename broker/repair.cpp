@@ -11,7 +11,7 @@
 namespace tram::broker {
 namespace {
 
-constexpr size_t page_rows = 128;
+constexpr size_t rows_per_page = 128;
 constexpr size_t named_max = 8;
 constexpr uint8_t mark[] = {1};
 
@@ -37,14 +37,14 @@ Result<void> each_row(Broker::State& state, Store& store, Time now, const Table&
   Bytes from;
   for (;;) {
     TRAM_TRY(txn, store.begin_write());
-    TRAM_TRY(rows, txn->scan(table, from, {}, page_rows));
+    TRAM_TRY(rows, txn->scan(table, from, {}, rows_per_page));
     Effects effects;
     Step step{*txn, now, effects, {}, {}, {}, false, false};
     for (const Row& row : rows) TRAM_OK(visit(step, row));
     TRAM_OK(state.write_parties(step));
     TRAM_OK(state.audit_log.store_head(*txn));
     TRAM_OK(txn->commit());
-    if (rows.size() < page_rows) return {};
+    if (rows.size() < rows_per_page) return {};
     from = rows.back().key;
     from.push_back(0);
   }
@@ -61,7 +61,7 @@ struct Counted {
 Result<void> count_bodies(ReadTxn& txn, std::map<PartyId, Counted>& parties) {
   Bytes from;
   for (;;) {
-    TRAM_TRY(rows, txn.scan(table::body, from, {}, page_rows));
+    TRAM_TRY(rows, txn.scan(table::body, from, {}, rows_per_page));
     for (const Row& row : rows) {
       if (!table::is_body_key(row.key)) continue;
       BodyRecord record;
@@ -70,7 +70,7 @@ Result<void> count_bodies(ReadTxn& txn, std::map<PartyId, Counted>& parties) {
       PartyRecord& counts = parties[party_at(row.key, 0)].counts;
       (pins.empty() ? counts.unpinned_bytes : counts.pinned_bytes) += record.bytes;
     }
-    if (rows.size() < page_rows) return {};
+    if (rows.size() < rows_per_page) return {};
     from = rows.back().key;
     from.push_back(0);
   }
@@ -80,9 +80,9 @@ template <class Visit>
 Result<void> read_all(ReadTxn& txn, const Table& table, Visit&& visit) {
   Bytes from;
   for (;;) {
-    TRAM_TRY(rows, txn.scan(table, from, {}, page_rows));
+    TRAM_TRY(rows, txn.scan(table, from, {}, rows_per_page));
     for (const Row& row : rows) TRAM_OK(visit(row));
-    if (rows.size() < page_rows) return {};
+    if (rows.size() < rows_per_page) return {};
     from = rows.back().key;
     from.push_back(0);
   }

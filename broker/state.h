@@ -35,6 +35,7 @@ inline constexpr size_t cached_parties_max = 16384;
 inline constexpr size_t busy_step_events = 32;
 inline constexpr size_t suspects_max = 64;
 inline constexpr Duration info_kept = seconds(60);
+inline constexpr Duration busy_retry = milliseconds(500);
 inline constexpr Duration handed_wait = milliseconds(50);
 inline constexpr size_t handed_waiting_max = 256;
 inline constexpr Duration chunk_sync_wait = milliseconds(20);  // for the other chunks of a body
@@ -50,7 +51,6 @@ inline DocId doc_in(const StoredEnvelope& record) { return *DocId::from(BytesVie
 
 /// Errors of the store itself: up to the loop. Everything else is the peer's.
 bool is_store_error(ErrorCode code);
-inline uint16_t number(ErrorCode code) { return static_cast<uint16_t>(code); }
 
 enum class PeerKind : uint8_t { unknown, agency, broker, publisher, witness };
 

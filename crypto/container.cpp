@@ -25,11 +25,11 @@ Result<ContainerPrefix> parse_container_prefix(BytesView first_bytes) {
   uint16_t version = in.u16();
   if (!in.ok()) return fail(ErrorCode::bad_format, "container: length");
   if (version != container_version) return fail(ErrorCode::unsupported_version, "container: version");
-  uint32_t header_bytes = in.u32();
-  if (!in.ok() || header_bytes > container_header_bytes_max || header_bytes > in.left()) {
+  uint32_t prefix_bytes = in.u32();
+  if (!in.ok() || prefix_bytes > container_header_bytes_max || prefix_bytes > in.left()) {
     return fail(ErrorCode::bad_format, "container: length");
   }
-  return ContainerPrefix{in.raw(header_bytes), container_fixed_bytes + header_bytes};
+  return ContainerPrefix{in.raw(prefix_bytes), container_fixed_bytes + prefix_bytes};
 }
 
 std::array<uint8_t, body_prefix_bytes> body_prefix(uint64_t container_bytes) {

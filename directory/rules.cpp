@@ -14,8 +14,6 @@ using rows::KeyCurve;
 using rows::KeyPurpose;
 using rows::PartyKind;
 
-tl::unexpected<Error> refuse(std::string detail) { return fail(ErrorCode::bad_request, std::move(detail)); }
-
 constexpr Time last_time{253402300799000};  // the end of the year 9999
 constexpr size_t name_bytes_max = 200;
 constexpr size_t publishers_max = 8;

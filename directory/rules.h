@@ -25,6 +25,9 @@ std::optional<Error> count_signatures(const proto::Entry&, std::vector<SignerSet
 
 // ---- pieces that the files of rules share -------------------------------------------------------------------
 
+/// An entry that breaks a rule; the detail says which.
+inline tl::unexpected<Error> refuse(std::string detail) { return fail(ErrorCode::bad_request, std::move(detail)); }
+
 /// A line for people: 1..`bytes_max` bytes without control characters (or empty, when `may_be_empty`).
 Result<void> check_line(std::string_view text, size_t bytes_max, std::string_view what, bool may_be_empty = false);
 /// Registers an id for one use; the owner of an officer is its agency. Refuses ids of another use.

@@ -18,8 +18,6 @@ constexpr size_t codes_max = 16;
 constexpr size_t contact_bytes_max = 400;
 constexpr int superiors_max = 16;
 
-tl::unexpected<Error> refuse(std::string detail) { return fail(ErrorCode::bad_request, std::move(detail)); }
-
 bool is_code(std::string_view code) {
   return !code.empty() && code.size() <= limits::organ_code_chars_max &&
          std::all_of(code.begin(), code.end(), [](char c) {

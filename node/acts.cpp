@@ -2,6 +2,7 @@
 // another's recall or update does to what came here (R12).
 // Every check comes before the first write: an error changes nothing, so acts may share a transaction.
 #include "base/limits.h"
+#include "node/metadata_rules.h"
 #include "node/node.h"
 #include "node/rows.h"
 
@@ -37,8 +38,6 @@ Result<void> check_text(std::string_view text, size_t bytes_max, const char* fie
   if (text.size() > bytes_max) return fail(ErrorCode::too_large, field);
   return {};
 }
-
-bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 
 }  // namespace
 

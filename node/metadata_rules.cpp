@@ -46,10 +46,6 @@ Result<void> check_text(std::string_view field, std::string_view text, size_t ch
   return {};
 }
 
-bool is_blank(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; });
-}
-
 Result<void> require_text(std::string_view field, std::string_view text, size_t chars_max) {
   if (is_blank(text)) return bad(field, "is required");
   return check_text(field, text, chars_max);

@@ -20,6 +20,9 @@ Result<void> check_number(std::string_view number, std::string_view symbol, prot
 /// As it is written on the document: "15/QĐ-BNV" of the state, "12-CV/ĐU" of the Party.
 std::string number_and_symbol(const proto::Metadata&);
 
+/// Nothing in it that could be read.
+inline bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
+
 /// A name without path, control characters or what file systems refuse. Error: bad_metadata.
 Result<void> check_file_name(std::string_view name);
 

@@ -36,6 +36,9 @@ struct Shape {
   uint32_t oneof_from = 0;
 };
 
+inline constexpr size_t party_bytes = PartyId::size;
+inline constexpr size_t hash_bytes = Hash::size;
+
 constexpr Field number_field(uint32_t number) { return {number, FieldKind::varint, 1, 0, 0, nullptr}; }
 constexpr Field numbers_field(uint32_t number, size_t count_max) {
   return {number, FieldKind::varints, static_cast<uint32_t>(count_max), 0, 0, nullptr};
@@ -130,6 +133,12 @@ class Checks {
 };
 
 inline std::string wire(BytesView bytes) { return std::string(text(bytes)); }
+/// The same; an id that is not set is an absent field.
+template <size_t N, class Tag>
+std::string to_wire(const FixedId<N, Tag>& id) {
+  return id.is_zero() ? std::string() : wire(id);
+}
+inline std::string to_wire(const Bytes& bytes) { return wire(bytes); }
 inline Bytes bytes_of(const std::string& raw) { return to_bytes(view(raw)); }
 template <class Items>
 std::vector<Bytes> all_bytes(const Items& raw) {

@@ -10,9 +10,7 @@ namespace {
 
 using namespace limits;
 
-constexpr size_t party_bytes = PartyId::size;
 constexpr size_t key_bytes = SigPublic::size;
-constexpr size_t hash_bytes = Hash::size;
 constexpr size_t signature_bytes = Signature::size;
 constexpr size_t word_bytes_max = 64;
 constexpr size_t endpoint_bytes_max = 256;

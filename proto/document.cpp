@@ -78,7 +78,7 @@ std::optional<Date> make_date(unsigned year, unsigned month, unsigned day) {
   return Date{static_cast<uint16_t>(year), static_cast<uint8_t>(month), static_cast<uint8_t>(day)};
 }
 
-uint32_t wire(const Date& date) { return date.empty() ? 0 : date.year * 10000u + date.month * 100u + date.day; }
+uint32_t date_number(const Date& date) { return date.empty() ? 0 : date.year * 10000u + date.month * 100u + date.day; }
 
 Date read_date(Checks& checks, uint32_t wire, const char* what) {
   if (wire == 0) return {};
@@ -126,7 +126,7 @@ Bytes encode_metadata(const Metadata& from) {
   to.set_type_name(to_utf8(from.type_name));
   to.set_subject(to_utf8(from.subject));
   to.set_content(to_utf8(from.content));
-  to.set_issued(wire(from.issued));
+  to.set_issued(date_number(from.issued));
   to.set_place(to_utf8(from.place));
   to.set_organ_name(to_utf8(from.organ_name));
   to.set_signer_competence(to_utf8(from.signer_competence));
@@ -135,7 +135,7 @@ Bytes encode_metadata(const Metadata& from) {
   to.set_priority(one_above<pb::Priority>(from.priority));
   to.set_priority_deadline(to_utf8(from.priority_deadline));
   to.set_classification(one_above<pb::Classification>(from.classification));
-  to.set_due(wire(from.due));
+  to.set_due(date_number(from.due));
   to.set_pages(from.pages);
   to.set_copies(from.copies);
   to.set_language(to_utf8(from.language));
@@ -148,7 +148,7 @@ Bytes encode_metadata(const Metadata& from) {
     auto* out = to.add_reply_to();
     out->set_organ_code(to_utf8(reply.organ_code));
     out->set_code(to_utf8(reply.code));
-    out->set_date(wire(reply.date));
+    out->set_date(date_number(reply.date));
     out->set_document_id(to_utf8(reply.document_id));
   }
   const auto& relation = from.relation;

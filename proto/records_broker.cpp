@@ -6,12 +6,6 @@
 namespace tram::proto {
 namespace {
 
-template <size_t N, class Tag>
-std::string to_wire(const FixedId<N, Tag>& id) {
-  return id.is_zero() ? std::string() : wire(id);
-}
-std::string to_wire(const Bytes& bytes) { return wire(bytes); }
-
 /// Fills a record from a parsed message; remembers that something did not fit.
 struct Reading {
   bool good = true;

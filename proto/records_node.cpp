@@ -8,11 +8,7 @@ namespace {
 
 // ---- one value, both ways -----------------------------------------------------------------------------------------
 
-template <size_t N, class Tag>
-std::string to_wire(const FixedId<N, Tag>& id) {
-  return id.is_zero() ? std::string() : wire(id);
-}
-std::string to_wire(const Bytes& bytes) { return wire(bytes); }
+using proto::to_wire;
 std::string to_wire(const std::string& text) { return to_utf8(text); }
 int64_t to_wire(Time time) { return time.ms; }
 template <class Number>

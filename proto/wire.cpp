@@ -11,8 +11,6 @@ namespace {
 
 using namespace limits;
 
-constexpr size_t party_bytes = PartyId::size;
-constexpr size_t hash_bytes = Hash::size;
 constexpr size_t software_bytes_max = 64;
 constexpr size_t detail_bytes_max = 200;
 constexpr size_t custody_bytes_max = 512;

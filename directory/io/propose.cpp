@@ -61,10 +61,10 @@ class Flags {
 
 Result<void> add_file(Values& values, const std::string& path) {
   TRAM_TRY(text, read_text(path, limits::json_body_bytes_max));
-  const auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) return fail(ErrorCode::bad_format, path + " is no JSON object");
+  const auto object = nlohmann::json::parse(text, nullptr, false);
+  if (!object.is_object()) return fail(ErrorCode::bad_format, path + " is no JSON object");
   auto scalar = [](const nlohmann::json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); };
-  for (const auto& [name, value] : json.items()) {
+  for (const auto& [name, value] : object.items()) {
     if (values.contains(name) || value.is_null()) continue;  // a flag wins over the file
     if (value.is_object()) return fail(ErrorCode::bad_format, path + ": " + name);
     if (value.is_array())

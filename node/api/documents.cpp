@@ -11,7 +11,6 @@ namespace tram::node::api {
 namespace {
 
 constexpr size_t rows_per_scan_max = 32;           // of up to 68 KiB
-constexpr size_t rows_per_listing_max = 2000;      // looked at for one page, however few match
 constexpr size_t summarised_recipients_max = 200;  // counted in a listing; more are counted in the document's own page
 constexpr size_t item_states = 12;
 
@@ -72,7 +71,7 @@ Result<StateFilter> state_filter(const std::string& name) {
   return filter;
 }
 
-Result<Response> list(const ReadContext& context, const Request& request) {
+Result<Response> list_outbox(const ReadContext& context, const Request& request) {
   TRAM_OK(check_query(request, {"state", "q", "after", "limit"}));
   TRAM_TRY(limit, page_limit(request));
   TRAM_TRY(filter, state_filter(query(request, "state")));
@@ -275,7 +274,7 @@ Result<Response> recall(WriteContext& context, const Request& request, const Doc
 }  // namespace
 
 Result<Response> read_documents(const ReadContext& context, const Request& request, const Parts& parts) {
-  if (parts.empty()) return list(context, request);
+  if (parts.empty()) return list_outbox(context, request);
   TRAM_TRY(uuid, find_document(context.txn, parts[0]));
   if (parts.size() == 1) return show(context, request, uuid);
   if (parts[1] == "receipts") return read_receipts(context, request, uuid, {parts.begin() + 2, parts.end()});

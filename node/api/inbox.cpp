@@ -8,8 +8,6 @@
 namespace tram::node::api {
 namespace {
 
-constexpr size_t rows_per_listing_max = 2000;
-
 bool is_open(const proto::InRecord& record) { return record.state == proto::InState::arrived; }
 
 /// The urgency of a document that has not been decided upon yet: until when, and whether that has passed.
@@ -28,7 +26,7 @@ Result<proto::InRecord> find_arrival(ReadTxn& txn, const std::string& text) {
   return std::move(*record);
 }
 
-Result<std::optional<proto::InState>> state_filter(const std::string& name) {
+Result<std::optional<proto::InState>> arrival_filter(const std::string& name) {
   if (name.empty()) return std::optional<proto::InState>{};
   for (uint8_t i = 1; i <= 8; ++i)
     if (const auto state = static_cast<proto::InState>(i); words(state).name == name) return std::optional(state);
@@ -38,10 +36,10 @@ Result<std::optional<proto::InState>> state_filter(const std::string& name) {
   return fail(ErrorCode::bad_request, "state: unknown");
 }
 
-Result<Response> list(const ReadContext& context, const Request& request) {
+Result<Response> list_inbox(const ReadContext& context, const Request& request) {
   TRAM_OK(check_query(request, {"state", "unit", "q", "after", "limit"}));
   TRAM_TRY(limit, page_limit(request));
-  TRAM_TRY(state, state_filter(query(request, "state")));
+  TRAM_TRY(state, arrival_filter(query(request, "state")));
   const std::string wanted = directory::fold(query(request, "q"));
   std::optional<PartyId> unit;
   if (const std::string name = query(request, "unit"); !name.empty()) {
@@ -114,7 +112,7 @@ Result<Response> read_quarantine(const ReadContext& context, const Request& requ
 
 namespace {
 
-Result<Response> show(const ReadContext& context, const Request& request, const proto::InRecord& record) {
+Result<Response> show_arrival(const ReadContext& context, const Request& request, const proto::InRecord& record) {
   TRAM_OK(check_query(request, {}));
   Parties parties(context.txn, context.directory, context.now);
   TRAM_TRY(json, inbox_item_json(record, parties, context.now));
@@ -319,9 +317,9 @@ Result<Json> inbox_item_json(const proto::InRecord& record, Parties& parties, Ti
 }
 
 Result<Response> read_inbox(const ReadContext& context, const Request& request, const Parts& parts) {
-  if (parts.empty()) return list(context, request);
+  if (parts.empty()) return list_inbox(context, request);
   TRAM_TRY(record, find_arrival(context.txn, parts[0]));
-  if (parts.size() == 1) return show(context, request, record);
+  if (parts.size() == 1) return show_arrival(context, request, record);
   if (parts[1] == "receipts")
     return read_issued_receipts(context, request, record, Parts(parts.begin() + 2, parts.end()));
   if (parts.size() == 3 && parts[1] == "files") return file(context, request, record, parts[2]);

@@ -11,6 +11,8 @@ namespace tram::node::api {
 
 using Json = nlohmann::ordered_json;
 
+inline constexpr size_t rows_per_listing_max = 2000;  // looked at for one page, however few match
+
 // ---- json.cpp ------------------------------------------------------------------------------------------------------
 
 /// One JSON object of at most limits::json_body_bytes_max, depth <= 64, no duplicate keys, <= 128 keys an object.

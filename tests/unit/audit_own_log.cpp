@@ -3,9 +3,7 @@
 
 #include "tests/unit/audit_witness_world.h"
 
-using namespace tram;
-using namespace tram::audit::test;
-
+namespace tram::audit::test {
 namespace {
 
 /// A log's owner with its store, cut off and put back at will.
@@ -395,3 +393,5 @@ TEST_CASE("a new LOG key is no reason to doubt what the old one signed") {
   CHECK(host.restores_seen == 0);
   CHECK(world.evidence() == 0);
 }
+
+}  // namespace tram::audit::test

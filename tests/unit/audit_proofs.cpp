@@ -11,7 +11,7 @@ using namespace tram;
 
 namespace {
 
-struct Fixture {
+struct Proofs {
   sim::MemStore store;
   test::SeededRandom random{1};
   audit::Log log;
@@ -33,7 +33,7 @@ struct Fixture {
 }  // namespace
 
 TEST_CASE("proofs from tiles are those of the whole tree") {
-  Fixture f;
+  Proofs f;
   f.append(1900);
   const auto leaves = f.leaves();
   auto txn = f.store.begin_read().value();
@@ -67,7 +67,7 @@ TEST_CASE("proofs from tiles are those of the whole tree") {
 }
 
 TEST_CASE("proofs of a large tree read few rows, and need no subtree rows to be right") {
-  Fixture f;
+  Proofs f;
   f.append(70000);
   auto txn = f.store.begin_write().value();
   const auto path = audit::inclusion_proof(*txn, 12345, 69999).value();
@@ -84,7 +84,7 @@ TEST_CASE("proofs of a large tree read few rows, and need no subtree rows to be 
 
 TEST_CASE("a restored log goes on behind the mirrored leaves, and what it wrote beside them is kept") {
   rc::prop("rebase", []() {
-    Fixture f;
+    Proofs f;
     const auto agreed = *rc::gen::inRange<size_t>(0, 300);
     const auto common = *rc::gen::inRange<size_t>(0, 300);  // in the backup, after the last checkpoint
     const auto lost = *rc::gen::inRange<size_t>(1, 600);
@@ -123,7 +123,7 @@ TEST_CASE("a restored log goes on behind the mirrored leaves, and what it wrote 
 }
 
 TEST_CASE("a new generation is an empty tree that keeps the unwitnessed entries") {
-  Fixture f;
+  Proofs f;
   f.append(300, "witnessed");
   f.append(30, "beside");
   auto txn = f.store.begin_write().value();
@@ -142,7 +142,7 @@ TEST_CASE("a new generation is an empty tree that keeps the unwitnessed entries"
 }
 
 TEST_CASE("a log proof says what was logged where, and every part of it is needed") {
-  Fixture f;
+  Proofs f;
   f.append(300);
   const crypto::LogKey key{crypto::Secret32(Bytes(32, 5))};
   const auto make = [&](uint64_t index) { return audit::make_log_proof(*f.store.begin_read().value(), index).value(); };

@@ -4,9 +4,7 @@
 
 #include "tests/unit/audit_witness_world.h"
 
-using namespace tram;
-using namespace tram::audit::test;
-
+namespace tram::audit::test {
 namespace {
 
 std::vector<Hash> some_leaves(size_t count, std::string_view what = "leaf") {
@@ -14,8 +12,6 @@ std::vector<Hash> some_leaves(size_t count, std::string_view what = "leaf") {
   for (size_t i = 0; i < count; ++i) out.push_back(crypto::merkle_leaf(view(std::string(what) + std::to_string(i))));
   return out;
 }
-
-uint16_t number(ErrorCode code) { return static_cast<uint16_t>(code); }
 
 }  // namespace
 
@@ -262,3 +258,5 @@ TEST_CASE("who mirrors nothing remembers the newest checkpoint, and two of one s
   REQUIRE(kept.size() == 1);
   CHECK(audit::check_evidence(kept[0].evidence, world.key->public_key()));
 }
+
+}  // namespace tram::audit::test

@@ -11,7 +11,7 @@ using namespace tram;
 using io::BodyFiles;
 
 namespace {
-const std::string name(64, 'a');
+const std::string body_name(64, 'a');
 constexpr size_t sealed = limits::sealed_chunk_bytes;
 
 Bytes pattern(size_t size, uint8_t seed) {
@@ -25,38 +25,38 @@ TEST_CASE("chunks lie at their offsets and come back as written, in any order") 
   test::TemporaryDirectory directory;
   auto files = *BodyFiles::open(directory / "bodies");
   size_t total = sealed * 2 + 1000;
-  REQUIRE(files->create(name, total));
-  CHECK(*files->size(name) == total);
+  REQUIRE(files->create(body_name, total));
+  CHECK(*files->size(body_name) == total);
   Bytes first = pattern(sealed, 1), second = pattern(sealed, 2), last = pattern(1000, 3);
-  REQUIRE(files->write_chunk(name, 2, last));
-  REQUIRE(files->write_chunk(name, 0, first));
-  REQUIRE(files->write_chunk(name, 1, second));
-  REQUIRE(files->sync(name));
-  REQUIRE(files->sync(name));
-  CHECK(*files->read_chunk(name, 0, sealed) == first);
-  CHECK(*files->read_chunk(name, 1, sealed) == second);
-  CHECK(*files->read_chunk(name, 2, 1000) == last);
-  CHECK(*files->read_at(name, 262160, 100) == Bytes(second.begin(), second.begin() + 100));
+  REQUIRE(files->write_chunk(body_name, 2, last));
+  REQUIRE(files->write_chunk(body_name, 0, first));
+  REQUIRE(files->write_chunk(body_name, 1, second));
+  REQUIRE(files->sync(body_name));
+  REQUIRE(files->sync(body_name));
+  CHECK(*files->read_chunk(body_name, 0, sealed) == first);
+  CHECK(*files->read_chunk(body_name, 1, sealed) == second);
+  CHECK(*files->read_chunk(body_name, 2, 1000) == last);
+  CHECK(*files->read_at(body_name, 262160, 100) == Bytes(second.begin(), second.begin() + 100));
 
-  CHECK(files->write_chunk(name, 2, pattern(1001, 4)).error().code == ErrorCode::too_large);
-  CHECK(files->write_chunk(name, 3, Bytes{1}).error().code == ErrorCode::too_large);
-  CHECK(files->write_chunk(name, 0, Bytes(sealed + 1)).error().code == ErrorCode::too_large);
-  CHECK(files->read_chunk(name, 2, 1001).error().code == ErrorCode::store_corrupt);
-  CHECK(*files->read_chunk(name, 2, 1000) == last);
+  CHECK(files->write_chunk(body_name, 2, pattern(1001, 4)).error().code == ErrorCode::too_large);
+  CHECK(files->write_chunk(body_name, 3, Bytes{1}).error().code == ErrorCode::too_large);
+  CHECK(files->write_chunk(body_name, 0, Bytes(sealed + 1)).error().code == ErrorCode::too_large);
+  CHECK(files->read_chunk(body_name, 2, 1001).error().code == ErrorCode::store_corrupt);
+  CHECK(*files->read_chunk(body_name, 2, 1000) == last);
 }
 
 TEST_CASE("a reserved body has its blocks, and creating it again resumes it") {
   test::TemporaryDirectory directory;
   auto files = *BodyFiles::open(directory / "bodies");
-  REQUIRE(files->create(name, 1 << 20));
+  REQUIRE(files->create(body_name, 1 << 20));
   struct stat status {};
-  REQUIRE(::stat((directory / ("bodies/a/" + name)).c_str(), &status) == 0);
+  REQUIRE(::stat((directory / ("bodies/a/" + body_name)).c_str(), &status) == 0);
   CHECK(status.st_blocks * 512 >= (1 << 20));
   CHECK((status.st_mode & 0777) == 0600);
-  REQUIRE(files->write_chunk(name, 0, Bytes{9, 9}));
-  REQUIRE(files->create(name, 1 << 20));
-  CHECK(*files->read_at(name, 0, 2) == Bytes{9, 9});
-  CHECK(files->create(name, 100).error().code == ErrorCode::conflict);
+  REQUIRE(files->write_chunk(body_name, 0, Bytes{9, 9}));
+  REQUIRE(files->create(body_name, 1 << 20));
+  CHECK(*files->read_at(body_name, 0, 2) == Bytes{9, 9});
+  CHECK(files->create(body_name, 100).error().code == ErrorCode::conflict);
 }
 
 TEST_CASE("a body that does not fit the disk is refused and leaves nothing") {
@@ -64,10 +64,10 @@ TEST_CASE("a body that does not fit the disk is refused and leaves nothing") {
   auto files = *BodyFiles::open(directory / "bodies");
   auto space = *files->space();
   CHECK(space.free_percent <= 100);
-  CHECK(files->create(name, space.free_bytes + (1u << 30)).error().code == ErrorCode::storage_full);
-  CHECK(files->size(name).error().code == ErrorCode::not_found);
+  CHECK(files->create(body_name, space.free_bytes + (1u << 30)).error().code == ErrorCode::storage_full);
+  CHECK(files->size(body_name).error().code == ErrorCode::not_found);
   auto strict = *BodyFiles::open(directory / "strict", space.total_bytes);
-  CHECK(strict->create(name, 1).error().code == ErrorCode::storage_full);
+  CHECK(strict->create(body_name, 1).error().code == ErrorCode::storage_full);
 }
 
 TEST_CASE("names that are not hexadecimal never reach the file system") {
@@ -84,18 +84,18 @@ TEST_CASE("names that are not hexadecimal never reach the file system") {
 TEST_CASE("a staging file grows, shortens and goes") {
   test::TemporaryDirectory directory;
   auto files = *BodyFiles::open(directory / "staging");
-  CHECK(files->write_at(name, 0, Bytes{1}).error().code == ErrorCode::not_found);
-  REQUIRE(files->create(name, 0));
-  REQUIRE(files->write_at(name, 0, Bytes{1, 2, 3}));
-  REQUIRE(files->write_at(name, 3, Bytes{4, 5}));
-  CHECK(*files->read_at(name, 1, 100) == Bytes{2, 3, 4, 5});
-  CHECK(files->read_at(name, 100, 1)->empty());
-  REQUIRE(files->truncate(name, 2));
-  CHECK(*files->size(name) == 2);
-  REQUIRE(files->sync(name));
-  REQUIRE(files->remove(name));
-  REQUIRE(files->remove(name));
-  CHECK(files->sync(name).error().code == ErrorCode::not_found);
+  CHECK(files->write_at(body_name, 0, Bytes{1}).error().code == ErrorCode::not_found);
+  REQUIRE(files->create(body_name, 0));
+  REQUIRE(files->write_at(body_name, 0, Bytes{1, 2, 3}));
+  REQUIRE(files->write_at(body_name, 3, Bytes{4, 5}));
+  CHECK(*files->read_at(body_name, 1, 100) == Bytes{2, 3, 4, 5});
+  CHECK(files->read_at(body_name, 100, 1)->empty());
+  REQUIRE(files->truncate(body_name, 2));
+  CHECK(*files->size(body_name) == 2);
+  REQUIRE(files->sync(body_name));
+  REQUIRE(files->remove(body_name));
+  REQUIRE(files->remove(body_name));
+  CHECK(files->sync(body_name).error().code == ErrorCode::not_found);
 }
 
 TEST_CASE("listing pages through everything in name order; unfinished files go at opening") {

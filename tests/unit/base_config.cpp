@@ -9,7 +9,7 @@ using namespace tram;
 
 namespace {
 
-constexpr ConfigKey keys[] = {
+constexpr ConfigKey known_keys[] = {
     {"log_level", ConfigType::string, "info", 1, 10, "", "How much is logged."},
     {"store.map_bytes", ConfigType::byte_size, "64GiB", 1 << 20, int64_t{1} << 42, "", "Size of the map."},
     {"store.directory", ConfigType::string, "", INT64_MIN, INT64_MAX, "", "Where the store lies.", true},
@@ -19,7 +19,7 @@ constexpr ConfigKey keys[] = {
     {"http.hosts", ConfigType::string_list, "localhost,127.0.0.1", 1, 4, "", "Accepted Host headers."},
 };
 
-Result<Config> parse(std::string_view toml) { return io::parse_config(toml, "tram.toml", keys); }
+Result<Config> parse(std::string_view toml) { return io::parse_config(toml, "tram.toml", known_keys); }
 
 std::string error_of(std::string_view toml) {
   auto config = parse(toml);
@@ -74,18 +74,18 @@ TEST_CASE("configuration errors name the file, the line and the key") {
 
 TEST_CASE("the printed configuration reads back as itself") {
   rc::prop("for any values", [] {
-    Config config(keys);
+    Config config(known_keys);
     RC_ASSERT(config.set("store.directory", *rc::gen::container<std::string>(rc::gen::inRange<char>(1, 127)), "test"));
     RC_ASSERT(config.set("http.workers", *rc::gen::inRange<int64_t>(1, 513), "test"));
     RC_ASSERT(config.set_text("http.timeout", std::to_string(*rc::gen::inRange(1000, 600001)) + "ms", "test"));
     RC_ASSERT(config.set("store.map_bytes", *rc::gen::inRange<int64_t>(1 << 20, 1 << 30), "test"));
     RC_ASSERT(config.set("http.enabled", *rc::gen::arbitrary<bool>(), "test"));
-    auto again = io::parse_config(print_config(config), "printed", keys);
+    auto again = io::parse_config(print_config(config), "printed", known_keys);
     if (!again) RC_FAIL(again.error().detail);
-    for (const ConfigKey& key : keys) RC_ASSERT(again->value(key.name) == config.value(key.name));
+    for (const ConfigKey& key : known_keys) RC_ASSERT(again->value(key.name) == config.value(key.name));
   });
   // An incomplete one prints a comment in the place of what is required.
-  CHECK(error_of(print_config(Config(keys))) == "tram.toml: missing store.directory");
+  CHECK(error_of(print_config(Config(known_keys))) == "tram.toml: missing store.directory");
 }
 
 TEST_CASE("durations and sizes") {
@@ -103,12 +103,12 @@ TEST_CASE("durations and sizes") {
 }
 
 TEST_CASE("the documentation table has a row for every key") {
-  std::string markdown = config_markdown(keys);
-  for (const ConfigKey& key : keys) CHECK(markdown.find("| `" + std::string(key.name) + "` |") != std::string::npos);
-  CHECK(std::count(markdown.begin(), markdown.end(), '\n') == 2 + static_cast<long>(std::size(keys)));
+  std::string markdown = config_markdown(known_keys);
+  for (const ConfigKey& key : known_keys) CHECK(markdown.find("| `" + std::string(key.name) + "` |") != std::string::npos);
+  CHECK(std::count(markdown.begin(), markdown.end(), '\n') == 2 + static_cast<long>(std::size(known_keys)));
 }
 
 TEST_CASE("a missing configuration file is an error of its own") {
   test::TemporaryDirectory directory;
-  CHECK(io::read_config(directory / "none.toml", keys).error().code == ErrorCode::not_found);
+  CHECK(io::read_config(directory / "none.toml", known_keys).error().code == ErrorCode::not_found);
 }

@@ -18,8 +18,8 @@ using io::LmdbStore;
 
 namespace {
 
-constexpr Table rows{"rows"};
-constexpr Table tables[] = {rows};
+constexpr Table rows_table{"rows"};
+constexpr Table tables[] = {rows_table};
 
 io::LmdbOptions options_for(const test::TemporaryDirectory& directory) {
   io::LmdbOptions options;
@@ -31,7 +31,7 @@ io::LmdbOptions options_for(const test::TemporaryDirectory& directory) {
 
 Result<void> put_row(Store& store, const Bytes& key, const Bytes& value) {
   TRAM_TRY(txn, store.begin_write());
-  TRAM_OK(txn->put(rows, key, value));
+  TRAM_OK(txn->put(rows_table, key, value));
   return txn->commit();
 }
 
@@ -46,12 +46,12 @@ TEST_CASE("what was committed is there after reopening, under the same environme
     CHECK_FALSE(id.is_zero());
     REQUIRE(put_row(*store, {1}, {2}));
     auto lost = *store->begin_write();
-    REQUIRE(lost->put(rows, Bytes{3}, Bytes{4}));
+    REQUIRE(lost->put(rows_table, Bytes{3}, Bytes{4}));
   }
   auto store = *LmdbStore::open(options_for(directory));
   CHECK(store->environment_id() == id);
   auto txn = *store->begin_read();
-  CHECK(txn->scan(rows, {}, {}, 10)->size() == 1);
+  CHECK(txn->scan(rows_table, {}, {}, 10)->size() == 1);
   struct stat status {};
   REQUIRE(::stat((directory / "store").c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0700);
@@ -106,7 +106,7 @@ TEST_CASE("the fill level follows the live data, not the file") {
   Bytes value(60000, 1);
   for (uint8_t j = 0; j < 5; ++j) {
     auto txn = *store->begin_write();
-    for (uint8_t i = 0; i < 200; ++i) REQUIRE(txn->put(rows, Bytes{i, j}, value));
+    for (uint8_t i = 0; i < 200; ++i) REQUIRE(txn->put(rows_table, Bytes{i, j}, value));
     REQUIRE(txn->commit());
   }
   unsigned full = *store->used_percent();
@@ -114,7 +114,7 @@ TEST_CASE("the fill level follows the live data, not the file") {
   {
     auto txn = *store->begin_write();
     for (uint8_t i = 0; i < 200; ++i)
-      for (uint8_t j = 0; j < 5; ++j) REQUIRE(txn->erase(rows, Bytes{i, j}));
+      for (uint8_t j = 0; j < 5; ++j) REQUIRE(txn->erase(rows_table, Bytes{i, j}));
     REQUIRE(txn->commit());
   }
   REQUIRE(put_row(*store, {1}, {1}));
@@ -127,12 +127,12 @@ TEST_CASE("a second thread's writer waits for the first") {
   test::TemporaryDirectory directory;
   auto store = *LmdbStore::open(options_for(directory));
   auto first = *store->begin_write();
-  REQUIRE(first->put(rows, Bytes{1}, Bytes{1}));
+  REQUIRE(first->put(rows_table, Bytes{1}, Bytes{1}));
   bool saw_first = false;
   std::thread second([&] {
     auto txn = store->begin_write();
     if (!txn) return;
-    auto got = (*txn)->get(rows, Bytes{1});
+    auto got = (*txn)->get(rows_table, Bytes{1});
     saw_first = got && got->has_value();
   });
   REQUIRE(first->commit());
@@ -159,11 +159,11 @@ TEST_CASE("a file system that is full in the middle of a commit is not a disk fa
   REQUIRE_FALSE(result);
   CHECK(result.error().code == ErrorCode::storage_full);
   CHECK_FALSE(store->fatal_error());
-  CHECK((*store->begin_read())->scan(rows, {}, {}, 1000)->size() == stored);
+  CHECK((*store->begin_read())->scan(rows_table, {}, {}, 1000)->size() == stored);
   REQUIRE(put_row(*store, {stored}, value));
   store.reset();
   store = *LmdbStore::open(options_for(directory));
-  CHECK((*store->begin_read())->scan(rows, {}, {}, 1000)->size() == stored + 1u);
+  CHECK((*store->begin_read())->scan(rows_table, {}, {}, 1000)->size() == stored + 1u);
 }
 
 TEST_CASE("reserved blocks are real") {
@@ -199,7 +199,7 @@ TEST_CASE("the file is longer than its pages, and what it holds stays as it is")
   CHECK(length() > grown);
   store.reset();
   store = *LmdbStore::open(options_for(directory));
-  const auto rows_held = (*store->begin_read())->scan(rows, {}, {}, 1000);
+  const auto rows_held = (*store->begin_read())->scan(rows_table, {}, {}, 1000);
   REQUIRE(rows_held);
   REQUIRE(rows_held->size() == 40);
   CHECK(std::all_of(rows_held->begin(), rows_held->end(), [&](const Row& row) { return row.value == value; }));

@@ -4,32 +4,21 @@
 #include "tests/unit/broker_world.h"
 
 namespace tram::broker::test {
-namespace {
-
-constexpr uint64_t three_chunks = 2 * limits::chunk_bytes + 100000;
-
-uint16_t put_large(World& world, const Document& document, const Letter& letter, size_t sender = 0) {
-  const auto replies = World::only<proto::PutReply>(
-      world.ask(World::control(1 + sender), world.members[sender].id, World::put(document, {letter}, false)));
-  return replies.at(0).results.at(0).refusal;
-}
-
-}  // namespace
 
 TEST_CASE("custody of a large body needs every chunk") {
   World world;
   const Document document = world.document(0, three_chunks);
   REQUIRE(document.chunks.size() == 3);
   const Letter letter = world.letter(document, 0, 1);
-  CHECK(put_large(world, document, letter) == number(ErrorCode::missing_chunks));
+  CHECK(put_large(world, document, letter).refusal == number(ErrorCode::missing_chunks));
   CHECK(world.offer(document) == Bytes{0});
   CHECK(world.party(0).unpinned_bytes == three_chunks + 3 * 16);
   CHECK(world.put_chunk(document, 2) == 0);
   CHECK(world.put_chunk(document, 0) == 0);
-  CHECK(put_large(world, document, letter) == number(ErrorCode::missing_chunks));
+  CHECK(put_large(world, document, letter).refusal == number(ErrorCode::missing_chunks));
   CHECK(world.offer(document) == Bytes{0b101});
   CHECK(world.put_chunk(document, 1) == 0);
-  CHECK(put_large(world, document, letter) == 0);
+  CHECK(put_large(world, document, letter).refusal == 0);
   CHECK(world.party(0).unpinned_bytes == 0);
   CHECK(world.party(0).pinned_bytes == three_chunks + 3 * 16);
   CHECK(world.bodies.files.at(body_name(document.header.id)).synced);
@@ -45,7 +34,7 @@ TEST_CASE("an upload goes on after a restart where it stopped") {
   CHECK(world.put_chunk(document, 0) == 0);
   CHECK(world.put_chunk(document, 1) == 0);
   CHECK(world.put_chunk(document, 2) == 0);
-  CHECK(put_large(world, document, world.letter(document, 0, 1)) == 0);
+  CHECK(put_large(world, document, world.letter(document, 0, 1)).refusal == 0);
 }
 
 TEST_CASE("a chunk counts only when it was synced") {
@@ -116,7 +105,7 @@ TEST_CASE("the chunks of a body share a sync, and none waits for long") {
   put({8});
   sync(3);  // the body is whole
   world.hold_jobs = false;
-  CHECK(put_large(world, document, world.letter(document, 0, 1)) == 0);
+  CHECK(put_large(world, document, world.letter(document, 0, 1)).refusal == 0);
 }
 
 TEST_CASE("a removal that is on its way when a new epoch opens takes nothing that is uploaded meanwhile") {
@@ -232,7 +221,7 @@ TEST_CASE("an abandoned upload is freed after its lease, a pinned body never") {
   world.offer(abandoned);
   world.put_chunk(abandoned, 0);
   world.upload(pinned);
-  REQUIRE(put_large(world, pinned, world.letter(pinned, 0, 1)) == 0);
+  REQUIRE(put_large(world, pinned, world.letter(pinned, 0, 1)).refusal == 0);
   world.now = world.now + limits::lease - minutes(1);
   world.settle();
   CHECK(world.bodies.files.contains(body_name(abandoned.header.id)));
@@ -248,7 +237,7 @@ TEST_CASE("an abandoned upload is freed after its lease, a pinned body never") {
   CHECK(world.put_chunk(abandoned, 2) == number(ErrorCode::not_found));
   // It may be offered anew.
   world.upload(abandoned);
-  CHECK(put_large(world, abandoned, world.letter(abandoned, 0, 1)) == 0);
+  CHECK(put_large(world, abandoned, world.letter(abandoned, 0, 1)).refusal == 0);
 }
 
 TEST_CASE("R6: an answered large body goes soon, an urgent one stays until not_after + G") {
@@ -260,8 +249,8 @@ TEST_CASE("R6: an answered large body goes soon, an urgent one stays until not_a
   world.upload(urgent);
   const Letter to_normal = world.letter(normal, 0, 1);
   const Letter to_urgent = world.letter(urgent, 0, 1, [](auto& e) { e.lane = Lane::urgent; });
-  REQUIRE(put_large(world, normal, to_normal) == 0);
-  REQUIRE(put_large(world, urgent, to_urgent) == 0);
+  REQUIRE(put_large(world, normal, to_normal).refusal == 0);
+  REQUIRE(put_large(world, urgent, to_urgent).refusal == 0);
   world.ack_one(to_normal, 1);
   world.ack_one(to_urgent, 1);
   CHECK(world.stored(to_normal.envelope.id)->state == proto::EnvelopeState::gone);
@@ -271,7 +260,7 @@ TEST_CASE("R6: an answered large body goes soon, an urgent one stays until not_a
   world.settle();
   CHECK_FALSE(world.bodies.files.contains(body_name(normal.header.id)));
   CHECK(world.bodies.files.contains(body_name(urgent.header.id)));
-  CHECK(put_large(world, normal, to_normal) == number(ErrorCode::already_gone));
+  CHECK(put_large(world, normal, to_normal).refusal == number(ErrorCode::already_gone));
   world.now = world.now + limits::time_to_live + limits::grace;
   world.settle();
   world.now = world.now + hours(2);
@@ -305,8 +294,8 @@ TEST_CASE("recover opens a new epoch, checks every body and drops what is damage
   world.upload(damaged);
   const Letter to_good = world.letter(good, 0, 1);
   const Letter to_damaged = world.letter(damaged, 0, 2);
-  REQUIRE(put_large(world, good, to_good) == 0);
-  REQUIRE(put_large(world, damaged, to_damaged) == 0);
+  REQUIRE(put_large(world, good, to_good).refusal == 0);
+  REQUIRE(put_large(world, damaged, to_damaged).refusal == 0);
   const Epoch before = world.broker->epoch();
   world.bodies.files.at(body_name(damaged.header.id)).bytes[limits::sealed_chunk_bytes + 3] ^= 1;
   CHECK(must(world.broker->recover(world.store, world.bodies, world.now)).dropped == 1);
@@ -322,11 +311,11 @@ TEST_CASE("recover opens a new epoch, checks every body and drops what is damage
   CHECK(again.custody != old_custody);
   CHECK(must(crypto::decode_custody(again.custody)).epoch == world.broker->epoch());
   CHECK(must(crypto::decode_custody(again.custody)).position == must(crypto::decode_custody(old_custody)).position);
-  CHECK(put_large(world, good, to_good) == 0);
-  CHECK(put_large(world, damaged, to_damaged) == number(ErrorCode::missing_chunks));
+  CHECK(put_large(world, good, to_good).refusal == 0);
+  CHECK(put_large(world, damaged, to_damaged).refusal == number(ErrorCode::missing_chunks));
   CHECK(world.offer(damaged) == Bytes{0b101});
   CHECK(world.put_chunk(damaged, 1) == 0);
-  CHECK(put_large(world, damaged, to_damaged) == 0);
+  CHECK(put_large(world, damaged, to_damaged).refusal == 0);
 }
 
 }  // namespace tram::broker::test

@@ -10,14 +10,6 @@ namespace {
 
 using proto::EnvelopeState;
 
-constexpr uint64_t three_chunks = 2 * limits::chunk_bytes + 100000;
-
-proto::PutResult put_large(World& world, const Document& document, const Letter& letter, size_t sender = 0) {
-  const auto replies = World::only<proto::PutReply>(
-      world.ask(World::control(1 + sender), world.members[sender].id, World::put(document, {letter}, false)));
-  return replies.at(0).results.at(0);
-}
-
 /// Seconds pass until a whole walk has ended.
 void walk(World& world) {
   const Time before = world.broker->scrub().last_ended();

@@ -6,10 +6,7 @@
 #include "audit/views.h"
 #include "tests/unit/broker_world.h"
 
-using namespace tram;
-using namespace tram::broker;
-using namespace tram::broker::test;
-
+namespace tram::broker::test {
 namespace {
 
 Bytes note_of(const World& world, const crypto::LogKey& key, crypto::LogKind kind, const PartyId& party, uint64_t size,
@@ -304,3 +301,5 @@ TEST_CASE("a broker tells a node what an independent witness knows of its log, a
   CHECK(asked().note == note(90));
   CHECK(asked().unsure);
 }
+
+}  // namespace tram::broker::test

@@ -407,4 +407,10 @@ proto::PartyRecord World::party(size_t member) {
   return record;
 }
 
+proto::PutResult put_large(World& world, const Document& document, const Letter& letter, size_t sender) {
+  const auto replies = World::only<proto::PutReply>(
+      world.ask(World::control(1 + sender), world.members[sender].id, World::put(document, {letter}, false)));
+  return replies.at(0).results.at(0);
+}
+
 }  // namespace tram::broker::test

@@ -176,6 +176,8 @@ struct World {
   proto::PartyRecord party(size_t member);
 };
 
-inline uint16_t number(ErrorCode code) { return static_cast<uint16_t>(code); }
+inline constexpr uint64_t three_chunks = 2 * limits::chunk_bytes + 100000;
+/// Asks for custody of a body whose chunks go by themselves.
+proto::PutResult put_large(World& world, const Document& document, const Letter& letter, size_t sender = 0);
 
 }  // namespace tram::broker::test

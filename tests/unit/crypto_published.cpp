@@ -41,7 +41,7 @@ std::optional<std::string> published(const std::string& name) {
   return content.str();
 }
 
-Bytes raw(const Json& value) { return hex(value.get<std::string>()); }
+Bytes bytes_in(const Json& value) { return hex(value.get<std::string>()); }
 
 /// Calls check(group, test) for every test of a Wycheproof file and returns how many there were.
 template <class Check>
@@ -74,7 +74,7 @@ bool ed25519_verifies(const Bytes& public_key, const Bytes& message, const Bytes
 TEST_CASE("Wycheproof: Ed25519") {
   size_t count = wycheproof("ed25519_test.json", [](const Json& group, const Json& test) {
     bool valid = test["result"] == "valid";
-    CHECK(ed25519_verifies(raw(group["publicKey"]["pk"]), raw(test["msg"]), raw(test["sig"])) == valid);
+    CHECK(ed25519_verifies(bytes_in(group["publicKey"]["pk"]), bytes_in(test["msg"]), bytes_in(test["sig"])) == valid);
   });
   CHECK((count == 151 || count == 0));
 }
@@ -82,10 +82,10 @@ TEST_CASE("Wycheproof: Ed25519") {
 TEST_CASE("Wycheproof: X25519") {
   size_t zero_results = 0;
   size_t count = wycheproof("x25519_test.json", [&](const Json&, const Json& test) {
-    Bytes shared = raw(test["shared"]);
+    Bytes shared = bytes_in(test["shared"]);
     bool all_zero = shared == Bytes(32);
     zero_results += all_zero;
-    auto result = detail::x25519(Secret32(raw(test["private"])), raw(test["public"]));
+    auto result = detail::x25519(Secret32(bytes_in(test["private"])), bytes_in(test["public"]));
     REQUIRE(result.has_value() == !all_zero);
     if (result) CHECK(equal(result->view(), shared));
   });
@@ -97,14 +97,14 @@ TEST_CASE("Wycheproof: ChaCha20-Poly1305 by both engines") {
   size_t tested = 0;
   wycheproof("chacha20_poly1305_test.json", [&](const Json& group, const Json& test) {
     bool valid = test["result"] == "valid";
-    Bytes nonce = raw(test["iv"]);
+    Bytes nonce = bytes_in(test["iv"]);
     if (group["ivSize"] != 96) {
       CHECK(!valid);
       return;
     }
     ++tested;
-    Bytes key = raw(test["key"]), ad = raw(test["aad"]), plain = raw(test["msg"]), sealed = raw(test["ct"]);
-    Writer(sealed).raw(raw(test["tag"]));
+    Bytes key = bytes_in(test["key"]), ad = bytes_in(test["aad"]), plain = bytes_in(test["msg"]), sealed = bytes_in(test["ct"]);
+    Writer(sealed).raw(bytes_in(test["tag"]));
     for (auto engine : {detail::AeadEngine::sodium, detail::AeadEngine::openssl}) {
       Bytes opened(sealed.size() - 16, 0xee), made(plain.size() + 16);
       REQUIRE(detail::aead_open(key, nonce, ad, sealed, opened, engine) == valid);
@@ -120,14 +120,14 @@ TEST_CASE("Wycheproof: XChaCha20-Poly1305") {
   size_t tested = 0;
   wycheproof("xchacha20_poly1305_test.json", [&](const Json& group, const Json& test) {
     bool valid = test["result"] == "valid";
-    Bytes nonce = raw(test["iv"]);
+    Bytes nonce = bytes_in(test["iv"]);
     if (group["ivSize"] != 192) {
       CHECK(!valid);
       return;
     }
     ++tested;
-    Bytes key = raw(test["key"]), ad = raw(test["aad"]), plain = raw(test["msg"]), sealed = raw(test["ct"]);
-    Writer(sealed).raw(raw(test["tag"]));
+    Bytes key = bytes_in(test["key"]), ad = bytes_in(test["aad"]), plain = bytes_in(test["msg"]), sealed = bytes_in(test["ct"]);
+    Writer(sealed).raw(bytes_in(test["tag"]));
     Bytes opened(sealed.size() - 16, 0xee), made(plain.size() + 16);
     REQUIRE(detail::xaead_open(key, nonce, ad, sealed, opened) == valid);
     CHECK(opened == (valid ? plain : Bytes(opened.size())));
@@ -145,7 +145,7 @@ TEST_CASE("Wycheproof: HKDF-SHA256") {
       return;
     }
     Bytes out(size);
-    detail::hkdf_expand(detail::hkdf_extract(raw(test["salt"]), raw(test["ikm"])).view(), raw(test["info"]), out);
+    detail::hkdf_expand(detail::hkdf_extract(bytes_in(test["salt"]), bytes_in(test["ikm"])).view(), bytes_in(test["info"]), out);
     CHECK(to_hex(out) == test["okm"]);
   });
   CHECK((count == 86 || count == 0));
@@ -153,8 +153,8 @@ TEST_CASE("Wycheproof: HKDF-SHA256") {
 
 TEST_CASE("Wycheproof: HMAC-SHA256") {
   size_t count = wycheproof("hmac_sha256_test.json", [](const Json&, const Json& test) {
-    auto full = detail::hmac_sha256(raw(test["key"]), raw(test["msg"]));
-    Bytes tag = raw(test["tag"]);
+    auto full = detail::hmac_sha256(bytes_in(test["key"]), bytes_in(test["msg"]));
+    Bytes tag = bytes_in(test["tag"]);
     CHECK(equal(BytesView(full).first(tag.size()), tag) == (test["result"] == "valid"));
   });
   CHECK((count == 174 || count == 0));
@@ -166,8 +166,8 @@ TEST_CASE("CCTV: of 914 edge cases of Ed25519 exactly 43 verify, and enrolment r
   size_t accepted = 0, refused_at_enrolment = 0, count = 0;
   for (const Json& test : Json::parse(*content)) {
     ++count;
-    Bytes key = raw(test["key"]);
-    if (!ed25519_verifies(key, to_bytes(test["msg"].get<std::string>()), raw(test["sig"]))) continue;
+    Bytes key = bytes_in(test["key"]);
+    if (!ed25519_verifies(key, to_bytes(test["msg"].get<std::string>()), bytes_in(test["sig"]))) continue;
     ++accepted;
     refused_at_enrolment += !is_valid_signing_key(key);
   }

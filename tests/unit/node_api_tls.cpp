@@ -14,12 +14,12 @@ using namespace tram::node::test;
 
 namespace {
 
-const std::string token = std::string(63, 'a') + "1";
+const std::string bearer = std::string(63, 'a') + "1";
 
 struct PlainBackend final : HttpBackend {
   explicit PlainBackend(World& w) : world(w) {}
   std::optional<api::Principal> authenticate(const Hash& hash) override {
-    if (hash == crypto::sha256({view(token)})) return clerk;
+    if (hash == crypto::sha256({view(bearer)})) return clerk;
     return std::nullopt;
   }
   api::Response read(const api::Request& request) override { return world.read(request); }
@@ -82,7 +82,7 @@ Seen ask(uint16_t port, std::optional<Pair> mine = {}) {
     more = " -cert '" + directory / "mine.crt" + "' -key '" + directory / "mine.key" + "'";
   }
   write(directory / "request",
-        "GET /v1/self HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer " + token + "\r\n\r\n");
+        "GET /v1/self HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer " + bearer + "\r\n\r\n");
   const std::string all = output_of("timeout 20 openssl s_client -ign_eof -connect 127.0.0.1:" + std::to_string(port) +
                                     more + " < '" + directory / "request" + "'");
   Seen seen;

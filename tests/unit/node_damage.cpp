@@ -3,25 +3,10 @@
 
 #include "base/limits.h"
 #include "node/io/opening_marks.h"
-#include "tests/unit/node_api_fixture.h"
+#include "tests/unit/node_exchange.h"
 
 namespace tram::node::test {
 namespace {
-
-template <class Frame>
-std::vector<Frame> sent(const Effects& effects) {
-  std::vector<Frame> found;
-  for (const auto& one : effects.sends)
-    if (const auto* frame = std::get_if<Frame>(&one.frame.body)) found.push_back(*frame);
-  return found;
-}
-template <class Wanted>
-std::vector<Wanted*> jobs_of(Effects& effects) {
-  std::vector<Wanted*> found;
-  for (auto& job : effects.jobs)
-    if (auto* one = std::get_if<Wanted>(&job)) found.push_back(one);
-  return found;
-}
 
 /// A process that was killed, and the next one over the same store; `open` was under way.
 void die_and_start(World& world, const std::vector<Hash>& open) {

@@ -9,10 +9,10 @@ namespace {
 using crypto::NoticeKind;
 
 /// A sender with one envelope on its way to `party`.
-struct Sender : Exchange {
+struct WatchedSender : Exchange {
   proto::EnvelopeRecord last;
 
-  Sender() {
+  WatchedSender() {
     greet(0);
     greet(1);
     tick();  // nothing is open yet
@@ -44,7 +44,7 @@ bool alarmed(Exchange& world) {
 }  // namespace
 
 TEST_CASE("R14: the end of a channel is told when it has no receipt for a quarter of an hour, and once a day") {
-  Sender sender;
+  WatchedSender sender;
   CHECK(sender.told(minutes(9)).empty());
   const auto first = sender.told(minutes(12));
   REQUIRE(first.size() == 1);
@@ -65,13 +65,13 @@ TEST_CASE("R14: the end of a channel is told when it has no receipt for a quarte
 }
 
 TEST_CASE("R14: a channel whose last document has its receipt has nothing to tell") {
-  Sender sender;
+  WatchedSender sender;
   sender.receipt_comes(sender.receipt_for(sender.last));
   CHECK(sender.told(days(2)).empty());
 }
 
 TEST_CASE("R14: what is open is told at once after a start and after a time without any broker") {
-  Sender sender;
+  WatchedSender sender;
   sender.restart();
   sender.now = sender.now + seconds(1);
   sender.greet(0);
@@ -95,7 +95,7 @@ TEST_CASE("R14: what is open is told at once after a start and after a time with
 }
 
 TEST_CASE("R14: a sender that hears that its document is missed asks its brokers what they hold") {
-  Sender sender;
+  WatchedSender sender;
   proto::CustodyRecord custody{sender.brokers[0].id, {}, {}, false};
   {
     auto txn = sender.realm.store.begin_write().value();

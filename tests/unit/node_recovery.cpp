@@ -98,10 +98,10 @@ TEST_CASE("R21: what an earlier life had told keeps no later one from its work")
 namespace {
 
 /// A sender with a letter on its way to `party`, whose store is put back.
-struct Sender : Exchange {
+struct PutBackSender : Exchange {
   proto::EnvelopeRecord first;
 
-  Sender() {
+  PutBackSender() {
     greet(0);
     greet(1);
     feed();
@@ -138,7 +138,7 @@ struct Sender : Exchange {
 
 TEST_CASE("R13, R21: what an earlier life took and a later one lacks is not delivered, and goes out again") {
   for (const bool knows_lane : {true, false}) {
-    Sender sender;
+    PutBackSender sender;
     if (knows_lane) sender.lives(2, 0);
     else sender.lives(2, 1, Lane::control);  // it has nothing of ours
     sender.tick();
@@ -168,7 +168,7 @@ TEST_CASE("R13, R21: what an earlier life took and a later one lacks is not deli
 }
 
 TEST_CASE("R13: the later life's receipt for the same envelope is good, and is kept beside the earlier one's") {
-  Sender sender;
+  PutBackSender sender;
   sender.lives(2, 0);
   sender.tick();
   sender.answers(sender.first, 1);
@@ -184,7 +184,7 @@ TEST_CASE("R13: the later life's receipt for the same envelope is good, and is k
 
 TEST_CASE("R21: what was signed before the backup and comes late is good") {
   {
-    Sender sender;
+    PutBackSender sender;
     sender.lives(2, 1);
     sender.answers(sender.first, 1);
     CHECK(sender.item_of(sender.first).state == proto::ItemState::delivered);
@@ -193,7 +193,7 @@ TEST_CASE("R21: what was signed before the backup and comes late is good") {
   }
   // Two recoveries: the first had lost it, and got it before the backup of the second.
   for (const uint32_t rinc : {1, 2}) {
-    Sender sender;
+    PutBackSender sender;
     sender.lives(3, 1);
     sender.lives(2, 0);
     sender.answers(sender.first, rinc);
@@ -202,7 +202,7 @@ TEST_CASE("R21: what was signed before the backup and comes late is good") {
 }
 
 TEST_CASE("R21: an earlier life's word that comes after its successor's changes nothing, before it the document is sent again") {
-  Sender sender;
+  PutBackSender sender;
   sender.answers(sender.first, 1);
   REQUIRE(sender.item_of(sender.first).state == proto::ItemState::delivered);
   sender.lives(2, 0);
@@ -218,7 +218,7 @@ TEST_CASE("R21: an earlier life's word that comes after its successor's changes 
 
 TEST_CASE("R21: what was decided again is kept twice, and the later number is shown in either order") {
   for (const bool in_order : {true, false}) {
-    Sender sender;
+    PutBackSender sender;
     sender.answers(sender.first, 1);
     sender.lives(2, 1);
     sender.tick();
@@ -232,7 +232,7 @@ TEST_CASE("R21: what was decided again is kept twice, and the later number is sh
   }
   // Put back and not yet sure of its number: it signs under the one of the life that was lost, later.
   for (const bool in_order : {true, false}) {
-    Sender sender;
+    PutBackSender sender;
     sender.answers(sender.first, 1);
     using enum crypto::ReceiptEvent;
     const Time then = sender.now;
@@ -247,7 +247,7 @@ TEST_CASE("R21: what was decided again is kept twice, and the later number is sh
 
 TEST_CASE("R21: of two lives that ask, in any order, all is sent again that either lacks") {
   for (const bool in_order : {true, false}) {
-    Sender sender;
+    PutBackSender sender;
     sender.send_letter();
     const auto second = sender.last_envelope();
     sender.answers(sender.first, 1);
@@ -263,7 +263,7 @@ TEST_CASE("R21: of two lives that ask, in any order, all is sent again that eith
 
 TEST_CASE("R21: `passed` answers one life of the recipient, and no other takes notice of it") {
   {
-    Sender sender;
+    PutBackSender sender;
     auto asked = sender.notice(NoticeKind::recover, 0, crypto::rinc_field(5));
     asked.lane = Lane::normal;
     const auto told = sender.notices(sender.heard(asked), NoticeKind::passed);

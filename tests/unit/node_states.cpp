@@ -261,12 +261,12 @@ std::string word(InState state) {
 }
 
 /// A document of `party`, in one state of the table; `asked`: what its sender asks for.
-struct Incoming {
+struct IncomingDocument {
   World world;
   static constexpr uint64_t target_arrival = 1, asking_arrival = 2, next_arrival = 3;
   DocId target_id, asking_id, next_id;
 
-  Incoming(InState state, proto::RelationKind asked) {
+  IncomingDocument(InState state, proto::RelationKind asked) {
     auto& random = world.realm.random;
     target_id = random.id<DocId>();
     asking_id = random.id<DocId>();
@@ -455,7 +455,7 @@ TEST_CASE("6.4: processing at the recipient, every state and event") {
     for (const auto& [event, cell] : row) {
       INFO(state << " × " << event);
       // The default policy: an update may be refused.
-      CHECK(Incoming(from, kind).after(event) == cell.substr(0, cell.find(", if policy allows")));
+      CHECK(IncomingDocument(from, kind).after(event) == cell.substr(0, cell.find(", if policy allows")));
     }
   }
   REQUIRE(table.contains(any_asked));
@@ -463,7 +463,7 @@ TEST_CASE("6.4: processing at the recipient, every state and event") {
     for (const auto kind : {recall, update, replace})
       for (const auto& [event, cell] : table.at(any_asked)) {
         INFO(from << " + asked for " << int(kind) << " × " << event);
-        const std::string got = Incoming(in_states.at(from), kind).after(event);
+        const std::string got = IncomingDocument(in_states.at(from), kind).after(event);
         if (cell == "as *state*") {
           CHECK(got == table.at(from).at(event));
         } else if (cell == "recalled, or *state*") {
@@ -479,7 +479,7 @@ TEST_CASE("6.4: processing at the recipient, every state and event") {
 }
 
 TEST_CASE("a document that was recalled while it waited for its turn stays recalled when its turn comes") {
-  Incoming incoming(InState::held, proto::RelationKind::none);
+  IncomingDocument incoming(InState::held, proto::RelationKind::none);
   incoming.comes(proto::RelationKind::recall);
   REQUIRE(incoming.target().state == InState::recalled);
   incoming.world.now = incoming.world.now + limits::gap_release + hours(1);

@@ -8,12 +8,12 @@ using crypto::NoticeKind;
 using proto::ItemState;
 
 /// A sender with a letter for `party` in its outbox.
-struct Sender : Exchange {
+struct WaitingSender : Exchange {
   DocUuid uuid;
   proto::EnvelopeRecord first;
   Effects sending;
 
-  explicit Sender(bool has_envelope = true) {
+  explicit WaitingSender(bool has_envelope = true) {
     greet(0);
     greet(1);
     tick();
@@ -44,7 +44,7 @@ struct Sender : Exchange {
 }  // namespace
 
 TEST_CASE("R31: what a merged agency has not answered goes to its successor, once, and is cancelled on its old way") {
-  Sender sender;
+  WaitingSender sender;
   const auto old = crypto::decode_envelope(sender.first.envelope).value();
   const auto effects = sender.closes(sender.party.id, {sender.front.id});
   CHECK(sender.state(sender.party.id) == ItemState::forwarded);
@@ -93,7 +93,7 @@ TEST_CASE("R31: what a merged agency has not answered goes to its successor, onc
 }
 
 TEST_CASE("R31: a document that waits for a key goes to the successor too, and not again where it goes anyway") {
-  Sender sender(false);
+  WaitingSender sender(false);
   REQUIRE(sender.waiting_for(sender.party.id) == 1);
   SECTION("to the party alone") {
     sender.closes(sender.party.id, {sender.front.id});
@@ -125,7 +125,7 @@ TEST_CASE("R31: a document that waits for a key goes to the successor too, and n
 
 TEST_CASE("R31: after a split, without a successor, or when we are the successor, the clerk decides") {
   const std::string how = GENERATE("split", "into us", "without successor");
-  Sender sender;
+  WaitingSender sender;
   std::string named;
   if (how == "split") {
     sender.closes(sender.party.id, {sender.front.id, sender.paper.id}, "split");
@@ -161,7 +161,7 @@ TEST_CASE("R31: after a split, without a successor, or when we are the successor
 }
 
 TEST_CASE("R31: a closing that was decided for later is found when its time comes") {
-  Sender sender;
+  WaitingSender sender;
   sender.decide({sender.now + hours(2), proto::SucceedChange{{sender.party.id}, {sender.front.id}, "absorb"}});
   sender.tick();
   CHECK(sender.state(sender.party.id) == ItemState::queued);
@@ -171,7 +171,7 @@ TEST_CASE("R31: a closing that was decided for later is found when its time come
 }
 
 TEST_CASE("R31: a broker that knows of the closing before we do makes us ask, and the document waits") {
-  Sender sender;
+  WaitingSender sender;
   uint64_t request = 0;
   for (const auto& one : sender.sending.sends)
     if (std::holds_alternative<proto::Put>(one.frame.body) && one.broker == sender.brokers[0].id) request = one.frame.request;
@@ -192,7 +192,7 @@ TEST_CASE("R31: a broker that knows of the closing before we do makes us ask, an
 
 TEST_CASE("R31: what we signed before we closed takes its way; what still waited ends, and nothing new is taken") {
   const bool signed_before = GENERATE(true, false);
-  Sender sender(signed_before);
+  WaitingSender sender(signed_before);
   sender.closes(sender.self.id, {sender.front.id});
   CHECK(sender.state(sender.party.id) == (signed_before ? ItemState::queued : ItemState::undeliverable));
   const auto refused = sender.post("/v1/documents", sender.submission());
@@ -206,7 +206,7 @@ TEST_CASE("R31: what we signed before we closed takes its way; what still waited
 }
 
 TEST_CASE("R30, R31: a recipient that asks for another key after we closed gets no other envelope") {
-  Sender sender;
+  WaitingSender sender;
   sender.closes(sender.self.id, {sender.front.id});
   auto receipt = sender.receipt_for(sender.first);
   receipt.event = crypto::ReceiptEvent::rejected;
@@ -217,7 +217,7 @@ TEST_CASE("R30, R31: a recipient that asks for another key after we closed gets 
 }
 
 TEST_CASE("R31: a recall follows its document to the successor; what the closed agency has received it keeps") {
-  Sender sender;
+  WaitingSender sender;
   const bool received = GENERATE(true, false);
   if (received) sender.receipt_comes(sender.receipt_for(sender.first));
   DocUuid recall;

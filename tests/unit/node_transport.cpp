@@ -416,6 +416,8 @@ TEST_CASE("what cannot be opened is refused, although a broker that announced it
   CHECK(world.answer());
 }
 
+namespace {
+
 /// Some letters of one channel, all announced; each stands in the world's place when its turn is said.
 struct Channel : Arriving {
   std::vector<std::pair<crypto::Envelope, Bytes>> letters;
@@ -438,6 +440,8 @@ struct Channel : Arriving {
     return record ? record->arrival : 0;
   }
 };
+
+}  // namespace
 
 TEST_CASE("R11: what workers end out of order is stored in the order of its channel") {
   Channel channel(4);

@@ -23,12 +23,12 @@ std::set<std::string> problems(Exchange& world) {
 }
 
 /// An envelope of `party` for us by a view of the directory, offered by a broker and opened.
-struct Arriving {
+struct ArrivingByView {
   Exchange world;
   crypto::Envelope envelope;
   Bytes bytes;
 
-  explicit Arriving(std::function<void(crypto::Envelope&)> tune = [](auto&) {}) {
+  explicit ArrivingByView(std::function<void(crypto::Envelope&)> tune = [](auto&) {}) {
     auto& directory = *world.realm.directory;
     envelope.realm = directory.realm();
     envelope.sender = world.party.id;
@@ -194,9 +194,9 @@ TEST_CASE("R28: health says how old the view is and what that forbids") {
 
 TEST_CASE("R27: an envelope by our directory is taken, at its size and at an earlier one") {
   for (const uint64_t back : {0u, 1u}) {
-    Arriving arriving([&](crypto::Envelope&) {});
-    Arriving earlier([&](crypto::Envelope& envelope) { envelope.dir_size -= back; });
-    Arriving& one = back ? earlier : arriving;
+    ArrivingByView arriving([&](crypto::Envelope&) {});
+    ArrivingByView earlier([&](crypto::Envelope& envelope) { envelope.dir_size -= back; });
+    ArrivingByView& one = back ? earlier : arriving;
     if (back) {
       one.envelope.dir_root = one.world.realm.directory->root_at(*one.world.realm.read(), one.envelope.dir_size).value().value();
       one.bytes = crypto::encode_envelope(one.envelope, *one.world.party_key);
@@ -210,7 +210,7 @@ TEST_CASE("R27: an envelope by our directory is taken, at its size and at an ear
 }
 
 TEST_CASE("R27: an envelope by another directory is not taken, is kept, and accuses its sender alone") {
-  Arriving arriving([](crypto::Envelope& envelope) { envelope.dir_root = crypto::merkle_leaf(view("other")); });
+  ArrivingByView arriving([](crypto::Envelope& envelope) { envelope.dir_root = crypto::merkle_leaf(view("other")); });
   Exchange& world = arriving.world;
   world.confirm();
   REQUIRE(arriving.content());
@@ -236,7 +236,7 @@ TEST_CASE("R27: an envelope by another directory is not taken, is kept, and accu
 }
 
 TEST_CASE("R27: an envelope by a directory larger than ours waits for the entries") {
-  Arriving arriving([](crypto::Envelope& envelope) { ++envelope.dir_size; });
+  ArrivingByView arriving([](crypto::Envelope& envelope) { ++envelope.dir_size; });
   const auto effects = arriving.world.from(0, proto::Content{arriving.envelope.id, {}, {}, {}, {}, 0});
   CHECK(jobs_of<OpenJob>(effects).empty());
   CHECK(sent<proto::DirectoryGet>(effects).size() == 1);
