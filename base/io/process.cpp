@@ -45,11 +45,13 @@ Result<uint64_t> prepare_process(const ProcessOptions& options) {
   ::mallopt(M_ARENA_MAX, 2);
   ::mallopt(M_TRIM_THRESHOLD, 2 << 20);
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#ifndef __SANITIZE_THREAD__  // whose own data of a thread do not fit into such a stack
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) == 0) {
     if (pthread_attr_setstacksize(&attributes, 512u << 10) == 0) pthread_setattr_default_np(&attributes);
     pthread_attr_destroy(&attributes);
   }
+#endif
 
   rlimit files{};
   if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return fail(setup_error("RLIMIT_NOFILE"));
