@@ -19,7 +19,7 @@ inline constexpr Table witness_node_table{"witness_node"};  // party || u32 gene
 inline constexpr Table log_seen_table{"log_seen"};          // party -> note: the newest checkpoint seen, by who mirrors nothing
 inline constexpr Table evidence_table{"evidence"};          // evidence_id(origin) -> u64 found ms || Evidence
 
-inline constexpr Duration answer_overdue = seconds(10);
+inline constexpr Duration answer_overdue = seconds(10);    // what was asked for is asked for again
 inline constexpr Duration cosign_again_after = hours(12);  // R28 warns after 24 hours
 
 /// Which of two checkpoints of one log is the newer: by generation, then by size.

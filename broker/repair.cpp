@@ -58,24 +58,6 @@ struct Counted {
   uint32_t inc = 0, rinc = 0;
 };
 
-Result<void> count_bodies(ReadTxn& txn, std::map<PartyId, Counted>& parties) {
-  Bytes from;
-  for (;;) {
-    TRAM_TRY(rows, txn.scan(table::body, from, {}, rows_per_page));
-    for (const Row& row : rows) {
-      if (!table::is_body_key(row.key)) continue;
-      BodyRecord record;
-      TRAM_OK(proto::decode_record(row.value, record));
-      TRAM_TRY(pins, txn.scan(table::pin, table::pins_from(row.key), prefix_end(row.key), 1));
-      PartyRecord& counts = parties[party_at(row.key, 0)].counts;
-      (pins.empty() ? counts.unpinned_bytes : counts.pinned_bytes) += record.bytes;
-    }
-    if (rows.size() < rows_per_page) return {};
-    from = rows.back().key;
-    from.push_back(0);
-  }
-}
-
 template <class Visit>
 Result<void> read_all(ReadTxn& txn, const Table& table, Visit&& visit) {
   Bytes from;
@@ -86,6 +68,18 @@ Result<void> read_all(ReadTxn& txn, const Table& table, Visit&& visit) {
     from = rows.back().key;
     from.push_back(0);
   }
+}
+
+Result<void> count_bodies(ReadTxn& txn, std::map<PartyId, Counted>& parties) {
+  return read_all(txn, table::body, [&](const Row& row) -> Result<void> {
+    if (!table::is_body_key(row.key)) return {};
+    BodyRecord record;
+    TRAM_OK(proto::decode_record(row.value, record));
+    TRAM_TRY(pins, txn.scan(table::pin, table::pins_from(row.key), prefix_end(row.key), 1));
+    PartyRecord& counts = parties[party_at(row.key, 0)].counts;
+    (pins.empty() ? counts.unpinned_bytes : counts.pinned_bytes) += record.bytes;
+    return {};
+  });
 }
 
 Result<std::map<PartyId, Counted>> count(ReadTxn& txn) {

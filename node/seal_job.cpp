@@ -249,14 +249,13 @@ Result<void> seal(SealJob& job, Bodies& bodies, Random& random, SealDone& done) 
   record.chunks = out.chunks;
   record.inline_body = !body.inline_chunk.empty();
   record.state = proto::OutState::sent;
+  TRAM_TRY(in_row, keep_manifest(bodies, name, manifest));
+  record.manifest = std::move(in_row);
   if (record.inline_body) {
     record.body_name.clear();
-    record.manifest = manifest;
     done.inline_chunk = std::move(body.inline_chunk);
     return {};
   }
-  TRAM_TRY(in_row, keep_manifest(bodies, name, manifest));
-  record.manifest = std::move(in_row);
   return bodies.sync(name);
 }
 

@@ -11,6 +11,7 @@
 #include "broker/broker.h"
 #include "broker/io/config.h"
 #include "broker/io/home.h"
+#include "broker/jobs.h"
 #include "broker/tables.h"
 #include "crypto/formats.h"
 #include "crypto/seal.h"
@@ -116,7 +117,7 @@ Result<void> broker_row(const Table& table, const Row& row, ReadTxn& txn, Bodies
     TRAM_TRY(lease_row, txn.get(table_::lease, row.key));
     if (!lease_row) return damaged("no lease");
     TRAM_TRY(lease, decoded<proto::LeaseRecord>(*lease_row));
-    TRAM_TRY(manifest, manifest_of(bodies, body.manifest, doc_id.hex() + "0a", body.chunks));
+    TRAM_TRY(manifest, manifest_of(bodies, body.manifest, broker::manifest_name(doc_id), body.chunks));
     for (uint32_t i = 0; i < body.chunks; ++i) {
       if (!(lease.have[i / 8] >> (i % 8) & 1)) continue;
       TRAM_OK(check_chunk(bodies, doc_id.hex(), manifest, i));
