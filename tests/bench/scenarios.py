@@ -5,6 +5,7 @@ import os
 import time
 
 import bound
+from memory import available_bytes, touch_memory
 from processes import BenchError, Group, run, wait_until
 from realm import Realm, UnixHttp
 
@@ -151,6 +152,7 @@ def large(bench):
     bench.operations["one document of 1 MiB, one recipient"] = operations
     limit = operations.per_second()
     peer = bench.figures["RabbitMQ in and out at once, 1 MiB, bandwidth"]["median"]
+    touch_memory(bench.scratch("touched"))
     with Group() as group:
         realm = Realm(group, bench.binaries, bench.scratch("large"), nodes=2)
         realm.start_brokers()
@@ -312,11 +314,3 @@ def fleet(bench, count=100):
         rows.append(Row("nodes that this machine holds", holds, "nodes", f"168 communes (memory {by_memory}, half of the processor {by_processor})",
                         holds / 168, "≥ 1", holds >= 168))
     return rows
-
-
-def available_bytes():
-    with open("/proc/meminfo") as f:
-        for line in f:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    raise BenchError("no MemAvailable")

@@ -58,21 +58,22 @@ struct Shared {
 struct Totals {
   uint64_t passed = 0, failed = 0;
   uint64_t traces = 0;  // sum of the hashes: two builds that played the same weeks agree in it
-  uint64_t virtual_seconds = 0, calms = 0, delivered_ms = 0, latest_ms = 0, drained_ms = 0, slowest_ms = 0, slowest_seed = 0;
+  uint64_t virtual_seconds = 0, calms = 0, delivered_ms = 0, latest_ms = 0, under_way_ms = 0, drained_ms = 0, slowest_ms = 0, slowest_seed = 0;
   World::Census census{};
   std::map<std::string, uint64_t> counts;
 
   void add(const Totals& other) {
     passed += other.passed, failed += other.failed, traces += other.traces;
     virtual_seconds += other.virtual_seconds, calms += other.calms;
-    delivered_ms += other.delivered_ms, latest_ms = std::max(latest_ms, other.latest_ms), drained_ms += other.drained_ms;
+    delivered_ms += other.delivered_ms, latest_ms = std::max(latest_ms, other.latest_ms);
+    under_way_ms = std::max(under_way_ms, other.under_way_ms), drained_ms += other.drained_ms;
     if (other.slowest_ms > slowest_ms) slowest_ms = other.slowest_ms, slowest_seed = other.slowest_seed;
     for (size_t i = 0; i < fault_count; ++i) census[i] += other.census[i];
     for (const auto& [what, n] : other.counts) counts[what] += n;
   }
   std::string text() const {
     std::ostringstream out;
-    out << passed << ' ' << failed << ' ' << traces << ' ' << virtual_seconds << ' ' << calms << ' ' << delivered_ms << ' ' << latest_ms << ' ' << drained_ms << ' ' << slowest_ms << ' ' << slowest_seed << '\n';
+    out << passed << ' ' << failed << ' ' << traces << ' ' << virtual_seconds << ' ' << calms << ' ' << delivered_ms << ' ' << latest_ms << ' ' << under_way_ms << ' ' << drained_ms << ' ' << slowest_ms << ' ' << slowest_seed << '\n';
     for (uint64_t n : census) out << n << ' ';
     out << '\n';
     for (const auto& [what, n] : counts) out << n << ' ' << what << '\n';
@@ -81,7 +82,7 @@ struct Totals {
   static Totals from(const std::string& text) {
     std::istringstream in(text);
     Totals one;
-    in >> one.passed >> one.failed >> one.traces >> one.virtual_seconds >> one.calms >> one.delivered_ms >> one.latest_ms >> one.drained_ms >> one.slowest_ms >> one.slowest_seed;
+    in >> one.passed >> one.failed >> one.traces >> one.virtual_seconds >> one.calms >> one.delivered_ms >> one.latest_ms >> one.under_way_ms >> one.drained_ms >> one.slowest_ms >> one.slowest_seed;
     for (uint64_t& n : one.census) in >> n;
     std::string what;
     for (uint64_t n = 0; in >> n && std::getline(in, what);) one.counts[what.substr(1)] += n;
@@ -125,6 +126,7 @@ void run_seed(uint64_t seed, const Call& call, Totals& totals) {
   if (outcome.drained.ms >= 0) {
     one.calms = 1;
     one.delivered_ms = one.latest_ms = static_cast<uint64_t>(outcome.delivered.ms);
+    one.under_way_ms = static_cast<uint64_t>(outcome.under_way.ms);
     one.drained_ms = one.slowest_ms = static_cast<uint64_t>(outcome.drained.ms);
     one.slowest_seed = seed;
   }
@@ -272,10 +274,11 @@ int main(int argc, char** argv) {
       }
   const double calms = totals.calms ? 1000.0 * static_cast<double>(totals.calms) : 1.0;
   std::printf(
-      "%llu faults; %llu simulated hours; after the last fault documents and receipts were final in %.0f s on average, %.0f s at most, "
+      "%llu faults; %llu simulated hours; after the last fault documents and receipts were final in %.0f s on average, %.0f s at most "
+      "(%.0f s with something under way), "
       "logs signed by all witnesses in %.0f s, %.0f s at most (seed %llu)\n",
       static_cast<unsigned long long>(faults), static_cast<unsigned long long>(totals.virtual_seconds / 3600),
-      static_cast<double>(totals.delivered_ms) / calms, static_cast<double>(totals.latest_ms) / 1000.0,
+      static_cast<double>(totals.delivered_ms) / calms, static_cast<double>(totals.latest_ms) / 1000.0, static_cast<double>(totals.under_way_ms) / 1000.0,
       static_cast<double>(totals.drained_ms) / calms, static_cast<double>(totals.slowest_ms) / 1000.0,
       static_cast<unsigned long long>(totals.slowest_seed));
   std::printf("%.1f s on %llu cores; traces %016llx\n", took.count(), static_cast<unsigned long long>(call.jobs),

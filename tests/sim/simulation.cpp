@@ -10,6 +10,8 @@ namespace {
 constexpr Time epoch_start{1772500000000};  // March 2026
 constexpr Duration week = days(7);
 constexpr Duration calm_max = minutes(10);  // I16
+constexpr Duration under_way_max = seconds(60);
+constexpr Duration looks_every = seconds(2);
 constexpr Duration burst_settles = seconds(25);
 constexpr uint64_t kind_per_mille = 300, once_per_mille = 500, restored_per_mille = 345, apart_per_mille = 250, split_per_mille = 450;
 /// One a kind. The seeds that are recorded in tests/mutants draw none of the kinds after the first: they stay what they were.
@@ -306,10 +308,11 @@ void Simulation::calm(Outcome& outcome) {
   const Time last_fault = world_.now(), limit = last_fault + calm_max;
   std::string why, before;
   for (Time quiet_since = last_fault; world_.now() - quiet_since < seconds(20);) {
-    world_.run_until(world_.now() + seconds(2));
+    world_.run_until(world_.now() + looks_every);
     for (auto& node : nodes_)
       if (node->up() && node->fenced()) node->recover();  // an operator sees it at a glance
     why = checker_->unfinished();
+    if (!why.empty()) outcome.under_way = outcome.under_way + looks_every;
     for (auto& clerk : clerks_)
       if (why.empty() && !clerk->idle()) why = "a clerk is at work";
     if (!why.empty()) outcome.delivered = world_.now() - last_fault;
@@ -323,6 +326,7 @@ void Simulation::calm(Outcome& outcome) {
     before = why;
     if (!why.empty()) quiet_since = world_.now();
     outcome.drained = quiet_since - last_fault;
+    SIM_REQUIRE(outcome.under_way <= under_way_max, "something was under way for more than", std::to_string(under_way_max.ms / 1000), "seconds of calm:", why);
     SIM_REQUIRE(world_.now() < limit, "I16: after", std::to_string(calm_max.ms / 60000), "minutes of calm:", why);
   }
 }

@@ -33,6 +33,7 @@ struct Outcome {
   std::string failure;
   uint64_t trace_hash = 0;
   Duration delivered;        // of the calm: until documents and receipts were final
+  Duration under_way;        // of it, with something on its way, not only clerks at work one act after the other
   Duration drained{-1};      // and until every witness had signed every log besides
   Duration lasted;           // virtual time of the whole run
   World::Census census{};
