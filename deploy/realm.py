@@ -83,7 +83,10 @@ class Api:
             if isinstance(body, (dict, list)):
                 body = json.dumps(body).encode()
                 headers.setdefault("Content-Type", "application/json")
-            connection.request(method, resource, body=body, headers=headers)
+            try:
+                connection.request(method, resource, body=body, headers=headers)
+            except BrokenPipeError:
+                pass  # answered before all of the body was sent
             answer = connection.getresponse()
             content = answer.read()
             if content and "json" in (answer.getheader("Content-Type") or ""):

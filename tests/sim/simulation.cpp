@@ -326,7 +326,7 @@ void Simulation::calm(Outcome& outcome) {
     before = why;
     if (!why.empty()) quiet_since = world_.now();
     outcome.drained = quiet_since - last_fault;
-    SIM_REQUIRE(outcome.under_way <= under_way_max, "something was under way for more than", std::to_string(under_way_max.ms / 1000), "seconds of calm:", why);
+    SIM_REQUIRE(outcome.under_way <= under_way_max, "I16: under way for more than", std::to_string(under_way_max.ms / 1000), "seconds of calm:", why);
     SIM_REQUIRE(world_.now() < limit, "I16: after", std::to_string(calm_max.ms / 60000), "minutes of calm:", why);
   }
 }
