@@ -5,11 +5,9 @@ import os
 import time
 
 import bound
-from memory import available_bytes, touch_memory
+from memory import MIB, available_bytes, touch_memory
 from processes import BenchError, Group, run, wait_until
 from realm import Realm, UnixHttp
-
-MIB = 1 << 20
 
 
 class Row:
