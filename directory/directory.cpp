@@ -232,6 +232,14 @@ std::optional<Broker> Directory::broker(const PartyId& id) const {
   return found->second.back().second;
 }
 
+Time Directory::last_retirement(Time now) const {
+  Time last;
+  for (const auto& [id, decided] : held_.brokers)
+    for (const auto& [effective, broker] : decided)
+      if (broker.record.retired && effective <= now) last = std::max(last, effective);
+  return last;
+}
+
 std::vector<Witness> Directory::witnesses(Time now) const {
   std::vector<Witness> out;
   for (const auto& [id, decided] : held_.witnesses)

@@ -161,8 +161,13 @@ Result<void> Node::on(WriteTxn& txn, Time now, AnswerDone& done, Effects& effect
     }
     if (auto others = answering_.extract(item.env_id))
       item.brokers.insert(item.brokers.end(), others.mapped().begin(), others.mapped().end());
+    bool told = false;
     for (const PartyId& broker : item.brokers)
-      if (links_[broker].connected) acks[broker].push_back({item.statement, item.cell});
+      if (links_[broker].connected) told = true, acks[broker].push_back({item.statement, item.cell});
+    if (!told) {  // who holds us for closed does not send it again, for which others could be told (R31)
+      TRAM_TRY(we_closed, has_closed(txn, now, config_.self));
+      if (we_closed) TRAM_OK(post_again(txn, item.doc_id, item.env_id, item.event));
+    }
     if (!item.cell.empty()) keep_sealed(item.env_id, {std::move(item.statement), std::move(item.cell)}, now);
   }
   for (auto& [broker, items] : acks) send_acks(broker, items, effects);
@@ -213,6 +218,14 @@ Result<void> Node::repost_answers(WriteTxn& txn, Time now, Effects& effects) {
     TRAM_OK(answer(txn, now, env_id, receipt.sender, doc_id, {}, std::move(record->receipt), {}, effects));
   }
   return {};
+}
+
+/// The receipt goes by mail at the next repost; false when it is on its way already.
+Result<bool> Node::post_again(WriteTxn& txn, const DocId& doc_id, const EnvelopeId& env_id, uint16_t event) {
+  const Bytes key = row_key(doc_id, env_id, event);
+  TRAM_TRY(there, txn.get(table::to_post, key));
+  if (!there) TRAM_OK(txn.put(table::to_post, key, {}));
+  return !there;
 }
 
 void Node::await_post(const Hash& mail, BytesView to_post_key) {

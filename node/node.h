@@ -455,6 +455,7 @@ class Node {
   Result<void> sign_mail_again(WriteTxn&);
   Result<void> post_pending_mail(WriteTxn&, const PartyId& broker, Link&, Effects&);
   Result<void> repost_mail(WriteTxn&, const PartyId& broker, Link&, Effects&);
+  Result<bool> post_again(WriteTxn&, const DocId&, const EnvelopeId&, uint16_t event);
   void await_post(const Hash& mail, BytesView to_post_key);
   Result<void> repost_answers(WriteTxn&, Time, Effects&);
   // renewal.cpp
@@ -544,6 +545,7 @@ class Node {
   Result<bool> ends_here(ReadTxn&, Time, const PartyId& recipient);
   Result<void> find_closed(WriteTxn&, Time, Effects&);
   Result<void> leave_closed(WriteTxn&, Time, const std::set<PartyId>& closed, Effects&);
+  Result<void> tell_receipts_again(WriteTxn&, Time);
   Result<void> cancel_envelope(WriteTxn&, Time, const proto::EnvelopeRecord&, Effects&);
   Result<void> end_waiting(WriteTxn&, Time, const PartyId& recipient, Lane, Effects&);
   Result<void> readdress(WriteTxn&, Time, const DocUuid&, const PartyId& recipient, Effects&);

@@ -10,6 +10,7 @@ namespace tram::node {
 
 namespace {
 constexpr size_t taken_back_per_step_max = 500;
+constexpr size_t receipts_per_page = 256;
 
 bool is_closed(const std::optional<directory::AgencyState>& state) {
   return state && state->status == proto::AgencyStatus::closed;
@@ -46,6 +47,7 @@ Result<void> Node::find_closed(WriteTxn& txn, Time now, Effects& effects) {
     TRAM_TRY(named, parties_in(txn, *table));
     parties.merge(named);
   }
+  TRAM_OK(tell_receipts_again(txn, now));
   for (const PartyId& party : parties) {
     TRAM_TRY(is, has_closed(txn, now, party));
     if (!is) left_.erase(party);  // by a clock that was put right
@@ -104,6 +106,37 @@ Result<void> Node::leave_closed(WriteTxn& txn, Time now, const std::set<PartyId>
     if (party == config_.self) continue;
     for (Lane lane : {Lane::bulk, Lane::normal, Lane::urgent}) TRAM_OK(end_waiting(txn, now, party, lane, effects));
   }
+  return {};
+}
+
+/// A receipt goes to the brokers that announced its document. What one of them was told before it retired it may have told nobody,
+/// and to an agency that closed nothing is sent again, for which it could be told once more: so all that the sender may still
+/// wait for goes by mail, through every broker, once for each retirement.
+Result<void> Node::tell_receipts_again(WriteTxn& txn, Time now) {
+  const Time retired = directory_.last_retirement(now);
+  const Time since = now - (limits::time_to_live + limits::grace);
+  if (retired <= self_.retirement_told || retired < since) return {};
+  TRAM_TRY(we_closed, has_closed(txn, now, config_.self));
+  if (!we_closed) return {};
+  self_.retirement_told = retired;
+  self_dirty_ = true;
+  size_t told = 0;
+  bool lately = true;
+  for (Bytes until; lately;) {  // a whole page of older ones, since a clock may have been wrong for some of them
+    TRAM_TRY(rows, txn.scan(table::incoming, {}, until, receipts_per_page, Direction::backward));
+    lately = false;
+    for (const Row& row : rows) {
+      proto::InRecord record;
+      TRAM_OK(proto::decode_record(row.value, record));
+      if (record.received < since) continue;
+      lately = true;
+      TRAM_TRY(posted, post_again(txn, record.doc_id, record.env_id, static_cast<uint16_t>(crypto::ReceiptEvent::received)));
+      told += posted;
+    }
+    if (!rows.empty()) until = rows.back().key;
+  }
+  if (told) log_.info("receipts.told_again", {{"count", told}});
+  if (told) last_repost_ = {};
   return {};
 }
 

@@ -100,7 +100,7 @@ bool get_list(const google::protobuf::RepeatedPtrField<pb::StagedFile>& from, st
 
 // ---- the fields of every record: V a value, L a list ------------------------------------------------------------------
 
-#define FIELDS_NodeRecord(V, L) V(party) V(realm) V(inc) V(rinc) V(kx_feed) V(next_order) V(next_arrival) V(recovery) V(store_time) V(last_backup)
+#define FIELDS_NodeRecord(V, L) V(party) V(realm) V(inc) V(rinc) V(kx_feed) V(next_order) V(next_arrival) V(recovery) V(store_time) V(last_backup) V(retirement_told)
 #define FIELDS_StagedFile(V, L) V(name) V(media_type) V(bytes) V(upload) V(content)
 #define FIELDS_OutRecord(V, L)                                                                                    \
   V(uuid) V(doc_id) V(state) V(created) V(not_after) V(lane) V(metadata) L(staged) V(recipients) V(header)        \

@@ -28,6 +28,7 @@ struct NodeRecord {
   Recovery recovery = Recovery::none;
   Time store_time;         // of the last thing in the store that was put back
   Time last_backup;        // when the senders were last told of one
+  Time retirement_told;    // the retirement of a broker after which a closed agency told its receipts again (R31)
 };
 
 // ---- sending --------------------------------------------------------------------------------------------------

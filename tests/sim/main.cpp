@@ -58,7 +58,8 @@ struct Shared {
 struct Totals {
   uint64_t passed = 0, failed = 0;
   uint64_t traces = 0;  // sum of the hashes: two builds that played the same weeks agree in it
-  uint64_t virtual_seconds = 0, calms = 0, delivered_ms = 0, latest_ms = 0, under_way_ms = 0, drained_ms = 0, slowest_ms = 0, slowest_seed = 0;
+  uint64_t virtual_seconds = 0, calms = 0, delivered_ms = 0, latest_ms = 0, drained_ms = 0;
+  std::pair<uint64_t, uint64_t> under_way, slowest;  // milliseconds, and the seed that took them
   World::Census census{};
   std::map<std::string, uint64_t> counts;
 
@@ -66,14 +67,15 @@ struct Totals {
     passed += other.passed, failed += other.failed, traces += other.traces;
     virtual_seconds += other.virtual_seconds, calms += other.calms;
     delivered_ms += other.delivered_ms, latest_ms = std::max(latest_ms, other.latest_ms);
-    under_way_ms = std::max(under_way_ms, other.under_way_ms), drained_ms += other.drained_ms;
-    if (other.slowest_ms > slowest_ms) slowest_ms = other.slowest_ms, slowest_seed = other.slowest_seed;
+    drained_ms += other.drained_ms;
+    under_way = std::max(under_way, other.under_way), slowest = std::max(slowest, other.slowest);
     for (size_t i = 0; i < fault_count; ++i) census[i] += other.census[i];
     for (const auto& [what, n] : other.counts) counts[what] += n;
   }
   std::string text() const {
     std::ostringstream out;
-    out << passed << ' ' << failed << ' ' << traces << ' ' << virtual_seconds << ' ' << calms << ' ' << delivered_ms << ' ' << latest_ms << ' ' << under_way_ms << ' ' << drained_ms << ' ' << slowest_ms << ' ' << slowest_seed << '\n';
+    out << passed << ' ' << failed << ' ' << traces << ' ' << virtual_seconds << ' ' << calms << ' ' << delivered_ms << ' ' << latest_ms << ' ' << drained_ms << '\n';
+    for (const auto& [ms, seed] : {under_way, slowest}) out << ms << ' ' << seed << '\n';
     for (uint64_t n : census) out << n << ' ';
     out << '\n';
     for (const auto& [what, n] : counts) out << n << ' ' << what << '\n';
@@ -82,7 +84,8 @@ struct Totals {
   static Totals from(const std::string& text) {
     std::istringstream in(text);
     Totals one;
-    in >> one.passed >> one.failed >> one.traces >> one.virtual_seconds >> one.calms >> one.delivered_ms >> one.latest_ms >> one.under_way_ms >> one.drained_ms >> one.slowest_ms >> one.slowest_seed;
+    in >> one.passed >> one.failed >> one.traces >> one.virtual_seconds >> one.calms >> one.delivered_ms >> one.latest_ms >> one.drained_ms;
+    for (auto* at : {&one.under_way, &one.slowest}) in >> at->first >> at->second;
     for (uint64_t& n : one.census) in >> n;
     std::string what;
     for (uint64_t n = 0; in >> n && std::getline(in, what);) one.counts[what.substr(1)] += n;
@@ -126,9 +129,9 @@ void run_seed(uint64_t seed, const Call& call, Totals& totals) {
   if (outcome.drained.ms >= 0) {
     one.calms = 1;
     one.delivered_ms = one.latest_ms = static_cast<uint64_t>(outcome.delivered.ms);
-    one.under_way_ms = static_cast<uint64_t>(outcome.under_way.ms);
-    one.drained_ms = one.slowest_ms = static_cast<uint64_t>(outcome.drained.ms);
-    one.slowest_seed = seed;
+    one.drained_ms = static_cast<uint64_t>(outcome.drained.ms);
+    one.under_way = {outcome.under_way.ms, seed};
+    one.slowest = {outcome.drained.ms, seed};
   }
   totals.add(one);
   if (!outcome.passed && totals.failed <= failures_shown_max) say_failed(seed, outcome.failure);
@@ -275,12 +278,12 @@ int main(int argc, char** argv) {
   const double calms = totals.calms ? 1000.0 * static_cast<double>(totals.calms) : 1.0;
   std::printf(
       "%llu faults; %llu simulated hours; after the last fault documents and receipts were final in %.0f s on average, %.0f s at most "
-      "(%.0f s with something under way), "
+      "(%.0f s with something under way, seed %llu), "
       "logs signed by all witnesses in %.0f s, %.0f s at most (seed %llu)\n",
       static_cast<unsigned long long>(faults), static_cast<unsigned long long>(totals.virtual_seconds / 3600),
-      static_cast<double>(totals.delivered_ms) / calms, static_cast<double>(totals.latest_ms) / 1000.0, static_cast<double>(totals.under_way_ms) / 1000.0,
-      static_cast<double>(totals.drained_ms) / calms, static_cast<double>(totals.slowest_ms) / 1000.0,
-      static_cast<unsigned long long>(totals.slowest_seed));
+      static_cast<double>(totals.delivered_ms) / calms, static_cast<double>(totals.latest_ms) / 1000.0, static_cast<double>(totals.under_way.first) / 1000.0,
+      static_cast<unsigned long long>(totals.under_way.second), static_cast<double>(totals.drained_ms) / calms,
+      static_cast<double>(totals.slowest.first) / 1000.0, static_cast<unsigned long long>(totals.slowest.second));
   std::printf("%.1f s on %llu cores; traces %016llx\n", took.count(), static_cast<unsigned long long>(call.jobs),
               static_cast<unsigned long long>(totals.traces));
   std::printf("%llu passed, %llu failed\n", static_cast<unsigned long long>(totals.passed), static_cast<unsigned long long>(totals.failed));

@@ -121,10 +121,10 @@ Effects World::step(std::vector<Event> events) {
   return effects;
 }
 
-Effects World::decide(proto::Change change) {
+Effects World::decide(proto::Change change, size_t broker) {
   const uint64_t size = realm.directory->size();
   proto::DirectoryEntries entries{size, size + 1, {realm.entry({std::move(change)})}, {}};
-  return step({FrameArrived{brokers[0].id, proto::Endpoint::control, {7, std::move(entries)}, {}}});
+  return step({FrameArrived{brokers[broker].id, proto::Endpoint::control, {7, std::move(entries)}, {}}});
 }
 
 Answer World::to_answer(api::Response response) {

@@ -75,7 +75,7 @@ struct World {
   Effects step(std::vector<Event> events);
 
   /// The officers' decision, as a broker hands it on.
-  Effects decide(proto::Change change);
+  Effects decide(proto::Change change, size_t broker = 0);
 
   static Answer to_answer(api::Response response);
 

@@ -416,6 +416,47 @@ TEST_CASE("what cannot be opened is refused, although a broker that announced it
   CHECK(world.answer());
 }
 
+TEST_CASE("R31: what a broker was told that retired, a closed agency tells the sender by mail, once") {
+  const std::string last = GENERATE("the broker retires", "the agency closes", "the letter is opened");
+  INFO(last);
+  Arriving world;
+  world.begin(1);
+  world.announced();
+  std::set<Bytes> cells;
+  const auto pass = [&](Effects effects) {
+    effects = world.answered(std::move(effects));
+    for (const auto& post : sent<proto::MailPost>(effects))
+      for (const auto& letter : post.items)
+        if (letter.to == world.party.id && letter.content.size() == limits::cell_bytes) cells.insert(letter.content);
+  };
+  const auto ticks = [&] {
+    for (int i = 0; i < 40; ++i) world.now = world.now + seconds(1), pass(world.tick());
+  };
+  const auto closes = [&] { pass(world.decide({world.now, proto::SucceedChange{{world.self.id}, {world.front.id}, "merge"}}, 1)); };
+  const auto retires = [&] {
+    auto gone = world.realm.directory->broker(world.brokers[0].id)->record;
+    gone.retired = true;
+    pass(world.decide({world.now, gone}, 1));
+  };
+  const auto opens = [&] { world.worked({}); };
+
+  world.handed_out();
+  if (last != "the letter is opened") opens();
+  if (last != "the agency closes") closes();
+  ticks();
+  CHECK(cells.empty());  // the broker that announced it was told, and stands
+  if (last != "the broker retires") retires();
+  ticks();
+  CHECK(cells.empty());  // who is not closed is sent it again by another broker
+  if (last == "the broker retires") retires();
+  else if (last == "the agency closes") closes();
+  else opens();
+  REQUIRE(world.answer());
+  ticks();
+  ticks();
+  CHECK(cells.size() == 1);
+}
+
 namespace {
 
 /// Some letters of one channel, all announced; each stands in the world's place when its turn is said.
