@@ -250,6 +250,7 @@ class Node {
     std::set<uint32_t> in_flight;
     Time last_heard;
   };
+  static constexpr Duration lifted_retry = seconds(5);  // what was refused goes again so soon after the reason may be gone
   struct Link {
     bool connected = false;
     bool greeted = false;

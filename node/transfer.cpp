@@ -323,7 +323,11 @@ Result<void> Node::on_put_reply(WriteTxn& txn, Time now, const PartyId& broker, 
 
 Result<void> Node::on_refused(WriteTxn& txn, Time now, const PartyId& broker, Link& link, uint64_t request,
                               const proto::Refused& refused, Effects& effects) {
-  const Duration wait = milliseconds(static_cast<int64_t>(std::clamp<uint64_t>(refused.retry_after_ms, 500, 60000)));
+  Duration wait = milliseconds(static_cast<int64_t>(std::clamp<uint64_t>(refused.retry_after_ms, 500, 60000)));
+  if (refused.code == static_cast<uint16_t>(ErrorCode::suspended_agency)) {
+    TRAM_TRY(own, agency_of(txn, now, config_.self));
+    if (*own && (*own)->status == proto::AgencyStatus::active) wait = std::min(wait, lifted_retry);  // it is about to hear of that
+  }
   log_.warning("request.refused", {{"broker", broker}, {"error", error_info(static_cast<ErrorCode>(refused.code)).name}});
   // Greeted before a later incarnation of us was known there: the next tick asks again.
   const bool greeted = std::exchange(link.greeted, link.greeted && refused.code != static_cast<uint16_t>(ErrorCode::fenced));

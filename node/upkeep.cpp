@@ -335,6 +335,8 @@ Result<void> Node::on_directory(WriteTxn& txn, Time now, const PartyId& broker, 
     return {};
   }
   TRAM_OK(refresh_links(txn, now, effects));
+  // What was refused by a directory that has changed since, a suspended agency's documents say, may be taken now.
+  for (auto& [id, each] : links_) each.backoff_until = std::min(each.backoff_until, now + lifted_retry);
   TRAM_OK(open_incarnation(txn, now, effects));
   // An agency that joined may be waited for, one that closed cannot; an arrival may have waited for its sender's entry.
   TRAM_OK(find_closed(txn, now, effects));

@@ -400,6 +400,33 @@ TEST_CASE("a recipient that a broker's directory lacks is put there again half a
   CHECK(puts[0].second.at(0) == envelope);
 }
 
+TEST_CASE("R25: when a suspension is lifted documents go out within seconds, whoever hears of it first") {
+  Exchange world;
+  for (size_t broker = 0; broker < world.brokers.size(); ++broker) world.greet(broker);
+  world.feed();
+  const auto puts = puts_to_first(world, world.wrapped(world.send_letter()));
+  REQUIRE(puts.size() == 1);
+  const bool suspended_here = GENERATE(true, false);
+  const auto status = [&](proto::AgencyStatus to) { world.decide({world.now, proto::StatusChange{world.self.id, to, {}, "kiểm tra"}}, 1); };
+  const auto refused = [&] {
+    const proto::Refused answer{static_cast<uint16_t>(ErrorCode::suspended_agency), 600000, {}};
+    world.step({FrameArrived{world.brokers[0].id, proto::Endpoint::control, {puts[0].first, answer}, {}}});
+  };
+  const auto put_after = [&](int seconds_later) {
+    size_t found = 0;
+    for (int i = 0; i < seconds_later; ++i) world.now = world.now + seconds(1), found += puts_to_first(world, world.tick()).size();
+    return found;
+  };
+  if (suspended_here) status(proto::AgencyStatus::suspended);
+  refused();
+  if (suspended_here) {
+    CHECK(put_after(30) == 0);
+    status(proto::AgencyStatus::active);
+  }
+  CHECK(put_after(4) == 0);
+  CHECK(put_after(3) == 1);
+}
+
 TEST_CASE("what cannot be opened is refused, although a broker that announced it too was retired") {
   Arriving world;
   world.begin(1);
