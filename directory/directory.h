@@ -142,7 +142,7 @@ class Directory {
   /// All that are not retired, whatever the time: for who must not take a wrong clock's word that nobody is there.
   std::vector<Broker> known_brokers() const;
   std::optional<Broker> broker(const PartyId&) const;  // also retired ones: old receipts stay verifiable
-  /// When the last broker of those that are retired at `now` was; zero when none is.
+  /// The latest time, up to `now`, from which on a broker was retired; zero when none was.
   Time last_retirement(Time now) const;
 
   /// Witnesses in force (not retired), in order of id.
